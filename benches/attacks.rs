@@ -29,6 +29,7 @@ use entente::{
         seal::seal_bytes,
         statement::{WrapStatement, sign_statement},
     },
+    storage::PostgresLimits,
     wire::{call::CallText, directory::CreateProgram},
 };
 use jiff::SignedDuration;
@@ -217,6 +218,7 @@ async fn prepare(dir: &Path) -> (ProposalId, VaultId, String) {
         host: "USA",
         nations: NATIONS,
         settings: Vec::new(),
+        database_limits: PostgresLimits::default(),
     };
     let world = DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
     let dana = world.client("USA:dana");

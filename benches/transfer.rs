@@ -20,6 +20,7 @@ use entente::{
         id::{MemberId, Sha256},
     },
     sealing::seal,
+    storage::PostgresLimits,
     wire::{call::CallText, directory::CreateProgram},
 };
 use jiff::SignedDuration;
@@ -102,6 +103,7 @@ async fn prepare(dir: &Path) -> Target {
         host: "USA",
         nations: NATIONS,
         settings: Vec::new(),
+        database_limits: PostgresLimits::default(),
     };
     let world = DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
     let dana = world.client("USA:dana");

@@ -8,9 +8,12 @@ use super::{
     narrator, policies, story,
     world::{DemoPlan, DemoWorld, Error, example_policies},
 };
-use crate::domain::{
-    ambient::{Clock, SystemClock, SystemRng},
-    id::PartnerCode,
+use crate::{
+    domain::{
+        ambient::{Clock, SystemClock, SystemRng},
+        id::PartnerCode,
+    },
+    storage::PostgresLimits,
 };
 use jiff::SignedDuration;
 use std::{collections::BTreeMap, fs, io::Write, path::Path, sync::Arc};
@@ -52,6 +55,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         host: "USA",
         nations: cast::NATIONS,
         settings: Vec::new(),
+        database_limits: PostgresLimits::default(),
     };
     let world = DemoWorld::start(plan, clock.clone(), rng).await?;
     narrator::line(&format!(

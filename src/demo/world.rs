@@ -21,6 +21,7 @@ use crate::{
     },
     sealing::identity::{NoPrompt, new_identity, write_identity_file},
     service::operator,
+    storage::PostgresLimits,
     wire::proposal::Proposal,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -67,6 +68,8 @@ pub struct DemoPlan {
     pub nations: &'static [DemoNation],
     /// Settings of the server beyond the usual, as `key`, `value`.
     pub settings: Vec<(String, String)>,
+    /// How long the server waits for PostgreSQL.
+    pub database_limits: PostgresLimits,
 }
 
 /// A running exchange and its members.
@@ -323,5 +326,7 @@ fn config(plan: &DemoPlan) -> Result<Config, Error> {
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     settings.extend(plan.settings.iter().cloned());
-    Ok(Config::load(None, [], &settings)?)
+    let mut config = Config::load(None, [], &settings)?;
+    config.database.limits = plan.database_limits;
+    Ok(config)
 }

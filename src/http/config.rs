@@ -8,7 +8,7 @@ use super::tls::{CertificateFiles, ServerCertificate};
 use crate::{
     domain::id::PartnerCode,
     service::quotas::Quotas,
-    storage::{BlobEngine, BlobFolder},
+    storage::{BlobEngine, BlobFolder, PostgresLimits},
 };
 use config::{ConfigError as Cause, FileFormat};
 use jiff::Timestamp;
@@ -83,6 +83,9 @@ impl AdminConfig {
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     pub url: DatabaseUrl,
+    /// How long PostgreSQL is waited for. No setting says it.
+    #[serde(skip)]
+    pub limits: PostgresLimits,
 }
 
 /// `sqlite://path` or `postgres://…`. Its `Debug` hides everything but the scheme.

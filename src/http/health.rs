@@ -39,10 +39,14 @@ pub enum HealthError {
 
 /// Asks the server whose admin listener has this address.
 pub fn ask(address: SocketAddr) -> Result<(), HealthError> {
+    ask_within(address, PATIENCE)
+}
+
+fn ask_within(address: SocketAddr, patience: Duration) -> Result<(), HealthError> {
     if address.port() == 0 {
         return Err(HealthError::AnyPort);
     }
-    let answer = exchange(address).map_err(|error| HealthError::NoAnswer { address, error })?;
+    let answer = exchange(address, patience).map_err(|error| HealthError::NoAnswer { address, error })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split_ascii_whitespace().nth(1) {
         Some("200") => Ok(()),
@@ -51,10 +55,10 @@ pub fn ask(address: SocketAddr) -> Result<(), HealthError> {
     }
 }
 
-fn exchange(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn exchange(address: SocketAddr, patience: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_write_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(REQUEST)?;
     let mut answer = Vec::new();
     stream.take(LARGEST).read_to_end(&mut answer)?;
@@ -86,7 +90,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             request
         });
-        let told = ask(address).map_err(|error| error.to_string());
+        let told = ask_within(address, Duration::from_mins(1)).map_err(|error| error.to_string());
         assert_eq!(server.join().unwrap(), REQUEST);
         told
     }

@@ -156,7 +156,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
 pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<Db, StartError> {
     make_folders(config)?;
     let database = async {
-        let db = Db::open(config.database.url.reveal()).await?;
+        let db = Db::open_with(config.database.url.reveal(), config.database.limits).await?;
         migrate::run(&db, clock.now()).await?;
         visible::fold_organisations(&db).await?;
         Ok(db)

@@ -274,7 +274,10 @@ pub async fn list(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Call>> {
-    let cursors = SealedCursors::of(exchange, "calls", &principal.member);
+    let mut cursors = SealedCursors::of(exchange, "calls", &principal.member);
+    if let Some(program) = program {
+        cursors = cursors.within("program", &program);
+    }
     let mut after: Option<CallId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     let (mut items, mut room): (Vec<Call>, _) = (Vec::new(), PageRoom::new(limit));

@@ -1,7 +1,7 @@
 //! Cursors that may point at what their reader may not know of: sealed, so that they tell neither its identifier nor its time.
 //!
 //! A list from which things are left out examines so many of them for one page, and may have to go on from one that is hidden. Its
-//! cursor is that position, encrypted and authenticated for one list and one member. The key is derived from the mark of the database
+//! cursor is that position, encrypted and authenticated for one list, with its filters and order, and one member. The key is derived from the mark of the database
 //! ([`crate::storage::mark`]), which nobody can guess and no member is shown: so every server of one database reads it, and a
 //! restart changes nothing. Equal positions have equal cursors, by which a client notices a list that leads in a circle.
 //!
@@ -40,6 +40,13 @@ impl SealedCursors {
         Self { key: LessSafeKey::new(key), scope: format!("{list} {member}") }
     }
 
+    /// The same for a list with one more parameter: a filter, the order, or what the path names. How long a page may be is none.
+    pub(super) fn within(self, parameter: &'static str, value: &impl Display) -> Self {
+        let (Self { key, scope }, value) = (self, value.to_string());
+        // The length tells where the value ends, whatever it contains.
+        Self { key, scope: format!("{scope} {parameter}={}:{value}", value.len()) }
+    }
+
     /// The cursor of a position.
     pub(super) fn seal(&self, position: impl Display) -> String {
         let mut sealed = position.to_string().into_bytes();
@@ -53,7 +60,7 @@ impl SealedCursors {
     /// The position that a cursor stands for, if there is a cursor.
     ///
     /// # Errors
-    /// [`ServiceError::BadCursor`] for any that was not made here, for this list and this member.
+    /// [`ServiceError::BadCursor`] for any that was not made here, for this list with the same parameters and this member.
     pub(super) fn open<T: FromStr>(&self, cursor: Option<&str>) -> Result<Option<T>> {
         let open = |cursor: &str| {
             let mut sealed = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -101,8 +108,16 @@ mod tests {
         changed[7] ^= 1;
         wrong.push(BASE64_URL_SAFE_NO_PAD.encode(changed));
         wrong.extend([String::new(), "!".into(), BASE64_URL_SAFE_NO_PAD.encode(CALL), mine.seal("prop_x")]);
-        for cursor in wrong {
-            assert!(matches!(mine.open::<CallId>(Some(&cursor)), Err(ServiceError::BadCursor)), "{cursor}");
+        let with = |value: &str| cursors("a", "calls", "ISR:avi").within("program", &value);
+        wrong.extend([with("p").seal(call), with("q").within("topic", &"t").seal(call)]);
+        for cursor in &wrong {
+            assert!(matches!(mine.open::<CallId>(Some(cursor)), Err(ServiceError::BadCursor)), "{cursor}");
+        }
+        assert_eq!(with("p").open(Some(&with("p").seal(call))).unwrap(), Some(call));
+        wrong.extend([mine.seal(call), with("q").seal(call), with("p topic=1:t").seal(call)]);
+        for cursor in &wrong[others.len()..] {
+            let narrowed = with("p").within("topic", &"t");
+            assert!(matches!(narrowed.open::<CallId>(Some(cursor)), Err(ServiceError::BadCursor)), "{cursor}");
         }
     }
 }

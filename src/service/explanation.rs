@@ -106,7 +106,7 @@ pub async fn readers(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Reader>> {
-    let cursors = SealedCursors::of(exchange, "readers", &principal.member);
+    let cursors = SealedCursors::of(exchange, "readers", &principal.member).within("proposal", &id);
     let mut after: Option<MemberId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
@@ -121,13 +121,12 @@ pub async fn readers(
     let (mut rest, proposal) = (rest.into_iter().peekable(), Arc::new(proposal));
     let (mut items, mut room) = (Vec::new(), PageRoom::new(limit));
     for _ in 0..EXAMINED / DECIDED_AT_ONCE {
-        let mut known = Vec::new();
-        let mut last = after.clone();
-        for (member, parts) in rest.by_ref().take(DECIDED_AT_ONCE) {
-            let facts = state::member(exchange, &mut view.tx, &member, view.now).await?;
-            known.extend(facts.map(|facts| (facts, parts)));
-            last = Some(member);
-        }
+        let some: Vec<(MemberId, BTreeSet<String>)> = rest.by_ref().take(DECIDED_AT_ONCE).collect();
+        let ids: Vec<MemberId> = some.iter().map(|(member, _)| member.clone()).collect();
+        let mut facts = state::members(exchange, &mut view.tx, &ids, view.now).await?;
+        let known: Vec<_> =
+            some.into_iter().filter_map(|(member, parts)| Some((facts.remove(&member)?, parts))).collect();
+        let last = ids.last().or(after.as_ref()).cloned();
         // What a decision costs is for the owners' policies to say.
         let (policies, proposal) = (Arc::clone(&view.policies), Arc::clone(&proposal));
         let decide = move || {

@@ -86,8 +86,7 @@ async fn examined<'b, T: Reads>(
     reach.need_phase(call)?;
     let reason = required_reason(Some(&body.reason))?;
     quotas::check_extensions(act, call.row.id).await?;
-    let on_record = extensions::of_call(&mut act.tx, call.row.id).await?;
-    let (present, until) = (reach.instant(call, on_record.iter()), body.until.0);
+    let (present, until) = (reach.instant(call, &call.row.extensions, call.row.reviews_until), body.until.0);
     if until <= present || until <= act.now {
         return Err(Refusal::ExtensionBackwards { until, present: present.max(act.now) }.into());
     }
@@ -155,8 +154,9 @@ pub async fn withdraw(
         return Err(Refusal::ExtensionWithdrawn { number }.into());
     }
     reach.need_phase(&call)?;
-    let present = reach.instant(&call, on_record.iter());
-    let without = reach.instant(&call, on_record.iter().filter(|other| other.number != number));
+    let present = reach.instant(&call, &call.row.extensions, call.row.reviews_until);
+    let (others, reviews_until) = in_force(on_record.iter().filter(|other| other.number != number));
+    let without = reach.instant(&call, &others, reviews_until);
     let shorter = rules::taken_back(present, without, act.now)?;
     extensions::withdraw(&mut act.tx, &reach.permit, id, extension, reason, act.now).await?;
     let payload = ExtensionTakenBack { number, reason: reason.to_owned() };
@@ -178,7 +178,7 @@ pub async fn list(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<CallExtension>> {
-    let cursors = SealedCursors::of(exchange, "extensions", &principal.member);
+    let cursors = SealedCursors::of(exchange, "extensions", &principal.member).within("call", &id);
     let mut passed: u32 = cursors.open(cursor)?.unwrap_or(0);
     let mut view = View::open(exchange, principal).await?;
     let call = Arc::new(view.call(id).await?);
@@ -251,23 +251,16 @@ impl Reach {
         Ok(Self { moved, permit, subject: Subject::proposal(&proposal), parties: proposal.facts.parties })
     }
 
-    /// The instant that holds for it by these extensions.
-    fn instant<'r>(&self, call: &CallState, on_record: impl Iterator<Item = &'r ExtensionRow>) -> Timestamp {
-        let (mut deadlines, mut reviews_due_at) = (Vec::new(), call.text.schedule.reviews_due_at);
-        for row in on_record.filter(|row| !row.is_withdrawn) {
-            match &row.moved {
-                Moved::Deadline(scope) => deadlines.push(Extension { scope: scope.clone(), until: row.until }),
-                Moved::Reviews => reviews_due_at = reviews_due_at.max(row.until),
-            }
-        }
+    /// The instant that holds for it by these deadlines and this date for reviews.
+    fn instant(&self, call: &CallState, deadlines: &[Extension], reviews_until: Option<Timestamp>) -> Timestamp {
         let schedule = &call.text.schedule;
         match &self.moved {
-            Moved::Deadline(ExtensionScope::Everyone) => schedule.deadline_for(&deadlines, None),
-            Moved::Deadline(ExtensionScope::Partner(partner)) => schedule.partner_deadline(&deadlines, partner),
+            Moved::Deadline(ExtensionScope::Everyone) => schedule.deadline_for(deadlines, None),
+            Moved::Deadline(ExtensionScope::Partner(partner)) => schedule.partner_deadline(deadlines, partner),
             Moved::Deadline(ExtensionScope::Proposal(id)) => {
-                schedule.deadline_for(&deadlines, Some((*id, &self.parties)))
+                schedule.deadline_for(deadlines, Some((*id, &self.parties)))
             }
-            Moved::Reviews => reviews_due_at,
+            Moved::Reviews => reviews_until.map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at)),
         }
     }
 
@@ -286,6 +279,18 @@ impl Reach {
             None => Payload::ExtensionWithdrawn(payload),
         }
     }
+}
+
+/// The deadlines and the date for reviews that extensions on record come to.
+fn in_force<'r>(on_record: impl Iterator<Item = &'r ExtensionRow>) -> (Vec<Extension>, Option<Timestamp>) {
+    let (mut deadlines, mut reviews_until) = (Vec::new(), None);
+    for row in on_record.filter(|row| !row.is_withdrawn) {
+        match &row.moved {
+            Moved::Deadline(scope) => deadlines.push(Extension { scope: scope.clone(), until: row.until }),
+            Moved::Reviews => reviews_until = reviews_until.max(Some(row.until)),
+        }
+    }
+    (deadlines, reviews_until)
 }
 
 fn only_proposal(moved: &Moved) -> Option<ProposalId> {

@@ -160,10 +160,11 @@ impl View<'_> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         let query = list.query(&self.me.id);
         let wanted = PageRequest { limit: page.limit + 1, ..page };
-        let PageSearch { mut found, until, is_open } = visible::page(&mut self.tx, &query, wanted).await?;
-        if is_open {
-            return self.proposals_evaluated(&list, page).await;
+        let search = visible::page(&mut self.tx, &query, wanted).await?;
+        if search.is_open {
+            return self.proposals_evaluated(&list, page, search).await;
         }
+        let PageSearch { mut found, until, .. } = search;
         let has_more = found.len() > page.limit as usize;
         found.truncate(page.limit as usize);
         let next = if has_more { found.last().copied() } else { until };

@@ -89,8 +89,8 @@ pub async fn preview(
     number: u32,
     cursor: Option<&str>,
 ) -> Result<Preview> {
-    of_policies(exchange, &principal.member).open::<ProposalId>(cursor)?;
     let writer = owner.written_by(&exchange.host).clone();
+    of_policies(exchange, &principal.member, &writer).open::<ProposalId>(cursor)?;
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
         partners::find(&mut view.tx, &writer).await?.ok_or(ServiceError::Hidden)?;
@@ -107,8 +107,8 @@ pub async fn preview(
     compare(&mut view, comparison, &writer, cursor).await
 }
 
-fn of_policies(exchange: &Exchange, member: &MemberId) -> SealedCursors {
-    SealedCursors::of(exchange, "preview of policies", member)
+fn of_policies(exchange: &Exchange, member: &MemberId, writer: &PartnerCode) -> SealedCursors {
+    SealedCursors::of(exchange, "preview of policies", member).within("partner", writer)
 }
 
 /// What other policies of `writer` would change for the proposals from `cursor` on: on its own for everybody, on others' for its
@@ -119,7 +119,7 @@ pub async fn compare(
     writer: &PartnerCode,
     cursor: Option<&str>,
 ) -> Result<Preview> {
-    let cursors = of_policies(view.exchange, &view.me.id);
+    let cursors = of_policies(view.exchange, &view.me.id, writer);
     let (mut scan, mut passed) = (PreviewScan::default(), cursors.open(cursor)?);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
     loop {
@@ -156,6 +156,20 @@ pub enum CardChange {
     Issued { organisation: Option<String>, roles: Option<BTreeSet<PartnerRole>> },
 }
 
+impl CardChange {
+    /// The cursors of the preview of this change.
+    fn within(&self, cursors: SealedCursors) -> SealedCursors {
+        match self {
+            Self::Revoked => cursors.within("revoked", &true),
+            Self::Issued { organisation, roles } => {
+                let cursors = organisation.iter().fold(cursors, |cursors, text| cursors.within("organisation", text));
+                let all = |roles: &BTreeSet<PartnerRole>| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>();
+                roles.iter().fold(cursors, |cursors, roles| cursors.within("roles", &all(roles).join(",")))
+            }
+        }
+    }
+}
+
 /// What another key card, or none, would change, for the policy officers of the member's partner: what the member can see, and where
 /// the member is in a party, who is kept from the proposal for working at the same place.
 pub async fn of_member(
@@ -165,7 +179,8 @@ pub async fn of_member(
     change: &CardChange,
     cursor: Option<&str>,
 ) -> Result<Preview> {
-    let cursors = SealedCursors::of(exchange, "preview of a key card", &principal.member);
+    let cursors = SealedCursors::of(exchange, "preview of a key card", &principal.member).within("member", member);
+    let cursors = change.within(cursors);
     let after: Option<ListPosition> = cursors.open(cursor)?;
     let nation = member.partner();
     let authorized = async || -> Result<_> {

@@ -135,7 +135,7 @@ pub async fn create_staff_vault(
         return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
     }
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::done()).await
 }
@@ -223,7 +223,12 @@ pub async fn list(
     filter: &Filter,
     (sort, cursor, limit): (Sort, Option<&str>, u32),
 ) -> Result<Page<Proposal>> {
-    let cursors = SealedCursors::of(exchange, "proposals", &principal.member);
+    let mut cursors = SealedCursors::of(exchange, "proposals", &principal.member).within("sort", &sort);
+    for (parameter, value) in filter.query() {
+        if let Some(value) = value {
+            cursors = cursors.within(parameter, &value);
+        }
+    }
     let page = PageRequest { sort, after: cursors.open(cursor)?, limit };
     let mut view = View::open(exchange, principal).await?;
     let (found, next) = view.proposals(filter, page).await?;

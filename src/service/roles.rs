@@ -203,7 +203,11 @@ pub async fn preview(
     wanted: &BTreeSet<CallRole>,
     cursor: Option<&str>,
 ) -> Result<Preview> {
-    let cursors = SealedCursors::of(exchange, "preview of roles", &principal.member);
+    let roles = wanted.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",");
+    let cursors = SealedCursors::of(exchange, "preview of roles", &principal.member)
+        .within("call", &id)
+        .within("member", member)
+        .within("roles", &roles);
     let mut after: Option<ListPosition> = cursors.open(cursor)?;
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;

@@ -85,21 +85,24 @@ impl ArrivedBytes {
     }
 }
 
-/// Ciphertext of a request that travels in JSON, looked at before its turn and off the threads that serve others. What is wrong with it is said
-/// within the act.
+/// Ciphertext of a request that travels in JSON, standard base64 of a complete age file: looked at before its turn and off the threads that
+/// serve others. What is wrong with it is said within the act.
 #[derive(Debug)]
 pub(super) struct Base64Ciphertext(Result<(Vec<u8>, Sha256)>);
 
 impl Base64Ciphertext {
-    /// Looks at base64 of a complete age file.
+    /// Looks at one here and now: for several of a request, which go aside together.
+    pub(super) fn look(base64: &str, limit: usize) -> Self {
+        Self(from_base64(base64, limit).map(|bytes| {
+            let sha256 = Sha256::of(&bytes);
+            (bytes, sha256)
+        }))
+    }
+
+    /// Looks at the one of a request.
     pub(super) async fn of(base64: &str, limit: usize) -> Result<Self> {
         let base64 = base64.to_owned();
-        let look = move || {
-            let bytes = from_base64(&base64, limit)?;
-            let sha256 = Sha256::of(&bytes);
-            Ok((bytes, sha256))
-        };
-        aside(move || Self(look())).await
+        aside(move || Self::look(&base64, limit)).await
     }
 
     /// The bytes and their digest, if nothing is wrong with them.
@@ -108,8 +111,7 @@ impl Base64Ciphertext {
     }
 }
 
-/// Small ciphertext that travels in JSON: standard base64 of a complete age file.
-pub(super) fn from_base64(base64: &str, limit: usize) -> Result<Vec<u8>> {
+fn from_base64(base64: &str, limit: usize) -> Result<Vec<u8>> {
     if base64.len() / 4 * 3 > limit + 3 {
         return Err(ServiceError::TooLarge { limit: limit as u64 });
     }

@@ -42,12 +42,11 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
             continue;
         }
-        for holder in vaults::member_holders(&mut view.tx, vault.id).await?.into_keys() {
-            if !may_name(&view.me, &proposal, &holder) {
-                continue;
-            }
-            let who = state::member(exchange, &mut view.tx, &holder, view.now).await?;
-            if !still_reads(who.as_ref(), &view.policies, &vault, &proposal)? {
+        let holders = vaults::member_holders(&mut view.tx, vault.id).await?.into_keys();
+        let holders: Vec<_> = holders.filter(|holder| may_name(&view.me, &proposal, holder)).collect();
+        let who = state::members(exchange, &mut view.tx, &holders, view.now).await?;
+        for holder in holders {
+            if !still_reads(who.get(&holder), &view.policies, &vault, &proposal)? {
                 items.push(SurplusKey { vault: vault.id, kind: vault.kind, holder });
             }
         }

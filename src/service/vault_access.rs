@@ -90,9 +90,11 @@ pub(super) fn last_key(vault: &VaultRow) -> ServiceError {
 
 /// The same of all keys of a member. Who has left, and whose keys are for no card in force, takes nothing along.
 pub(super) async fn require_other_holder(tx: &mut Tx, vault: &VaultRow, holder: &MemberId) -> Result<()> {
-    let is_call = vault.kind == VaultKind::Call;
-    let holds = is_call && vaults::keys_in_force(tx, vault.id).await?.iter().any(|(_, whose)| whose == holder);
-    if holds { require_other_key(tx, vault, |_, whose| whose == holder).await } else { Ok(()) }
+    if vault.kind != VaultKind::Call {
+        return Ok(());
+    }
+    let keys = vaults::keys_in_force(tx, vault.id).await?;
+    if !keys.is_empty() && keys.iter().all(|(_, whose)| whose == holder) { Err(last_key(vault)) } else { Ok(()) }
 }
 
 pub(super) fn wrap_refused(fault: &str) -> ServiceError {

@@ -16,7 +16,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId, VaultId},
         member::CallRole,
     },
-    policy::{Action, Permit, Resource},
+    policy::{Action, Permit, Resource, facts::MemberFacts},
     sealing::statement::{Signed, VaultKind, VaultStatement},
     storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{
@@ -80,9 +80,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
         }
         let mut holders = candidates(&proposal);
         holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
-        for (member, recipients) in vaults::recipients_without_key(&mut view.tx, vault.id, &holders).await? {
-            let now = view.now;
-            let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
+        for (member, facts, recipients) in without_key(&mut view, vault.id, &holders).await? {
             if reads(&facts, &view.policies, &vault, &proposal)? {
                 items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member, recipients });
             }
@@ -99,14 +97,28 @@ pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: Cal
     let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
     let officers: Vec<_> = call.facts.officers().iter().cloned().collect();
     let mut items = Vec::new();
-    for (holder, recipients) in vaults::recipients_without_key(&mut view.tx, vault, &officers).await? {
-        let now = view.now;
-        let Some(facts) = state::member(exchange, &mut view.tx, &holder, now).await? else { continue };
+    for (holder, facts, recipients) in without_key(&mut view, vault, &officers).await? {
         if opens_call_vault(&facts, &view.policies, &call) {
             items.push(MissingKey { vault, kind: VaultKind::Call, holder, recipients });
         }
     }
     Ok(Page { items, next: None })
+}
+
+/// Those of these members with a key card in force who lack a key to a vault, and the recipients for which they do.
+async fn without_key(
+    view: &mut View<'_>,
+    vault: VaultId,
+    members: &[MemberId],
+) -> Result<Vec<(MemberId, MemberFacts, Vec<String>)>> {
+    let lacking = vaults::recipients_without_key(&mut view.tx, vault, members).await?;
+    let ids: Vec<MemberId> = lacking.keys().cloned().collect();
+    let mut facts = state::members(view.exchange, &mut view.tx, &ids, view.now).await?;
+    let in_force = lacking.into_iter().filter_map(|(member, recipients)| {
+        let facts = facts.remove(&member)?;
+        Some((member, facts, recipients))
+    });
+    Ok(in_force.collect())
 }
 
 /// Makes the deliberation vault of a proposal, to which its reviews will be sealed.
@@ -126,7 +138,7 @@ pub async fn create_deliberation(
     }
     let vault = verified(&mut act, made_vault, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
     create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/vaults"), &answer(vault, Vec::new()))).await
 }
@@ -145,7 +157,7 @@ pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
-        wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+        wraps.add(&mut act, &permit, &proposal, &vault).await?;
     } else {
         let call = act.call(vault.call).await?;
         let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;

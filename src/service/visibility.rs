@@ -323,12 +323,14 @@ impl Manifest<'_> {
                 break;
             }
         }
-        for member in std::mem::take(&mut self.named) {
-            if member.partner() == self.partner {
-                continue;
+        let named = std::mem::take(&mut self.named);
+        let others: Vec<MemberId> = named.into_iter().filter(|member| member.partner() != self.partner).collect();
+        for some in others.chunks(MAX_PAGE as usize) {
+            let mut rows = members::some(&mut self.view.tx, some).await?;
+            rows.sort_unstable_by(|one, other| one.member.cmp(&other.member));
+            for row in rows {
+                self.lines.add(&Line::Member(known(row))).await?;
             }
-            let Some(row) = members::find(&mut self.view.tx, &member).await? else { continue };
-            self.lines.add(&Line::Member(known(row))).await?;
         }
         Ok(())
     }

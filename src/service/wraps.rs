@@ -6,7 +6,8 @@
 //! about them is read for all at once; then each is judged in its order, as if those before it were written; then all are written.
 
 use super::{
-    Result, aside, sealed_bytes,
+    Result, aside,
+    sealed_bytes::Base64Ciphertext,
     state::{CallState, ProposalState},
     unit::{Act, Subject},
     vault_access::{last_key, may_name, opens_call_vault, reads, wrap_refused},
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, Sha256, WrappedKeyId},
+        id::{MemberId, WrappedKeyId},
         vault::VaultKind,
     },
     policy::{Permit, facts::MemberFacts},
@@ -44,7 +45,7 @@ pub(super) struct Wraps(Vec<Wrap>);
 #[derive(Debug)]
 struct Wrap {
     statement: Verified<WrapStatement>,
-    ciphertext: Result<(Vec<u8>, Sha256)>,
+    ciphertext: Base64Ciphertext,
 }
 
 impl Wraps {
@@ -68,22 +69,21 @@ impl Wraps {
     }
 
     /// Adds the keys to a proposal's vault.
-    ///
-    /// To those whom this very act asks to join a party, keys are wrapped as if they had. One that is of no use, since they run the call or
-    /// judge, is dropped: answer and log are as of any other, so that a party hears of nobody whether they do.
     pub(super) async fn add(
         self,
         act: &mut Act<'_>,
         permit: &Permit,
         proposal: &ProposalState,
         vault: &VaultRow,
-        asked: &[MemberId],
     ) -> Result<()> {
         let holders = Holders::of(act, std::slice::from_ref(&self), &proposal.call).await?;
-        self.add_for(&holders, act, permit, proposal, vault, asked).await
+        self.add_for(&holders, act, permit, proposal, vault, &[]).await
     }
 
     /// The same for holders who were read already.
+    ///
+    /// To those whom this very act asks to join a party, keys are wrapped as if they had. One that is of no use, since they run the call or
+    /// judge, is dropped: answer and log are as of any other, so that a party hears of nobody whether they do.
     pub(super) async fn add_for(
         self,
         holders: &Holders,
@@ -158,20 +158,16 @@ impl Wraps {
 
 impl Wrap {
     fn look(key: &WrappedKeyIn) -> Self {
-        let ciphertext = sealed_bytes::from_base64(&key.ciphertext, MAX_WRAPPED_KEY);
         Self {
             statement: Verified::look(&key.statement),
-            ciphertext: ciphertext.map(|bytes| {
-                let sha256 = Sha256::of(&bytes);
-                (bytes, sha256)
-            }),
+            ciphertext: Base64Ciphertext::look(&key.ciphertext, MAX_WRAPPED_KEY),
         }
     }
 
     /// The key as it is kept, if the caller signed it for this vault.
     async fn for_vault(self, act: &mut Act<'_>, vault: &VaultRow) -> Result<(WrapTarget, WrappedKeyRow)> {
         let Signed { statement, jws, .. } = act.signed(self.statement).await?;
-        let (ciphertext, sha256) = self.ciphertext?;
+        let (ciphertext, sha256) = self.ciphertext.checked()?;
         if statement.vault != vault.id || statement.sha256 != sha256 {
             return Err(wrap_refused("the statement is for another vault or another file"));
         }

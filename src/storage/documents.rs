@@ -1,6 +1,6 @@
 //! Sealed documents: where their bytes are and what they were announced to be.
 
-use super::{Arg, BlobKey, Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Arg, BlobKey, Row, Sql, StoreError, Tx, WriteTx, args, many};
 use crate::{
     domain::id::{DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
     policy::{Action, Permit},
@@ -86,7 +86,7 @@ pub async fn with_digests(
     if digests.is_empty() {
         return Ok(Vec::new());
     }
-    let marks = (2..digests.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = many::marks(2, digests.len());
     let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 AND sha256 IN ({marks}) ORDER BY document_id"));
     let arguments = args![proposal].into_iter().chain(digests.iter().map(Arg::text)).collect();
     tx.fetch_all(sql, arguments).await?.iter().map(read).collect()
@@ -201,7 +201,7 @@ pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<Blob
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let marks = (1..=keys.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = many::marks(1, keys.len());
     let sql = Sql::built(format!("SELECT blob_key FROM documents WHERE blob_key IN ({marks})"));
     let rows = tx.fetch_all(sql, keys.iter().map(Arg::text).collect()).await?;
     rows.iter().map(|row| row.parse("blob_key")).collect()

@@ -130,8 +130,7 @@ pub async fn add_payloads(tx: &mut Tx, entries: &mut [EntryRow]) -> Result<(), S
     if entries.is_empty() {
         return Ok(());
     }
-    let marks = (1..=entries.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-    let sql = format!("SELECT seq, payload FROM log_entries WHERE seq IN ({marks})");
+    let sql = format!("SELECT seq, payload FROM log_entries WHERE seq IN ({})", many::marks(1, entries.len()));
     let rows = tx.fetch_all(Sql::built(sql), entries.iter().map(|entry| entry.seq.to_arg()).collect()).await?;
     let mut payloads = HashMap::with_capacity(rows.len());
     for row in rows {
@@ -149,7 +148,7 @@ pub async fn fetched_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<Hash
     if proposals.is_empty() {
         return Ok(HashSet::new());
     }
-    let marks = (2..proposals.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = many::marks(2, proposals.len());
     let sql =
         format!("SELECT DISTINCT proposal_id, actor FROM log_entries WHERE kind = $1 AND proposal_id IN ({marks})");
     let kind = Arg::text(EntryKind::DocumentFetched.as_str());

@@ -18,6 +18,7 @@ use self::incoming::{IncomingFile, PARTIAL};
 use super::{
     blob_engine::{BlobEngine, IncomingBlob, ListedBlob, OpenedBlob, PutBack},
     blob_key::BlobKey,
+    durable::{above, create_folder, sync_folder},
     error::StoreError,
     mark::{self, Mark},
     probe,
@@ -25,9 +26,9 @@ use super::{
 use jiff::Timestamp;
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -90,7 +91,7 @@ impl BlobEngine for BlobFolder {
     fn set_note(&self, name: &str, text: Option<&[u8]>) -> Result<(), StoreError> {
         let place = self.path.join(name);
         if let Some(text) = text {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+            create_folder(&self.path)?;
             return Ok(write_whole(&place, text)?);
         }
         absent(fs::remove_file(place))?;
@@ -187,7 +188,7 @@ impl BlobEngine for BlobFolder {
             return Ok(PutBack::IsThere);
         }
         if absent(fs::metadata(&from))?.is_some() {
-            let shard = parent(&to);
+            let shard = above(&to);
             create_folder(shard)?;
             let moved = absent(fs::rename(from, &to))?.is_some();
             sync_folder(shard)?;
@@ -247,7 +248,7 @@ pub(super) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
-    sync_folder(parent(path))
+    sync_folder(above(path))
 }
 
 /// The whole blobs in a folder.
@@ -291,28 +292,4 @@ fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
         io::ErrorKind::StorageFull,
         "it would take what is kept in reserve on the disk (`blobs.reserve_bytes`)",
     ))
-}
-
-/// Makes a folder and those above it, for the account alone, each known to the disk.
-fn create_folder(folder: &Path) -> io::Result<()> {
-    if let Err(error) = DirBuilder::new().mode(0o700).create(folder) {
-        match error.kind() {
-            // Made meanwhile; the one that made it may not have flushed it yet.
-            io::ErrorKind::AlreadyExists => {}
-            io::ErrorKind::NotFound => {
-                create_folder(parent(folder))?;
-                return create_folder(folder);
-            }
-            _ => return Err(error),
-        }
-    }
-    sync_folder(parent(folder))
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().expect("a blob lies in a folder")
 }

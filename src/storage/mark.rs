@@ -4,14 +4,17 @@
 //! A folder with another mark, or with none, is not this database's: it belongs to another exchange or another time, or its disk
 //! is not mounted. What follows from that is decided in `service::marks`; here marks are only made, read and compared.
 
-use super::{StoreError, Tx, WriteTx, args};
+use super::{
+    StoreError, Tx, WriteTx, args,
+    durable::{create_folder, sync_folder},
+};
 use crate::domain::ambient::Rng;
 use jiff::Timestamp;
 use std::{
     fmt,
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     str::FromStr,
 };
@@ -97,7 +100,7 @@ pub async fn settle(tx: &mut WriteTx, mark: &Mark, now: Timestamp) -> Result<(),
 
 /// Gives a folder, made if absent, a mark in place of the one it had. When this returns, the disk knows it.
 pub(super) fn write(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    create_folder(folder)?;
     let (place, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     writeln!(file, "{PREFIX}{mark}")?;
@@ -107,7 +110,7 @@ pub(super) fn write(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && read(folder)?.as_ref() == Some(mark) => {}
         renamed => renamed?,
     }
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(sync_folder(folder)?)
 }
 
 /// The mark of a folder; none when the folder is not there either.

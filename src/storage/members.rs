@@ -50,7 +50,7 @@ pub async fn some(tx: &mut Tx, members: &[MemberId]) -> Result<Vec<MemberRow>, S
     const AT_ONCE: usize = 500;
     let mut found = Vec::with_capacity(members.len());
     for part in members.chunks(AT_ONCE) {
-        let marks = (1..=part.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let marks = many::marks(1, part.len());
         let sql = Sql::once(format!("{COLUMNS} WHERE member IN ({marks})"));
         for row in tx.fetch_all(sql, part.iter().map(super::Arg::text).collect()).await? {
             found.push(read(&row)?);
@@ -122,7 +122,7 @@ pub async fn behind(
     if certificates.is_empty() {
         return Ok(HashMap::new());
     }
-    let marks = (2..2 + certificates.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = many::marks(2, certificates.len());
     let sql = format!("SELECT spki, member FROM member_certificates WHERE partner = $1 AND spki IN ({marks})");
     let args = [Arg::text(partner)].into_iter().chain(certificates.iter().map(Arg::text)).collect();
     let rows = tx.fetch_all(Sql::once(sql), args).await?;

@@ -16,6 +16,7 @@ pub mod calls;
 pub mod db;
 pub mod decisions;
 pub mod documents;
+mod durable;
 pub mod entries;
 pub mod error;
 pub mod extensions;

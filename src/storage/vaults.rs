@@ -165,7 +165,7 @@ pub async fn recipients_without_key(
     const AT_ONCE: usize = 500;
     let mut found: BTreeMap<MemberId, Vec<String>> = BTreeMap::new();
     for part in members.chunks(AT_ONCE) {
-        let marks = (2..part.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let marks = many::marks(2, part.len());
         let sql = Sql::once(format!(
             "SELECT r.member, r.recipient FROM member_recipients r WHERE r.member IN ({marks}) AND NOT EXISTS \
              (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = $1 AND k.holder = r.member AND k.recipient = r.recipient) \
@@ -187,7 +187,7 @@ pub async fn panel_holders_among(
     if proposals.is_empty() {
         return Ok(HashSet::new());
     }
-    let marks = (2..proposals.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = many::marks(2, proposals.len());
     let sql = format!(
         "SELECT DISTINCT v.proposal_id, k.holder FROM vaults v JOIN wrapped_keys k ON k.vault_id = v.vault_id \
          JOIN member_recipients m ON m.member = k.holder AND m.recipient = k.recipient \

@@ -1,6 +1,10 @@
 //! Whatever happens to a connection to PostgreSQL, or to the one with the turn at writing: others go on within the limits.
 
-use crate::harness::{postgres::Database, relay::Relay, scratch::scratch};
+use crate::harness::{
+    postgres::{Database, LIMITS},
+    relay::Relay,
+    scratch::scratch,
+};
 use entente::{
     domain::{
         ambient::{SystemClock, SystemRng},
@@ -8,7 +12,7 @@ use entente::{
     },
     service::{ServiceError, verify::verify},
     storage::{
-        BlobEngine, BlobFolder, Db, PostgresLimits, StoreError, Tx, WriteTx, args,
+        BlobEngine, BlobFolder, Db, StoreError, Tx, WriteTx, args,
         backup::{self, BackupError, BackupStep, Site},
         db::tables::Tables,
         idempotency::{self, Recorded},
@@ -27,19 +31,6 @@ use tokio::time::{sleep, timeout};
 
 /// The longest that anything here is waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// Far longer than anything here takes on a machine that is busy with other things.
-const LIMITS: PostgresLimits = PostgresLimits {
-    queue: Duration::from_secs(50),
-    connect: Duration::from_secs(50),
-    answer: Duration::from_secs(20),
-    turn: Duration::from_secs(30),
-    write: Duration::from_secs(31),
-    read: Duration::from_secs(31),
-    silence: Duration::from_secs(20),
-    read_silence: Duration::from_secs(40),
-    upkeep: Duration::from_mins(2),
-};
 
 async fn migrated(url: &str) -> Db {
     let db = Db::open_with(url, LIMITS).await.unwrap();
@@ -76,7 +67,7 @@ fn recorded() -> Recorded {
 async fn begun(db: &Db, key: &str) -> WriteTx {
     let mut tx = db.write().await.unwrap();
     idempotency::record(&mut tx, &"USA:grace".parse().unwrap(), key, &recorded()).await.unwrap();
-    tx.execute("SET LOCAL idle_in_transaction_session_timeout = 5000", args![]).await.unwrap();
+    tx.execute("SET LOCAL idle_in_transaction_session_timeout = 12000", args![]).await.unwrap();
     tx
 }
 

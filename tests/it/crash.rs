@@ -6,8 +6,8 @@
 
 use crate::harness::{
     postgres::Database,
-    process::{Server, Site},
-    process_acts::{Done, Drafts, Effect, Lane, Numbers, Proposals, Request, Roles, Stage, send},
+    process::{Server, Site, until},
+    process_acts::{Answer, Done, Drafts, Effect, Lane, Numbers, Proposals, Request, Roles, Stage, send},
     process_records::{Kinds, Records},
 };
 use entente::{
@@ -154,9 +154,9 @@ async fn kill_again_and_again(engine: &str, database_url: Option<String>) {
 impl Worker {
     /// Acts until the server is dead; the entries that the acts left.
     async fn work(&mut self, stage: &Stage, death: &Arc<Death>) -> Kinds {
-        let mut told = Kinds::new();
+        let (mut told, mut put_off) = (Kinds::new(), None);
         while !death.has_come() && !death.deaf.is_cancelled() {
-            let (request, effect) = self.lane.next(stage, &mut self.numbers);
+            let (request, effect) = put_off.take().unwrap_or_else(|| self.lane.next(stage, &mut self.numbers));
             let progress = {
                 let death = Arc::clone(death);
                 move || death.step()
@@ -173,6 +173,7 @@ impl Worker {
                 }
             };
             match answered {
+                Ok((answer, _)) if answer.status == TOO_BUSY => put_off = Some((request, effect)),
                 Ok((answer, _)) => {
                     assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
                     self.lane.learn(effect, &answer, &mut told);
@@ -184,13 +185,14 @@ impl Worker {
                 }
             }
         }
+        self.lost = self.lost.take().or(put_off);
         told
     }
 
     /// Sends again what was lost, and then everything of this round.
     async fn recover(&mut self, stage: &Stage, base: &str, told: &mut Kinds, figures: &mut Figures) {
         if let Some((request, effect)) = self.lost.take() {
-            let (answer, is_repeated) = send(stage, base, &request, &|| ()).await.unwrap();
+            let (answer, is_repeated) = answered(stage, base, &request).await;
             assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
             self.lane.learn(effect, &answer, told);
             self.done.push(Done { request, answer });
@@ -203,9 +205,18 @@ impl Worker {
     }
 }
 
+/// The answer of a living server, and whether it is a repeated one.
+async fn answered(stage: &Stage, base: &str, request: &Request) -> (Answer, bool) {
+    until("an answer", async || {
+        let (answer, is_repeated) = send(stage, base, request, &|| ()).await.unwrap();
+        (answer.status != TOO_BUSY).then_some((answer, is_repeated))
+    })
+    .await
+}
+
 /// The same request under the same key: the same answer, said to be a repeated one.
 pub(crate) async fn ask_again(stage: &Stage, base: &str, done: &Done) {
-    let (answer, is_repeated) = send(stage, base, &done.request, &|| ()).await.unwrap();
+    let (answer, is_repeated) = answered(stage, base, &done.request).await;
     let what = format!("{} {} under {}", done.request.method, done.request.path, done.request.key);
     assert!(is_repeated, "{what} was not recognised: {}", answer.text());
     assert_eq!(answer, done.answer, "{what}");
@@ -223,6 +234,9 @@ enum Hour {
     /// When the server, by this file, has written so many times more, to whatever it writes to.
     Writes(PathBuf, u64),
 }
+
+/// A busy machine may be too slow for the database's limits: then the server says so, and the same request is sent again.
+const TOO_BUSY: u16 = 503;
 
 /// The longest wait for a sign that does not come.
 const TURNS: u64 = 20_000;

@@ -215,12 +215,14 @@ async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_fro
 
         // A cursor is for its list and its reader.
         let next = get(&stage, "ISR:avi", "/v1/calls?limit=1").await["next"].as_str().unwrap().to_owned();
-        for (member, list, status) in
-            [("ISR:avi", "calls", 200), ("ISR:avi", "programs", 400), ("ISR:yael", "calls", 400)]
-        {
-            let raw = stage.raw(Some(stage.credential(member)));
-            let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
-            assert_eq!(answer.status(), status, "{member} {list}");
+        for (member, list, status) in [
+            ("ISR:avi", "calls?", 200),
+            ("ISR:avi", "calls?limit=7&", 200),
+            ("ISR:avi", "programs?", 400),
+            ("ISR:yael", "calls?", 400),
+            ("ISR:avi", &format!("calls?program={}&", stage.program), 400),
+        ] {
+            assert_eq!(status_of(&stage, member, &format!("/v1/{list}cursor={next}")).await, status, "{member} {list}");
         }
         stage.stop().await;
     }
@@ -237,12 +239,46 @@ async fn cursor_of_a_list_of_proposals_tells_nothing_and_is_for_its_reader() {
         let one = get(&stage, "ISR:avi", &format!("/v1/proposals?limit=1&cursor={next}")).await;
         assert_eq!(one["items"].as_array().unwrap().len(), 1);
         for (member, list) in [("USA:bob", "proposals"), ("ISR:avi", "calls")] {
-            let raw = stage.raw(Some(stage.credential(member)));
-            let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
-            assert_eq!(answer.status(), 400, "{member} {list}");
+            let status = status_of(&stage, member, &format!("/v1/{list}?cursor={next}")).await;
+            assert_eq!(status, 400, "{member} {list}");
         }
         stage.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cursor_of_a_list_of_proposals_is_for_its_filters_and_order() {
+    for stage in stages().await {
+        begin_many(&stage, 3).await;
+        let call = format!("call={}", stage.call);
+        let filters = ["", &call, "phase=open", "topic=navigation", "party=ISR", "party=USA", "status=preparing"];
+        let filters = filters.into_iter().chain(["mine=party", "sort=-created", "party=ISR&status=preparing"]);
+        let mut cursors = Vec::new();
+        for filter in filters.clone() {
+            let first = get(&stage, "ISR:avi", &format!("/v1/proposals?limit=1&{filter}")).await;
+            cursors.push((filter, first["next"].as_str().expect("three fit each filter").to_owned()));
+        }
+        for (of, cursor) in &cursors {
+            for with in filters.clone() {
+                let status =
+                    status_of(&stage, "ISR:avi", &format!("/v1/proposals?limit=2&{with}&cursor={cursor}")).await;
+                assert_eq!(status, if *of == with { 200 } else { 400 }, "a cursor of `{of}` with `{with}`");
+            }
+        }
+        // The order that is meant when none is named, and the same parameters in another order.
+        for (of, with) in [("", "sort=created"), ("party=ISR&status=preparing", "status=preparing&party=ISR")] {
+            let (_, cursor) = cursors.iter().find(|(filter, _)| *filter == of).unwrap();
+            let status = status_of(&stage, "ISR:avi", &format!("/v1/proposals?{with}&cursor={cursor}")).await;
+            assert_eq!(status, 200, "{with}");
+        }
+        stage.stop().await;
+    }
+}
+
+/// How a read is answered.
+async fn status_of(stage: &Stage, member: &str, path: &str) -> u16 {
+    let raw = stage.raw(Some(stage.credential(member)));
+    raw.request(Method::GET, path).send().await.unwrap().status().as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -309,6 +345,9 @@ async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_c
             assert!(!page::last_key(next).unwrap_or_default().contains("prop"));
             let second = get(&stage, "ISR:approver", &format!("{place}cursor={next}")).await;
             assert_eq!((&second["considered"], &second["next"]), (&0.into(), &Value::Null), "{place}");
+            // A cursor of one change is none of another.
+            let other = format!("/v1/members/ISR:avi/preview?organisation=Elsewhere&cursor={next}");
+            assert_eq!(status_of(&stage, "ISR:approver", &other).await, 400, "{place}");
         }
         stage.stop().await;
     }

@@ -33,7 +33,8 @@ impl Store {
     pub(crate) async fn postgres() -> Option<Self> {
         let database = postgres::Database::fresh().await?;
         let url = database.url();
-        Some(Self { db: Db::open(&url).await.unwrap(), url, _folder: None, _database: Some(database) })
+        let db = Db::open_with(&url, postgres::LIMITS).await.unwrap();
+        Some(Self { db, url, _folder: None, _database: Some(database) })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -208,7 +209,7 @@ async fn a_read_cannot_write(store: Store) {
 async fn one_unit_of_work_runs_at_a_time_across_servers(store: Store) {
     let store = store.with_tables().await;
     store.add("counter", 1).await;
-    let other = Db::open(&store.url).await.unwrap();
+    let other = Db::open_with(&store.url, postgres::LIMITS).await.unwrap();
     let increment = async |db: &Db| {
         let mut tx = db.write().await.unwrap();
         let read = tx.fetch_one("SELECT amount FROM things WHERE name = $1", args!["counter"]).await.unwrap();
@@ -423,7 +424,7 @@ async fn key_cards_from_before_they_were_kept_are_kept(store: Store) {
 async fn two_servers_that_start_at_once_migrate_once(store: Store) {
     let starts = (1..=4).map(|second| {
         let url = &store.url;
-        async move { migrate::run(&Db::open(url).await.unwrap(), at(second)).await.unwrap() }
+        async move { migrate::run(&Db::open_with(url, postgres::LIMITS).await.unwrap(), at(second)).await.unwrap() }
     });
     join_all(starts).await;
     let mut tx = store.db.read().await.unwrap();

@@ -1,6 +1,9 @@
 //! A read ends, whatever it asks: when its time is over, and a long one when nobody waits for it any more. Its turn is then the next one's.
 
-use crate::store_facade::{Store, on_both_engines};
+use crate::{
+    harness::postgres::LIMITS,
+    store_facade::{Store, on_both_engines},
+};
 use entente::storage::{
     Db, PostgresLimits, Queue, StoreError, Whose, args,
     db::{LONGEST_READ, READERS},
@@ -25,11 +28,11 @@ const ONE: &str = "SELECT COUNT(*) AS c FROM (SELECT 1) n";
 /// Long enough for SQLite to ask whether to go on.
 const LONG: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT COUNT(*) AS c FROM n";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The same database, with a limit that a test can wait for.
+/// The same database, with a limit that a test can wait for, and that holds no sooner than a test has given up what it asked.
 async fn impatient(store: &Store) -> Db {
-    let limits = PostgresLimits { read: Duration::from_secs(1), ..PostgresLimits::default() };
+    let limits = PostgresLimits { read: Duration::from_secs(12), ..LIMITS };
     Db::open_with(store.url(), limits).await.unwrap()
 }
 
@@ -48,8 +51,9 @@ async fn long_read_ends_when_its_time_is_over(store: Store) {
 #[tokio::test]
 async fn read_for_a_member_keeps_its_place_until_postgres_has_ended_it() {
     let Some(store) = Store::postgres().await else { return };
-    let (answer, read) = (Duration::from_secs(2), Duration::from_secs(6));
-    let limits = PostgresLimits { answer, read, ..PostgresLimits::default() };
+    // Its place would be free too soon, were it waited for no longer than for an answer.
+    let (answer, read) = (Duration::from_secs(8), Duration::from_secs(16));
+    let limits = PostgresLimits { answer, read, ..LIMITS };
     let db = Db::open_with(store.url(), limits).await.unwrap();
     let mut abandoned = Vec::new();
     for _ in 0..READERS {

@@ -152,6 +152,23 @@ async fn download_that_moves_by_a_few_bytes_is_not_cut() {
     assert_eq!(sources.open.load(Ordering::SeqCst), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn connection_that_begins_another_header_has_the_time_of_one() {
+    let (mut near, _, speaking) = serve_pipe(Protocol::Http1, 4 << 10);
+    let mut answer = Vec::new();
+    near.write_all(b"GET /small HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    while !answer.ends_with(b"small") {
+        assert_ne!(near.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    // Most of the time between two requests is over when the next one begins.
+    sleep(Limits::default().idle - Duration::from_secs(1)).await;
+    let began = Instant::now();
+    near.write_all(b"GET").await.unwrap();
+    speaking.await.unwrap();
+    let limit = Limits::default().header;
+    assert!((limit..limit + Duration::from_secs(1)).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
 /// Over a real socket: what a client takes shows before it has taken what it needs minutes for at a KiB a second.
 #[cfg(target_os = "linux")]
 #[tokio::test]

@@ -24,32 +24,42 @@ const EVALUATED: u32 = 200;
 const EVALUATED_AT_ONCE: u32 = 50;
 
 impl View<'_> {
-    /// What [`View::proposals`] comes to.
+    /// The proposals of the page for which the condition holds, and where it goes on: among those that the first search found, of one more
+    /// than the page takes, and then among those of further searches.
     pub(super) async fn proposals_evaluated(
         &mut self,
         list: &ListCondition,
         page: PageRequest,
+        first: PageSearch,
     ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
-        let (mut after, mut states): (_, Vec<ProposalState>) = (page.after, Vec::new());
-        for _ in 0..EVALUATED / EVALUATED_AT_ONCE {
-            let some = PageRequest { after, limit: EVALUATED_AT_ONCE, ..page };
-            let PageSearch { found, until, .. } = visible::page(&mut self.tx, &list.query(&self.me.id), some).await?;
-            let candidates = list.loaded(&mut self.tx, &found).await?;
-            let holding = list.holding(self.exchange, &self.me.id, candidates).await?;
-            for state in self.confirmed(holding).await? {
-                if states.len() == page.limit as usize {
-                    let last =
-                        states.last().map(|last| ListPosition { created_at: last.row.created_at, id: last.row.id });
-                    return Ok((states, last));
+        let (mut states, mut examined): (Vec<ProposalState>, _) = (Vec::new(), 0);
+        let (mut search, mut limit) = (first, page.limit + 1);
+        loop {
+            for positions in search.found.chunks(EVALUATED_AT_ONCE as usize) {
+                let candidates = list.loaded(&mut self.tx, positions).await?;
+                let holding = list.holding(self.exchange, &self.me.id, candidates).await?;
+                for state in self.confirmed(holding).await? {
+                    if states.len() == page.limit as usize {
+                        let last =
+                            states.last().map(|last| ListPosition { created_at: last.row.created_at, id: last.row.id });
+                        return Ok((states, last));
+                    }
+                    states.push(state);
                 }
-                states.push(state);
             }
-            if found.len() < EVALUATED_AT_ONCE as usize {
-                return Ok((states, until));
+            if search.found.len() < limit as usize {
+                return Ok((states, search.until));
             }
-            after = found.last().copied();
+            let after = search.found.last().copied();
+            examined += limit;
+            if examined >= EVALUATED {
+                return Ok((states, after));
+            }
+            // The plan of the first search serves again, but for the smallest pages.
+            limit = limit.max(EVALUATED_AT_ONCE);
+            let next = PageRequest { after, limit, ..page };
+            search = visible::page(&mut self.tx, &list.query(&self.me.id), next).await?;
         }
-        Ok((states, after))
     }
 }
 

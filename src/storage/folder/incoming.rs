@@ -3,8 +3,12 @@
 //! What is written is flushed while more arrives: left to itself, the kernel would keep a gigabyte for the last flush, with sender
 //! and processor idle meanwhile.
 
-use super::{create_folder, leave_free, parent, sync_folder};
-use crate::storage::{blob_engine::IncomingBlob, error::StoreError};
+use super::leave_free;
+use crate::storage::{
+    blob_engine::IncomingBlob,
+    durable::{above, create_folder, sync_folder},
+    error::StoreError,
+};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -46,7 +50,7 @@ impl IncomingFile {
         let open = || File::options().write(true).create_new(true).mode(0o600).open(&path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_folder(parent(&place))?;
+                create_folder(above(&place))?;
                 open()?
             }
             opened => opened?,
@@ -67,7 +71,7 @@ impl IncomingFile {
 impl IncomingBlob for IncomingFile {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         // Each time: others upload meanwhile.
-        leave_free(parent(&self.place), self.reserve)?;
+        leave_free(above(&self.place), self.reserve)?;
         bytes.chunks(WRITE).try_for_each(|part| (&*self.file).write_all(part))?;
         self.unflushed += bytes.len() as u64;
         if self.unflushed >= FLUSH_EVERY && self.flushing.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -88,7 +92,7 @@ impl IncomingBlob for IncomingFile {
         self.file.sync_all()?;
         fs::rename(&self.path, &self.place)?;
         self.is_published = true;
-        Ok(sync_folder(parent(&self.place))?)
+        Ok(sync_folder(above(&self.place))?)
     }
 }
 

@@ -6,7 +6,7 @@
 //! more values than a statement takes, it finds more than those, and says that the condition is still to be evaluated.
 
 use super::{
-    super::{Arg, Sql, StoreError, Tx, blocking::blocking},
+    super::{Arg, Sql, StoreError, Tx, blocking::blocking, many::marks},
     CallGroups, ProposalQuery, SqlBuilder, own_sets,
 };
 use crate::{
@@ -359,8 +359,7 @@ impl Tallies {
     async fn read(tx: &mut Tx, groups: &CallGroups) -> Result<Self, StoreError> {
         let mut asked: Vec<Arg> = groups.all().iter().flat_map(|group| &group.calls).map(Arg::text).collect();
         let among = if asked.len() <= MAX_CALLS {
-            let placeholders = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-            format!("call_id IN ({placeholders})")
+            format!("call_id IN ({})", marks(1, asked.len()))
         } else {
             asked.clear();
             "call_id <> ''".to_owned()
@@ -404,13 +403,11 @@ impl Tallies {
         }
         let mut args: Vec<Arg> = calls.iter().map(Arg::text).collect();
         args.extend(parties.iter().map(Arg::text));
-        let placeholders_of =
-            |range: std::ops::RangeInclusive<usize>| range.map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
             "SELECT call_id, parties_key, proposals FROM proposal_tallies WHERE call_id IN ({}) AND parties_key IN ({}) \
              LIMIT {}",
-            placeholders_of(1..=calls.len()),
-            placeholders_of(calls.len() + 1..=args.len()),
+            marks(1, calls.len()),
+            marks(calls.len() + 1, parties.len()),
             MAX_BUCKETS + 1
         );
         let found = tx.fetch_all(Sql::once(sql), args).await?;

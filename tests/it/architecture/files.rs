@@ -1,6 +1,6 @@
 //! What every source file looks like, and what none has in it.
 
-use super::source::{everything, files, production, root};
+use super::source::{Source, everything, files, production, root};
 use std::{collections::BTreeSet, fs};
 
 /// The longest a source file may be: past this it holds two things.
@@ -65,17 +65,92 @@ fn nothing_is_unwrapped_unsafe_or_allowed_in_silence() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Where `verify_signed` may stand: what is kept is verified when it is read, and a first key card by its registrar's own signature.
+const VERIFIERS: [&str; 5] =
+    ["service/rules", "service/directory", "service/decisions", "service/verified", "service/verify"];
+
+/// The functions of the service that verify a signature while their act has its turn, each with its place.
+fn verified_in_turn(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, function) in functions(source) {
+        let mut faults = Vec::new();
+        if function.contains("verify_signed") && !VERIFIERS.iter().any(|place| source.is_in(place)) {
+            faults.push("calls `verify_signed`; wanted `Verified`");
+        }
+        // From where on the turn is there: who is given an act has it from the start.
+        let is_given =
+            ["act: &mut Act", "act: &Act", "mut act: Act", " act: Act"].iter().any(|act| function.contains(act));
+        let turn = if is_given { Some(0) } else { function.find("Act::begin") };
+        let verifies = |text: &str| text.contains("Verified::of") || text.contains("Verified::look");
+        if turn.is_some_and(|turn| verifies(&function[turn..])) {
+            faults.push("verifies a signature after its turn has come; wanted `Verified` before `Act::begin`");
+        }
+        found.extend(faults.into_iter().map(|fault| format!("src/{}.rs:{number}: {fault}", source.name)));
+    }
+    found
+}
+
+/// The functions of a file, each from its first line to that of the next.
+fn functions(source: &Source) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (number, line) in source.lines() {
+        let words = line.trim_start();
+        let begins = words.split(" fn ").next().is_some_and(|before| {
+            before != words
+                && before.split(' ').all(|word| word.starts_with("pub") || ["async", "const"].contains(&word))
+                || words.starts_with("fn ")
+        });
+        if begins {
+            found.push((number, String::new()));
+        }
+        if let Some((_, text)) = found.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    found
+}
+
 #[test]
 fn signatures_of_requests_are_verified_before_their_turn() {
-    // What is kept is verified when it is read, and a first key card by its registrar's own signature.
-    let others = ["service/rules", "service/directory", "service/decisions", "service/verified"];
-    let in_turn: Vec<String> = production()
-        .into_iter()
-        .filter(|source| source.name.starts_with("service/") && !source.is_in("service/verify"))
-        .filter(|source| source.code().contains("verify_signed") && !others.contains(&&*source.name))
-        .map(|source| source.name)
-        .collect();
-    assert!(in_turn.is_empty(), "wanted `Verified` before `Act::begin` in {}", in_turn.join(", "));
+    let sources: Vec<Source> = production().into_iter().filter(|source| source.name.starts_with("service/")).collect();
+    let faults: Vec<String> = sources.iter().flat_map(verified_in_turn).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    // The rule is about something: functions do both.
+    let both = sources.iter().flat_map(functions);
+    let both = both.filter(|(_, text)| text.contains("Verified::of") && text.contains("Act::begin")).count();
+    assert!(both >= 3, "{both} functions verify a signature and begin an act");
+}
+
+#[test]
+fn signature_that_is_verified_in_its_turn_is_found() {
+    let faults = |name: &str, text: &str| {
+        let found = verified_in_turn(&Source { name: name.into(), whole: text.into() });
+        found.into_iter().map(|fault| fault.split(':').nth(1).unwrap().parse().unwrap()).collect::<Vec<usize>>()
+    };
+    let (before, turn) = (
+        "    let verified = Verified::of(&body.statement).await?;\n",
+        "    let mut act = Act::begin(exchange).await?;\n",
+    );
+    let function =
+        |lines: &[&str]| format!("pub async fn sign(exchange: &Exchange) -> Result<()> {{\n{}}}\n", lines.concat());
+    let (right, wrong) = (function(&[before, turn]), function(&[turn, before]));
+    assert!(faults("service/x", &right).is_empty());
+    assert_eq!(faults("service/x", &wrong), [1]);
+    assert_eq!(faults("service/x", &format!("{right}\n{wrong}{right}")), [6]);
+    // One of another function comes neither before nor after.
+    let other = function(&[before]).replace("sign", "other");
+    assert!(faults("service/x", &format!("{}{other}{}", function(&[turn]), function(&[turn]))).is_empty());
+    // Who is given an act is in its turn, and a comment calls nothing.
+    let given = "    pub(super) async fn keep(self, act: &mut Act<'_>) {\n        Verified::look(jws);\n    }\n";
+    assert_eq!(faults("service/x", given), [1]);
+    assert!(faults("service/x", &function(&[turn, "    // Verified::of is too late here.\n"])).is_empty());
+    let calls = "fn look(jws: &str) {\n    verify_signed(jws);\n}\n";
+    assert_eq!(faults("service/x", calls), [1]);
+    for place in VERIFIERS {
+        assert!(faults(place, calls).is_empty(), "{place}");
+    }
+    assert!(faults("service/verify/signed", calls).is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A whole exchange in this process, over real mutual TLS, and people of made-up nations who hold keys to it.
 
 use super::{
+    kept_world::{UNHURRIED, owned},
     pki::{Issued, TestAuthority, dns, uri},
     process::PATIENCE,
     scratch::scratch,
@@ -187,7 +188,7 @@ impl Exchange {
             let private = std::fs::Permissions::from_mode(0o600);
             std::fs::set_permissions(folder.path().join("key.pem"), private).unwrap();
         }
-        let config = Config::load(Some(&folder.path().join("server.toml")), [], &[]).unwrap();
+        let config = Config::load(Some(&folder.path().join("server.toml")), [], &owned(UNHURRIED)).unwrap();
         let exchange = serve::open(&config, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
         for nation in nations {
             operator::enrol(&exchange, &nation.card()).await.unwrap();

@@ -3,11 +3,12 @@
 //!
 //! What is kept stays in memory, on PostgreSQL in a database of its own, until the tests end. No test may change it.
 
-use super::postgres::Database;
+use super::postgres::{self, Database};
 use entente::{
     demo::world::{DemoPlan, DemoWorld, example_policies},
     dev_pki::{DevPki, cast::DemoNation},
     domain::ambient::{Clock, SystemRng},
+    storage::PostgresLimits,
 };
 use std::{
     fs,
@@ -44,11 +45,11 @@ impl KeptWorld {
         Self { plan, pki, folder, database }
     }
 
-    /// The same world in another folder, and on a copy of its database if it has one.
+    /// The same world in another folder, and on a copy of its database if it has one, which is waited for so long.
     pub(super) async fn copy(
         &self,
         dir: PathBuf,
-        database_url: String,
+        (database_url, database_limits): (String, PostgresLimits),
         settings: &[(&str, &str)],
         clock: Arc<dyn Clock>,
     ) -> DemoWorld {
@@ -60,7 +61,8 @@ impl KeptWorld {
             }
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
         }
-        let plan = DemoPlan { dir, database_url, settings: owned(settings), ..self.plan.clone() };
+        let settings = self.plan.settings.iter().cloned().chain(owned(settings)).collect();
+        let plan = DemoPlan { dir, database_url, settings, database_limits, ..self.plan.clone() };
         DemoWorld::resume(plan, Arc::clone(&self.pki), clock, Arc::new(SystemRng)).await.unwrap()
     }
 }
@@ -73,11 +75,15 @@ pub(super) fn plan(dir: PathBuf, database_url: String, nations: &'static [DemoNa
         policies: example_policies(nations),
         host: nations[0].code,
         nations,
-        settings: Vec::new(),
+        settings: owned(UNHURRIED),
+        database_limits: postgres::LIMITS,
     }
 }
 
-fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+/// Limits that a machine does not reach that is busy with other things.
+pub(super) const UNHURRIED: &[(&str, &str)] = &[("limits.handshake_seconds", "60"), ("limits.header_seconds", "60")];
+
+pub(super) fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 

@@ -9,7 +9,7 @@
 //! makes that a failure.
 
 use super::scratch::scratch;
-use entente::storage::{Db, migrate};
+use entente::storage::{Db, PostgresLimits, migrate};
 use jiff::Timestamp;
 use sqlx::Connection as _;
 use std::{
@@ -22,8 +22,23 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::OnceCell;
+
+/// Far longer than anything takes on a machine that is busy with other things: no test fails because it was held up, and whatever a
+/// test has given up in silence ends within its own patience.
+pub(crate) const LIMITS: PostgresLimits = PostgresLimits {
+    queue: Duration::from_secs(50),
+    connect: Duration::from_secs(50),
+    answer: Duration::from_secs(20),
+    turn: Duration::from_secs(30),
+    write: Duration::from_secs(31),
+    read: Duration::from_secs(31),
+    silence: Duration::from_secs(20),
+    read_silence: Duration::from_secs(40),
+    upkeep: Duration::from_mins(2),
+};
 
 /// A database of one's own; gone when dropped.
 #[derive(Debug)]
@@ -50,7 +65,7 @@ impl Database {
         let cluster = tokio::task::spawn_blocking(Cluster::of_this_process).await.unwrap()?;
         let migrate = || async {
             cluster.administer("CREATE DATABASE migrated".to_owned()).await;
-            let db = Db::open(&cluster.url("migrated")).await.unwrap();
+            let db = Db::open_with(&cluster.url("migrated"), LIMITS).await.unwrap();
             migrate::run(&db, Timestamp::UNIX_EPOCH).await.unwrap();
             db.close().await;
         };

@@ -37,7 +37,7 @@ use tokio::{
 };
 
 /// The longest that anything is waited for; what takes it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 const SERVER: &str = env!("CARGO_BIN_EXE_entente-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_entente");
@@ -71,7 +71,10 @@ impl Site {
         let plan = kept_world::plan(self.folder.path().to_owned(), self.database_url.clone(), nations);
         fs::write(self.config(), config(&plan)).unwrap();
         if self.database_url == database_in(self.folder.path()) {
-            made(nations).await.copy(plan.dir, plan.database_url, &[], Arc::new(SystemClock)).await
+            made(nations)
+                .await
+                .copy(plan.dir, (plan.database_url, plan.database_limits), &[], Arc::new(SystemClock))
+                .await
         } else {
             DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
         }
@@ -191,7 +194,7 @@ impl Server {
     /// Starts it by a command that becomes it.
     async fn start_by(mut command: Command, log: &Path) -> Self {
         let log_file = File::options().create(true).append(true).open(log).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file).envs(unhurried());
         let began = Instant::now();
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -285,6 +288,12 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{what} did not happen within {} seconds", PATIENCE.as_secs());
+}
+
+/// The settings of [`kept_world::UNHURRIED`] as variables, and a tolerance for a clock that is read and compared on a busy machine.
+fn unhurried() -> impl Iterator<Item = (String, &'static str)> {
+    let settings = kept_world::UNHURRIED.iter().chain(&[("limits.clock_tolerance_seconds", "30")]);
+    settings.map(|(key, value)| (format!("ENTENTE_{}", key.replace('.', "__").to_uppercase()), *value))
 }
 
 fn database_in(folder: &Path) -> String {

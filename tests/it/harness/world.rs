@@ -5,7 +5,7 @@
 
 use super::{
     kept_world::{self, KeptWorld},
-    postgres::Database,
+    postgres::{Database, LIMITS},
     process::PATIENCE,
     relay::Relay,
     scratch::scratch,
@@ -15,6 +15,7 @@ use entente::{
     dev_pki::{CertificateAndKey, cast::DemoNation},
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::crypto::provider,
+    storage::PostgresLimits,
 };
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder};
@@ -146,8 +147,10 @@ impl TestWorld {
         let made = Self::made(nations, Store::Postgres).await?;
         let database = made.world.database.as_ref()?.copy().await;
         let relay = Relay::start(&database).await;
-        let url = relay.url();
-        Some((made.copy_on(Some(database), Some(url), settings).await, relay))
+        // What falls silent is given up after this time, for which tests wait.
+        let limits = PostgresLimits { answer: Duration::from_secs(7), ..LIMITS };
+        let place = (relay.url(), limits);
+        Some((made.copy_on(Some(database), Some(place), settings).await, relay))
     }
 
     /// What worlds of these nations are copied from, made when the first is wanted.
@@ -272,17 +275,22 @@ impl KeptTestWorld {
             Some(database) => Some(database.copy().await),
             None => None,
         };
-        let url = database.as_ref().map(Database::url);
-        self.copy_on(database, url, settings).await
+        let place = database.as_ref().map(|database| (database.url(), LIMITS));
+        self.copy_on(database, place, settings).await
     }
 
-    /// A copy on this copy of the database, reached by this address.
-    async fn copy_on(&self, database: Option<Database>, url: Option<String>, settings: &[(&str, &str)]) -> TestWorld {
+    /// A copy on this copy of the database, reached by this address and waited for so long.
+    async fn copy_on(
+        &self,
+        database: Option<Database>,
+        place: Option<(String, PostgresLimits)>,
+        settings: &[(&str, &str)],
+    ) -> TestWorld {
         let folder = scratch();
         let dir = folder.path().canonicalize().unwrap();
-        let url = url.unwrap_or_else(|| sqlite(&dir));
+        let place = place.unwrap_or_else(|| (sqlite(&dir), LIMITS));
         let clock = TestClock::at(self.now);
-        let world = self.world.copy(dir, url, settings, clock.clone()).await;
+        let world = self.world.copy(dir, place, settings, clock.clone()).await;
         TestWorld { world, clock, _database: database, folder }
     }
 }

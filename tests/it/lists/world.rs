@@ -4,7 +4,7 @@
 use super::policies;
 use crate::harness::{
     many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, text},
-    postgres::Database,
+    postgres::{Database, LIMITS},
     scratch::scratch,
 };
 use entente::{
@@ -153,7 +153,7 @@ impl World {
     }
 
     async fn ground(&self, name: &'static str, url: &str, folder: TempDir, database: Option<Database>) -> Ground {
-        let db = Db::open(url).await.unwrap();
+        let db = Db::open_with(url, LIMITS).await.unwrap();
         migrate::run(&db, now()).await.unwrap();
         self.rows.clone().write(&db).await;
         index(&db).await;

@@ -186,8 +186,6 @@ async fn good_client_is_served_though_silent_ones_hold_every_place() {
     let held = ca.member("ISR:avi");
     // The silent ones would wait for an hour: each one that is served meanwhile has displaced one.
     let world = World::with_limits(vec![ca.of("ISR")], |limits| {
-        only(|limits| &mut limits.stall)(limits);
-        limits.stall = Duration::from_hours(1);
         (limits.connections, limits.connections_per_partner, limits.handshakes) = (8, 8, 8);
     })
     .await;
