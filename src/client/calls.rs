@@ -131,11 +131,11 @@ impl Client {
         text.to_domain()?;
         let present = self.api().call(id).await?;
         let etag = tag(&present)?;
-        let call = self.verify_call(present.body).await?;
+        let (call, present) = self.call_to_amend(present.body).await?;
         let me = self.member_id().await?;
-        let amended = Call { text: text.clone(), ..call.call.clone() };
-        let version = call.publication.version + 1;
-        let (vault, recipient) = (call.publication.vault, &call.publication.recipient);
+        let amended = Call { text: text.clone(), ..call };
+        let version = present.version + 1;
+        let (vault, recipient) = (present.vault, &present.recipient);
         let publication = publication(&amended, version, vault, recipient, &me)?;
         let body = PublishCall {
             publication: self.signed(&publication).await?,
@@ -147,6 +147,24 @@ impl Client {
             dry_run,
         };
         Ok((self.api().amend_call(id, &etag, &body).await?.body, publication))
+    }
+
+    /// A call, verified, or one that this machine verified before its signer's key card was revoked as stolen: the amendment is signed by
+    /// somebody else, and brings it back.
+    async fn call_to_amend(&self, call: Call) -> Result<(Call, CallPublication)> {
+        let error = match self.verify_call(call.clone()).await {
+            Ok(call) => return Ok((call.call, call.publication)),
+            Err(error @ ClientError::Unverified { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        let Some(published) = &call.publication else { return Err(error) };
+        let signed: Signed<CallPublication> = verify_signed(published)?;
+        check_publication(&signed.statement, &call)?;
+        if self.home().seen_text(call.id, call.version)? != Some(signed.statement.text_sha256) {
+            return Err(error);
+        }
+        self.home().see_publication(&signed.statement)?;
+        Ok((call, signed.statement))
     }
 
     /// Replaces a member's roles in a call. An officer gets the keys to the call's vault that they lack. Members lay down their own.

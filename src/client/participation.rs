@@ -4,7 +4,11 @@
 //! The exchange can hold back what was stated last. It can make nothing up, and leave nothing out in the middle: roles go on from
 //! the roll that a call is published with, and each statement names the one before.
 
-use super::{Client, ClientError, Result, verified::VerifiedCall, verify::invalid};
+use super::{
+    Client, ClientError, Result,
+    verified::VerifiedCall,
+    verify::{check_valid, invalid},
+};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
@@ -19,6 +23,7 @@ use crate::{
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair},
     },
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The roles of members in a call, by the roll that it was published with and what was signed since.
@@ -82,20 +87,50 @@ impl Roles {
     }
 }
 
+/// The roles in a call, and whether they are beyond doubt.
+struct RoleChain {
+    roles: Roles,
+    /// Of each statement, the roll first.
+    digests: Vec<Sha256>,
+    /// The first statement that nobody vouches for and whose signer cannot be proven any longer, with why.
+    doubt: Option<(u32, ClientError)>,
+}
+
+fn doubtful(call: CallId, number: u32, error: &ClientError) -> ClientError {
+    ClientError::unverified(
+        format!("statement {number} about the roles in `{call}` can no longer be proven: {error}"),
+        "ask an officer of the call whose machine has used it before to change a role (`entente call role set`): that vouches for the \
+         statements before it",
+    )
+}
+
 impl Client {
     /// The roles in a published call: those of the roll that a member of its lead signed, and each change since, signed by an
     /// officer of that time, or by the member who lays down roles of their own.
     pub(super) async fn verified_roles(&self, call: &VerifiedCall) -> Result<Roles> {
-        let id = call.call.id;
+        let chain = self.role_chain(call).await?;
+        if let Some((number, error)) = chain.doubt {
+            return Err(doubtful(call.call.id, number, &error));
+        }
+        self.home().see_roles(call.call.id, chain.roles.statements, chain.roles.last)?;
+        Ok(chain.roles)
+    }
+
+    /// The statements about the roles in a call, each following from the one before.
+    ///
+    /// A signature can stop being provable: its signer's key card was revoked as stolen since. Then the next statement of an officer who is
+    /// beyond doubt vouches for it: they signed on to what their own machine had verified.
+    async fn role_chain(&self, call: &VerifiedCall) -> Result<RoleChain> {
+        let (id, lead) = (call.call.id, &call.publication.host);
         let mut stated = self.api().role_statements(id).await?.into_iter();
         let Some(first) = stated.next() else {
             return Err(invalid(format!("nobody signed the roles in `{id}`")));
         };
         let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
-        if roll.statement.call != id || *first.stated_by.partner() != call.publication.host {
+        if roll.statement.call != id || first.stated_by.partner() != lead {
             return Err(invalid(format!("the roll of `{id}` is of another call, or none of its lead's")));
         }
-        self.check_signed_by(&roll, &first.stated_by, first.stated_at.0).await?;
+        let mut doubt = self.doubt_about(&roll, &first.stated_by, first.stated_at.0).await?.map(|error| (1, error));
         let mut roles = Roles {
             by_member: roll.statement.roles,
             partners: roll.statement.partners,
@@ -103,26 +138,52 @@ impl Client {
             last: Some(roll.payload_sha256),
             former_officers: BTreeSet::new(),
         };
+        let mut digests = vec![roll.payload_sha256];
+        let mut beyond_doubt = if doubt.is_none() { roles.members_with(CallRole::Officer) } else { BTreeSet::new() };
         for change in stated {
             let signed: Signed<RoleStatement> = verify_signed(&change.statement)?;
-            let (said, number) = (&signed.statement, roles.statements + 1);
+            let (said, by, number) = (&signed.statement, &change.stated_by, roles.statements + 1);
             if said.call != id || said.number != number || Some(said.previous) != roles.last {
                 return Err(invalid(format!(
                     "statement {number} about the roles in `{id}` does not follow from the one before"
                 )));
             }
-            if !roles.is_officer(&change.stated_by) && !roles.lays_down(&change.stated_by, said) {
-                let by = &change.stated_by;
+            let is_officer = roles.is_officer(by);
+            if !is_officer && !roles.lays_down(by, said) {
                 return Err(invalid(format!(
                     "`{by}` changed roles in `{id}` without being an officer of it, and did more than lay down their own"
                 )));
             }
-            self.check_signed_by(&signed, &change.stated_by, change.stated_at.0).await?;
+            // A roll in doubt leaves nobody beyond it; like the roll, what vouches for it is of the lead's.
+            let vouches = |first, by: &MemberId| beyond_doubt.contains(by) || first == 1 && by.partner() == lead;
+            match self.doubt_about(&signed, by, change.stated_at.0).await? {
+                Some(error) => doubt = doubt.or(Some((number, error))),
+                None if is_officer => doubt = doubt.filter(|(first, _)| !vouches(*first, by)),
+                None => {}
+            }
             (roles.statements, roles.last) = (number, Some(signed.payload_sha256));
+            digests.push(signed.payload_sha256);
             roles.apply(said);
+            if doubt.is_none() {
+                beyond_doubt = roles.members_with(CallRole::Officer);
+            }
         }
-        self.home().see_roles(id, roles.statements, roles.last)?;
-        Ok(roles)
+        Ok(RoleChain { roles, digests, doubt })
+    }
+
+    /// Why it cannot be proven now that the member signed, if it cannot.
+    async fn doubt_about<T: Statement>(
+        &self,
+        signed: &Signed<T>,
+        member: &MemberId,
+        recorded_at: Timestamp,
+    ) -> Result<Option<ClientError>> {
+        check_valid(signed, member, recorded_at)?;
+        match self.check_signed_by(signed, member, recorded_at).await {
+            Ok(()) => Ok(None),
+            Err(error @ (ClientError::NotSigned(_) | ClientError::Unverified { .. })) => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The change of a member's roles as it is sent: signed, once the call is published.
@@ -132,7 +193,14 @@ impl Client {
         member: &MemberId,
         roles: &BTreeSet<CallRole>,
     ) -> Result<GrantRoles> {
-        let before = self.verified_roles(call).await?;
+        let RoleChain { roles: before, digests, doubt } = self.role_chain(call).await?;
+        // An officer whose machine verified them once vouches for them by going on.
+        if let Some((number, error)) = doubt
+            && !self.home().has_seen_roles(call.call.id, &digests)?
+        {
+            return Err(doubtful(call.call.id, number, &error));
+        }
+        self.home().see_roles(call.call.id, before.statements, before.last)?;
         let Some(previous) = before.last else { return Err(invalid("the call has no roll")) };
         let present = before.by_member.get(member).cloned().unwrap_or_default();
         call.rules.check_new_roles(member, &present, roles)?;

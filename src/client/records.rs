@@ -241,6 +241,14 @@ impl Home {
         write_record(&path, &seen)
     }
 
+    /// Whether all these statements about the roles in a call were seen here, with no other in the place of the last.
+    pub(super) fn has_seen_roles(&self, call: CallId, digests: &[Sha256]) -> Result<bool> {
+        let seen: Option<SeenCall> = read_record(&self.call_path(call))?;
+        let last = u32::try_from(digests.len()).ok().zip(digests.last());
+        let seen = seen.and_then(|seen| seen.roles);
+        Ok(seen.is_some_and(|seen| last == Some((seen.version, &seen.sha256))))
+    }
+
     /// The digest of the text of a version of a call that was seen here.
     pub(super) fn seen_text(&self, call: CallId, version: u32) -> Result<Option<Sha256>> {
         let seen: Option<SeenCall> = read_record(&self.call_path(call))?;

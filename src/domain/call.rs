@@ -280,7 +280,7 @@ impl CallText {
 
     /// Checks that replacing this published text by `next` takes from nobody what they were promised: time to prepare, and who
     /// decides on what they hand in. The phase is `announced` or `open`.
-    pub fn check_amendment(&self, next: &Self, phase: Phase) -> Result<(), Refusal> {
+    pub fn check_amendment(&self, next: &Self, phase: Phase, at: Timestamp) -> Result<(), Refusal> {
         if next.funders != self.funders {
             return Err(Refusal::FundersFixed { funders: worded_list(&self.funders) });
         }
@@ -326,6 +326,16 @@ impl CallText {
         }
         if then.deadline_at > now.deadline_at {
             now.check_extension(then.deadline_at)?;
+        }
+        // Nothing brings them back, and each amendment could go on from the one before.
+        let furthest = furthest_from(at);
+        for (until, present) in
+            [(then.reviews_due_at, now.reviews_due_at), (then.extension_bound(), now.extension_bound())]
+        {
+            let bound = furthest.max(present);
+            if until > bound {
+                return Err(Refusal::ExtensionTooFar { until, bound });
+            }
         }
         Ok(())
     }

@@ -23,6 +23,9 @@ const MAX_PATTERN: usize = 200;
 /// How many conditions on a column the policies of one owner may come to, for each list of each reader.
 pub(super) const MAX_CONDITIONS: u64 = 4_000;
 
+/// What ends a comment, as Cedar reads it.
+pub(super) const ENDS_COMMENT: [char; 2] = ['\n', '\r'];
+
 const SPLIT: &str = "say it with several policies, each with an `@id` and a `@reason` of its own";
 
 /// Measures the text of one policy. The line is counted from the one on which the policy begins, from 0.
@@ -31,7 +34,7 @@ pub(super) fn check_text(policy: &str) -> Result<(), (usize, LintFault)> {
     let mut rest = policy;
     while let Some(letter) = rest.chars().next() {
         let len = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
+            rest.find(ENDS_COMMENT).unwrap_or(rest.len())
         } else if letter == '"' {
             written(rest)
         } else if letter.is_alphanumeric() || letter == '_' {
@@ -382,9 +385,22 @@ mod tests {
         assert!(sum * 4 < MAX_CONDITIONS, "{sum}");
     }
 
+    #[test]
+    fn comment_ends_where_it_ends_for_cedar() {
+        let deep = format!("{}true{}", "(".repeat(10_000), ")".repeat(10_000));
+        for (end, fault) in [("\r", "U+000D"), ("\r\n", "more than 16 deep"), ("\n", "more than 16 deep")] {
+            let error = refused(&format!("{FUNDED} // nothing{end}&& {deep}"));
+            assert!(error.contains(fault), "{end:?}: {error}");
+            // The measure by itself, whatever was looked at before.
+            let text = policy(&format!("{FUNDED} // nothing{end}&& {deep}"));
+            assert!(check_text(&text).unwrap_err().1.what.contains("more than 16 deep"), "{end:?}");
+        }
+        taken(&format!("{FUNDED} // in a comment nothing counts: {}\r\n", "(".repeat(100)));
+    }
+
     proptest! {
         #[test]
-        fn whatever_the_text_measuring_ends_and_reading_does_not_break(text in any::<String>(), tail in "[\"(){}!&|=.a ;/\n\\\\-]{0,400}") {
+        fn whatever_the_text_measuring_ends_and_reading_does_not_break(text in any::<String>(), tail in "[\"(){}!&|=.a ;/\n\r\\\\-]{0,400}") {
             let _ = check_text(&text);
             let _ = PartnerRules::parse("ISR", &"ISR".parse().unwrap(), &(policy(&tail) + &text));
         }

@@ -7,6 +7,7 @@
 use super::{Action, PolicyName, bounds, entities, fault::LintFault, lint, meaning, vocabulary::SCHEMA};
 use crate::domain::{
     id::Slug,
+    name,
     policy::{MAX_POLICIES, MAX_POLICY_TEXT, PolicyOwner},
 };
 use cedar_policy::{
@@ -129,6 +130,7 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
         let what = format!("the text has {} bytes", text.len());
         return Err(PolicyError::new(place, None, what, format!("keep it within {MAX_POLICY_TEXT}")));
     }
+    check_seen(place, text)?;
     let chunks = chunks(text);
     if let Some((line, _)) = chunks.get(MAX_POLICIES) {
         // Every list is filtered by all policies at once, and each costs every reader of the exchange.
@@ -319,14 +321,26 @@ fn asked_of_partners(policy: &Policy) -> Result<(), String> {
         .map_or(Ok(()), |name| Err(name.to_owned()))
 }
 
+/// Refuses characters that nobody sees: those who approve a text must see what Cedar reads. A carriage return alone ends a comment for Cedar, and
+/// on a terminal it hides what stands before it.
+fn check_seen(place: &str, text: &str) -> Result<(), PolicyError> {
+    for (number, line) in (1..).zip(text.split('\n')) {
+        let line = line.strip_suffix('\r').unwrap_or(line).replace('\t', " ");
+        if let Some(letter) = name::unseen(&line) {
+            let what = format!("the text has the character U+{:04X} here, which nobody sees", u32::from(letter));
+            return Err(PolicyError::new(place, number, what, "write it without; lines end with a line feed"));
+        }
+    }
+    Ok(())
+}
+
 /// Cuts a file into its policies, each with the line it begins on. Cedar's own parser numbers policies but gives no lines.
 pub(super) fn chunks(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let (mut line, mut start, mut in_string, mut in_comment, mut escaped) = (1, None, false, false, false);
     for (at, letter) in text.char_indices() {
         match letter {
-            '\n' => in_comment = false,
-            _ if in_comment => {}
+            _ if in_comment => in_comment = !bounds::ENDS_COMMENT.contains(&letter),
             _ if in_string => match letter {
                 _ if escaped => escaped = false,
                 '\\' => escaped = true,

@@ -235,10 +235,12 @@ async fn examined<'b, T: Reads>(
     let reason = required_reason(body.reason.as_deref())?;
     let version = call.row.version + 1;
     let (publication, text) = verified_publication(act, call, version, verified.clone()).await?;
-    if Some(publication.vault) != call.row.vault {
-        return Err(statement("an amendment keeps the call's vault"));
+    let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
+    let present = vault_store::find(&mut act.tx, vault).await?;
+    if present.is_none_or(|present| publication.vault != present.id || publication.recipient != present.recipient) {
+        return Err(statement("an amendment keeps the call's vault and its recipient"));
     }
-    call.text.check_amendment(&text, call.phase)?;
+    call.text.check_amendment(&text, call.phase, act.now)?;
     check_parties(act, call, &text).await?;
     let effect = call.text.amendment_effect(&text);
     if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {

@@ -13,6 +13,7 @@ use crate::{
     policy::{Action, Permit, Resource},
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},
+        leaf,
         statement::verify_signed,
     },
     storage::{
@@ -181,7 +182,7 @@ pub async fn publish_key_card(
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let (card, row) = verified_card(&mut act.tx, id, body).await?;
+    let (card, row) = verified_card(&mut act.tx, id, body, act.now).await?;
     let before = members::find(&mut act.tx, id).await?;
     let present = before.as_ref().map_or(0, |row| row.serial);
     if row.serial <= present {
@@ -235,7 +236,7 @@ async fn publish_first(
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
     peer.credential.check().map_err(ServiceError::CertificateRefused)?;
-    let (card, row) = verified_card(&mut tx, id, body).await?;
+    let (card, row) = verified_card(&mut tx, id, body, now).await?;
     let signed = verify_signed::<KeyCard>(&body.key_card)?;
     let is_own = signed.signer_spki == peer.certificate && card.pins(&peer.certificate);
     let present = members::find(&mut tx, id).await?;
@@ -286,10 +287,16 @@ async fn keep_employer(
     Ok(proposals::keep_employer(tx, permit, &card.member, &before.organisation, &closed).await?)
 }
 
-async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Result<(KeyCard, MemberRow)> {
+async fn verified_card(
+    tx: &mut Tx,
+    id: &MemberId,
+    body: &PublishKeyCard,
+    now: Timestamp,
+) -> Result<(KeyCard, MemberRow)> {
     let row = partners::find(tx, id.partner()).await?.ok_or(ServiceError::Hidden)?;
     let partner = PartnerCard::from_json(row.card.as_bytes())?;
     let signed = KeyCard::verify_issued(&body.key_card, &partner)?;
+    leaf::check_time(&signed.leaf, now)?;
     let card = signed.statement;
     if card.member != *id {
         let fault = format!("the key card is about `{}`", card.member);

@@ -5,7 +5,7 @@ use crate::{
         stage::{GRACE, NATIONS, Stage, code, id, pdf, quiet, summary, text},
         world::{Store, TestWorld},
     },
-    refusals::lies::tamper,
+    refusals::lies::{key_of, tamper},
 };
 use entente::{
     client::{ClientError, proposals::NewProposal},
@@ -15,9 +15,13 @@ use entente::{
         id::ProposalId,
         proposal::Status,
     },
+    sealing::{
+        identity::new_identity,
+        statement::{CallPublication, sign_statement},
+    },
     storage::args,
     wire::{
-        call::{Amended, CallText, ExtendCall},
+        call::{Amended, CallText, ExtendCall, PublishCall},
         directory::CreateProgram,
     },
 };
@@ -31,6 +35,46 @@ async fn amended(stage: &Stage, change: impl FnOnce(&mut CallText)) -> Result<Am
     let mut text = dana.call(stage.call).await?.text.clone();
     change(&mut text);
     dana.amend_call(stage.call, &text, "a reason", None).await
+}
+
+/// The member signs a next version of the call that no client of ours would.
+async fn signed_amendment(
+    stage: &Stage,
+    member: &str,
+    change: impl FnOnce(&mut CallPublication),
+) -> Result<(), ClientError> {
+    let client = stage.client(member);
+    let present = client.api().call(stage.call).await?;
+    let mut publication = client.call(stage.call).await?.publication.clone();
+    publication.version += 1;
+    change(&mut publication);
+    let body = PublishCall {
+        publication: sign_statement(&key_of(stage, member), &publication).unwrap(),
+        vault: None,
+        roll: None,
+        keys: Vec::new(),
+        reason: Some("a reason".into()),
+        voids: None,
+        dry_run: false,
+    };
+    client.api().amend_call(stage.call, &present.etag.unwrap(), &body).await.map(drop)
+}
+
+#[tokio::test]
+async fn call_is_amended_by_the_nation_that_leads_it_and_keeps_what_is_sealed_to() {
+    let stage = Stage::open().await;
+    let before = stage.census().await;
+    // Clients believe the text of the lead's officers alone: whatever another one signed would end the call for them.
+    for host in ["ISR", "USA"] {
+        stage.refuses("denied", signed_amendment(&stage, "ISR:noa", |said| said.host = code(host))).await;
+    }
+    stage.refuses("statement-invalid", signed_amendment(&stage, "USA:dana", |said| said.host = code("ISR"))).await;
+    let recipient = new_identity().recipient().to_owned();
+    stage.refuses("statement-invalid", signed_amendment(&stage, "USA:dana", |said| said.recipient = recipient)).await;
+    assert_eq!(stage.census().await, before);
+    signed_amendment(&stage, "USA:dana", |_| {}).await.unwrap();
+    stage.client("ISR:noa").call(stage.call).await.unwrap();
+    stage.stop().await;
 }
 
 #[tokio::test]

@@ -225,11 +225,36 @@ fn date_for_reviews_of_a_call_that_is_brought_back_lies_three_days_after_now_or_
 }
 
 #[test]
+fn amendments_one_after_another_move_nothing_further_than_a_year_from_now() {
+    let (mut present, now) = (text(), at("2026-03-01T00:00:00Z"));
+    let year = now + SignedDuration::from_hours(366 * 24);
+    let tried = |present: &CallText, deadline: Timestamp, until: Option<Timestamp>, reviews: Timestamp| {
+        let mut next = present.clone();
+        (next.schedule.deadline_at, next.schedule.extendable_until, next.schedule.reviews_due_at) =
+            (deadline, until, reviews);
+        next.validate(&next.eligible).unwrap();
+        present.check_amendment(&next, Phase::Open, now).map(|()| next)
+    };
+    let deadline = present.schedule.deadline_at;
+    let second = SignedDuration::from_secs(1);
+    for (until, reviews) in [(Some(year + second), year), (None, year + second)] {
+        let too_far = tried(&present, deadline, until, reviews);
+        assert_eq!(too_far, Err(Refusal::ExtensionTooFar { until: year + second, bound: year }));
+    }
+    present = tried(&present, deadline, Some(year), year).unwrap();
+    // A deadline at the bound leaves no time for reviews, so it lies before it.
+    let last = year - SignedDuration::from_hours(24 * 30);
+    present = tried(&present, last, Some(year), year).unwrap();
+    assert!(tried(&present, last, Some(year + second), year).is_err());
+    assert!(tried(&present, last, None, year + second).is_err());
+}
+
+#[test]
 fn amendment_takes_no_time_away_and_changes_no_funder() {
     let tried = |phase, change: &dyn Fn(&mut CallText)| {
         let mut next = text();
         change(&mut next);
-        text().check_amendment(&next, phase)
+        text().check_amendment(&next, phase, at("2026-03-01T00:00:00Z"))
     };
     for phase in [Phase::Announced, Phase::Open] {
         assert_eq!(tried(phase, &|_| {}), Ok(()));

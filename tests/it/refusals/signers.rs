@@ -7,10 +7,11 @@ use crate::harness::{
     stage::{Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
-    client::ExitClass,
+    client::{ClientError, ExitClass},
     domain::{
         decision::Outcome,
         id::{ProposalId, VaultId},
+        member::CallRole,
         vault::VaultKind,
     },
     sealing::{
@@ -19,9 +20,10 @@ use entente::{
         statement::{DecisionStatement, LetterStatement, VaultStatement, sign_statement, verify_signed},
     },
     storage::args,
-    wire::decision::SignDecision,
+    wire::{call::CallText, decision::SignDecision},
 };
 use rcgen::{KeyPair, date_time_ymd};
+use std::collections::BTreeSet;
 
 /// The key of a member under another certificate than theirs: one that names somebody, until the end of a year.
 fn key_under(stage: &Stage, member: &str, named: &str, until: i32) -> SigningKey {
@@ -172,5 +174,66 @@ async fn machine_that_made_a_vault_seals_to_no_other_from_the_first_file_on() {
     let place = slug("work-plan");
     let putting = avi.put_document(proposal, &place, &plan, None, quiet());
     stage.declines(ExitClass::Unverified, "but on this machine it was", putting).await;
+    stage.stop().await;
+}
+
+/// Carol lays down her role, which her machine does only on what it can verify.
+async fn carol_lays_down(stage: &Stage) -> Result<(), ClientError> {
+    let carol = stage.again("USA:carol");
+    carol.grant_roles(stage.call, &id("USA:carol"), &BTreeSet::new()).await.map(drop)
+}
+
+/// The key card of a member whose key was stolen: nothing that they signed is believed.
+async fn key_is_stolen(stage: &Stage, member: &str) {
+    let registrar = format!("{}:registrar", id(member).partner());
+    stage.client(&registrar).revoke_key_card(&id(member), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn officer_vouches_for_the_roles_that_they_go_on_from() {
+    let stage = Stage::open().await;
+    // Noa named Eitan decider, and Dana another role after that.
+    key_is_stolen(&stage, "ISR:noa").await;
+    carol_lays_down(&stage).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn last_word_of_an_officer_whose_key_was_stolen_is_believed_once_another_goes_on_from_it() {
+    let stage = Stage::open().await;
+    let (dana, tamar) = (stage.client("USA:dana"), id("ISR:tamar"));
+    stage.client("ISR:noa").grant_roles(stage.call, &tamar, &[CallRole::Observer].into()).await.unwrap();
+    // Her machine verifies it while it can.
+    dana.grant_roles(stage.call, &tamar, &[CallRole::Observer].into()).await.unwrap();
+    key_is_stolen(&stage, "ISR:noa").await;
+    let told = carol_lays_down(&stage).await.unwrap_err();
+    assert_eq!(told.class(), ExitClass::Unverified, "{told}");
+    assert!(told.to_string().contains("can no longer be proven"), "{told}");
+    // Olivia's machine has not seen it.
+    let olivia = stage.again("USA:olivia");
+    let told = olivia.grant_roles(stage.call, &tamar, &BTreeSet::new()).await.unwrap_err();
+    assert_eq!(told.class(), ExitClass::Unverified, "{told}");
+    stage.again("USA:dana").grant_roles(stage.call, &tamar, &BTreeSet::new()).await.unwrap();
+    carol_lays_down(&stage).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_whose_publishers_key_was_stolen_is_brought_back_by_another_officer_of_the_lead() {
+    let stage = Stage::open().await;
+    let (olivia, walt) = (stage.client("USA:olivia"), id("USA:walt"));
+    let call = olivia.call(stage.call).await.unwrap();
+    olivia.grant_roles(stage.call, &walt, &[CallRole::Observer].into()).await.unwrap();
+    key_is_stolen(&stage, "USA:dana").await;
+    let told = stage.again("USA:carol").call(stage.call).await.unwrap_err();
+    assert_eq!(told.class(), ExitClass::Unverified, "{told}");
+    let olivia = stage.again("USA:olivia");
+    let text = CallText { title: "Joint call, signed again".into(), ..call.text.clone() };
+    olivia.amend_call(stage.call, &text, "signed again", None).await.unwrap();
+    assert_eq!(stage.again("USA:carol").call(stage.call).await.unwrap().signed_by, id("USA:olivia"));
+    // The roll was Dana's, too: whose word follows is of the lead's.
+    assert_eq!(carol_lays_down(&stage).await.unwrap_err().class(), ExitClass::Unverified);
+    olivia.grant_roles(stage.call, &walt, &BTreeSet::new()).await.unwrap();
+    carol_lays_down(&stage).await.unwrap();
     stage.stop().await;
 }
