@@ -218,6 +218,9 @@ pub struct RoleSet {
     /// Take all roles away
     #[arg(long)]
     none: bool,
+    /// Vouch for so many statements about roles, although a key card of a signer was revoked as stolen since
+    #[arg(long, value_name = "NUMBER", conflicts_with = "dry_run")]
+    vouch: Option<u32>,
     /// Only say what it would change
     #[arg(long)]
     dry_run: bool,
@@ -343,14 +346,14 @@ fn voids(proposals: u32) -> String {
 
 async fn role(command: RoleCommand, client: &Client, context: &Context) -> Result<()> {
     match command {
-        RoleCommand::Set(RoleSet { call, member, role, none: _, dry_run, shown }) => {
+        RoleCommand::Set(RoleSet { call, member, role, none: _, vouch, dry_run, shown }) => {
             let roles: BTreeSet<CallRole> = role.into_iter().collect();
             shown.only_with(dry_run)?;
             if dry_run {
                 let (changes, summary) = client.preview_roles(call, &member, &roles).await?;
                 return shown.show(context, client, (&changes, &summary)).await;
             }
-            let holder = client.grant_roles(call, &member, &roles).await?;
+            let holder = client.grant_roles_vouching(call, &member, &roles, vouch).await?;
             context.out.answer(&holder, |screen| {
                 let roles = if holder.roles.is_empty() { "none".to_owned() } else { joined(&holder.roles) };
                 screen.fields(&[("member", holder.member.to_string()), ("roles", roles)]);

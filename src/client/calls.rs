@@ -169,6 +169,17 @@ impl Client {
 
     /// Replaces a member's roles in a call. An officer gets the keys to the call's vault that they lack. Members lay down their own.
     pub async fn grant_roles(&self, id: CallId, member: &MemberId, roles: &BTreeSet<CallRole>) -> Result<RoleHolder> {
+        self.grant_roles_vouching(id, member, roles, None).await
+    }
+
+    /// The same by an officer who vouches for so many statements about roles, though some can no longer be proven.
+    pub async fn grant_roles_vouching(
+        &self,
+        id: CallId,
+        member: &MemberId,
+        roles: &BTreeSet<CallRole>,
+        vouched: Option<u32>,
+    ) -> Result<RoleHolder> {
         let call = self.api().call(id).await?.body;
         // An observer is not shown the statements about roles, and lays that role down without one.
         let observes = call.my_roles.len() == 1 && call.my_roles.contains(&CallRole::Observer);
@@ -177,7 +188,7 @@ impl Client {
             return self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone(), statement: None }).await;
         }
         let call = self.verify_call(call).await?;
-        let change = self.role_change(&call, member, roles).await?;
+        let change = self.role_change(&call, member, roles, vouched).await?;
         if !roles.contains(&CallRole::Officer) {
             return self.api().grant_roles(id, member, &change).await;
         }

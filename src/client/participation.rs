@@ -96,11 +96,13 @@ struct RoleChain {
     doubt: Option<(u32, ClientError)>,
 }
 
-fn doubtful(call: CallId, number: u32, error: &ClientError) -> ClientError {
+fn doubtful(call: CallId, number: u32, last: u32, error: &ClientError) -> ClientError {
     ClientError::unverified(
-        format!("statement {number} about the roles in `{call}` can no longer be proven: {error}"),
-        "ask an officer of the call whose machine has used it before to change a role (`entente call role set`): that vouches for the \
-         statements before it",
+        format!("statement {number} of {last} about the roles in `{call}` can no longer be proven: {error}"),
+        format!(
+            "an officer of the call vouches for them by changing any role: at once on a machine that verified them before, and on another \
+             one with `entente call role set --vouch {last}`, if `entente call role list` and the log show what was agreed"
+        ),
     )
 }
 
@@ -110,9 +112,9 @@ impl Client {
     pub(super) async fn verified_roles(&self, call: &VerifiedCall) -> Result<Roles> {
         let chain = self.role_chain(call).await?;
         if let Some((number, error)) = chain.doubt {
-            return Err(doubtful(call.call.id, number, &error));
+            return Err(doubtful(call.call.id, number, chain.roles.statements, &error));
         }
-        self.home().see_roles(call.call.id, chain.roles.statements, chain.roles.last)?;
+        self.home().see_roles(call.call.id, &chain.digests)?;
         Ok(chain.roles)
     }
 
@@ -157,6 +159,8 @@ impl Client {
             // A roll in doubt leaves nobody beyond it; like the roll, what vouches for it is of the lead's.
             let vouches = |first, by: &MemberId| beyond_doubt.contains(by) || first == 1 && by.partner() == lead;
             match self.doubt_about(&signed, by, change.stated_at.0).await? {
+                // That somebody gave up roles of their own takes nothing from anybody else.
+                Some(_) if !is_officer || said.member == *by && roles.lays_down(by, said) => {}
                 Some(error) => doubt = doubt.or(Some((number, error))),
                 None if is_officer => doubt = doubt.filter(|(first, _)| !vouches(*first, by)),
                 None => {}
@@ -192,15 +196,17 @@ impl Client {
         call: &VerifiedCall,
         member: &MemberId,
         roles: &BTreeSet<CallRole>,
+        vouched: Option<u32>,
     ) -> Result<GrantRoles> {
         let RoleChain { roles: before, digests, doubt } = self.role_chain(call).await?;
-        // An officer whose machine verified them once vouches for them by going on.
+        // An officer whose machine verified them once vouches for them by going on; another one has to say so.
         if let Some((number, error)) = doubt
+            && vouched != Some(before.statements)
             && !self.home().has_seen_roles(call.call.id, &digests)?
         {
-            return Err(doubtful(call.call.id, number, &error));
+            return Err(doubtful(call.call.id, number, before.statements, &error));
         }
-        self.home().see_roles(call.call.id, before.statements, before.last)?;
+        self.home().see_roles(call.call.id, &digests)?;
         let Some(previous) = before.last else { return Err(invalid("the call has no roll")) };
         let present = before.by_member.get(member).cloned().unwrap_or_default();
         call.rules.check_new_roles(member, &present, roles)?;

@@ -217,18 +217,18 @@ impl Home {
         write_record(&path, &seen)
     }
 
-    /// Refuses less stated about a call's roles than was seen before, or something else. Remembers it otherwise.
-    pub(super) fn see_roles(&self, call: CallId, statements: u32, last: Option<Sha256>) -> Result<()> {
+    /// Refuses less stated about a call's roles than was seen before, or something else in its place. Remembers it otherwise: the digests of all
+    /// statements, the roll first.
+    pub(super) fn see_roles(&self, call: CallId, digests: &[Sha256]) -> Result<()> {
         let path = self.call_path(call);
         let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
-        let now = last.map(|last| SeenVersion { version: statements, sha256: last });
-        let goes_back = match (seen.roles, now) {
-            (Some(before), Some(now)) => {
-                now.version < before.version || (now.version == before.version && now != before)
-            }
-            (before, None) => before.is_some(),
-            (None, Some(_)) => false,
+        let version = u32::try_from(digests.len()).unwrap_or(u32::MAX);
+        let now = digests.last().map(|last| SeenVersion { version, sha256: *last });
+        let is_there = |before: &SeenVersion| {
+            let place = (before.version as usize).checked_sub(1);
+            place.and_then(|place| digests.get(place)) == Some(&before.sha256)
         };
+        let goes_back = seen.roles.as_ref().is_some_and(|before| !is_there(before));
         if goes_back {
             let what = format!("statements about the roles in `{call}` that were seen here are gone or have changed");
             let help = format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display());
@@ -423,6 +423,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::locate(Some(folder.path())).unwrap();
         (folder, home)
+    }
+
+    #[test]
+    fn statements_about_roles_only_go_on_from_those_that_were_seen() {
+        let (_folder, home) = home();
+        let call: CallId = CALL.parse().unwrap();
+        let digests = |text: &str| text.bytes().map(|letter| Sha256::of(&[letter])).collect::<Vec<_>>();
+        home.see_roles(call, &digests("abc")).unwrap();
+        home.see_roles(call, &digests("abc")).unwrap();
+        assert!(home.has_seen_roles(call, &digests("abc")).unwrap());
+        // Fewer, others in the place of the last, and more that go on from others.
+        for other in ["ab", "", "abx", "abxy", "abxcyz"] {
+            assert!(home.see_roles(call, &digests(other)).is_err(), "{other}");
+            assert!(!home.has_seen_roles(call, &digests(other)).unwrap(), "{other}");
+        }
+        assert!(!home.has_seen_roles(call, &digests("abcd")).unwrap(), "not all of them");
+        home.see_roles(call, &digests("abcd")).unwrap();
+        assert!(home.see_roles(call, &digests("abc")).is_err());
     }
 
     fn publication(version: u32, title: &str) -> CallPublication {

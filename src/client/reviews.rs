@@ -13,7 +13,7 @@ use crate::{
         vault::VaultKind,
     },
     sealing::{
-        seal::{open_bytes, seal_bytes},
+        seal::{SealError, open_bytes, seal_bytes},
         statement::ReviewStatement,
         vault::VaultSecret,
     },
@@ -242,7 +242,12 @@ impl Client {
         let sealed = review.ciphertext.as_deref().map(|text| BASE64_STANDARD.decode(text));
         let sealed = sealed.and_then(Result::ok).ok_or_else(|| invalid("the review came without its content"))?;
         self.verify_review(&review, manifest.sha256, call, &sealed).await?;
-        let body = from_json(&open_bytes(&[secret.identity()], &sealed, MAX_REVIEW)?)?;
+        let opened = open_bytes(&[secret.identity()], &sealed, MAX_REVIEW).map_err(|error| match error {
+            // The reviewer signed for these very bytes, so no other ones will come.
+            SealError::Truncated => invalid("the review breaks off; its reviewer sealed it so"),
+            error => error.into(),
+        })?;
+        let body = from_json(&opened)?;
         body.points(&call.rules.criteria)?;
         Ok(OpenedReview { review, body })
     }

@@ -158,6 +158,10 @@ pub enum Refusal {
     PolicySettled { version: u32, status: &'static str },
     #[error("`{member}` proposed it; it takes another policy officer of the same partner to approve")]
     SecondOfficer { member: MemberId },
+    #[error(
+        "version {version} of the guardrails rests on a signature of `{member}`; without it nobody could do anything"
+    )]
+    SignedGuardrails { member: MemberId, version: u32 },
     #[error("guardrails are announced three days ahead: it takes effect at {active_at}, the earliest is {earliest}")]
     NoticeTooShort { active_at: Timestamp, earliest: Timestamp },
     #[error("{fault}")]

@@ -37,6 +37,9 @@ pub(super) fn check_text(policy: &str) -> Result<(), (usize, LintFault)> {
             rest.find(ENDS_COMMENT).unwrap_or(rest.len())
         } else if letter == '"' {
             written(rest)
+        } else if letter.is_ascii_digit() {
+            // A number ends with its digits: `1then` is two words.
+            rest.find(|other: char| !other.is_ascii_digit()).unwrap_or(rest.len())
         } else if letter.is_alphanumeric() || letter == '_' {
             rest.find(|other: char| !other.is_alphanumeric() && other != '_').unwrap_or(rest.len())
         } else if ["&&", "||", "==", "!=", "<=", ">=", "::"].iter().any(|two| rest.starts_with(two)) {
@@ -396,6 +399,13 @@ mod tests {
             assert!(check_text(&text).unwrap_err().1.what.contains("more than 16 deep"), "{end:?}");
         }
         taken(&format!("{FUNDED} // in a comment nothing counts: {}\r\n", "(".repeat(100)));
+    }
+
+    #[test]
+    fn number_ends_with_its_digits() {
+        let values = vec!["\"a\""; MAX_VALUES + 1].join(",");
+        let error = refused(&format!("if 1==1then[{values}].contains(resource.topic)else false"));
+        assert!(error.contains(&format!("more than {MAX_VALUES}")), "{error}");
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use crate::{
         Refusal,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         name::is_same,
+        policy::{self, PolicyOwner},
     },
     policy::{Action, Permit, Resource},
     sealing::{
@@ -20,6 +21,7 @@ use crate::{
         StoreError, Tx, Whose, WriteTx, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
+        policies,
         proposals::{self, ProposalDeadlineRow},
     },
     wire::{
@@ -192,12 +194,33 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
+    if card.takes_back() {
+        require_no_guardrails(exchange, &mut act.tx, id, act.now).await?;
+    }
     keep_employer(exchange, &mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await
         .map_err(certificate_taken)?;
     act.log(Subject::default(), published(&row, body)).await?;
     act.finish_key_card(Answer::json(200, &member(row))).await
+}
+
+/// Refuses to take back what a policy officer of the host signed while guardrails in force, or approved for later, rest on it: without guardrails
+/// nobody could do anything, nor put others in their place. What rests on other policies is shut until their nation has new ones.
+async fn require_no_guardrails(exchange: &Exchange, tx: &mut Tx, member: &MemberId, now: Timestamp) -> Result<()> {
+    if *member.partner() != exchange.host {
+        return Ok(());
+    }
+    let owner = PolicyOwner::Guardrails;
+    let history = policies::history(tx, &owner).await?;
+    let present = policy::in_force(&history, now).map_or(0, |version| version.number);
+    for version in history.iter().filter(|version| version.number >= present && version.effective_at().is_some()) {
+        let approval = policies::find(tx, &owner, version.number).await?.and_then(|row| row.approval);
+        if version.proposed_by == *member || approval.is_some_and(|approval| approval.by == *member) {
+            return Err(Refusal::SignedGuardrails { member: member.clone(), version: version.number }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Publishes the very first card of a partner, its registrar's own: nobody is a member yet, so the card is accepted for what it

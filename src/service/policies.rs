@@ -211,6 +211,10 @@ pub async fn approve(
     policies::approve(&mut act.tx, &permit, &partner, owner, number, &approval).await?;
     let history = policies::history(&mut act.tx, owner).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    // Key cards can have changed since it was proposed. What would not count takes the place of nothing that does.
+    if let Err(fault) = super::rules::verify(&mut act.tx, &exchange.host, &row).await? {
+        return Err(Refusal::PolicyInvalid { fault: format!("version {number} would not count: {fault}") }.into());
+    }
     let payload = PolicyApproved {
         owner: owner.clone(),
         version: number,

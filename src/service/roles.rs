@@ -303,6 +303,12 @@ async fn signed_change(
         (Some(_), None) => return Err(refuse("roles of a draft are signed with its publication, not by themselves")),
     };
     let signed = act.signed(verified).await?;
+    // Clients believe nobody else, whatever the guardrails say.
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    let lays_down = act.me.id == *member && body.roles.is_subset(&present);
+    if !call.row.has_role(&act.me.id, CallRole::Officer) && !lays_down {
+        return Err(refuse("an officer of the call signs it, or the member who lays down roles of their own"));
+    }
     let before = calls::last_role_statement(&mut act.tx, call.row.id).await?;
     let RoleStatement { call: of, number, previous, member: whose, roles } = &signed.statement;
     if *of != call.row.id || whose != member || *roles != body.roles {

@@ -83,6 +83,7 @@ catalogue! {
     PolicyOutdated "policy-outdated" 409 "another version came first" => "look at what is in force now and propose again";
     PolicySettled "policy-settled" 409 "this version can no longer be changed" => "propose a new version; `entente policy restore` brings an earlier text back";
     SecondOfficer "second-officer" 409 "a second policy officer is needed" => "ask another policy officer of your partner to approve it";
+    SignedGuardrails "signed-guardrails" 409 "the guardrails rest on the member's signature" => "revoke the key card with `--keep-signatures`, which ends its use at once; let two other policy officers put other guardrails in force, and then revoke it with `--distrust-signatures`";
     NoticeTooShort "notice-too-short" 409 "guardrails are announced before they take effect" => "withdraw the version and propose it again with a later time";
     // calls
     WrongPhase "wrong-phase" 409 "the call is in another phase" => "the detail says in which phase this is possible; `entente call show` shows the dates of the phases to come";
@@ -305,6 +306,7 @@ impl From<&Refusal> for Kind {
             Refusal::PolicyOutdated { .. } => Self::PolicyOutdated,
             Refusal::PolicySettled { .. } => Self::PolicySettled,
             Refusal::SecondOfficer { .. } => Self::SecondOfficer,
+            Refusal::SignedGuardrails { .. } => Self::SignedGuardrails,
             Refusal::NoticeTooShort { .. } => Self::NoticeTooShort,
             Refusal::PolicyInvalid { .. } => Self::PolicyInvalid,
         }

@@ -139,6 +139,7 @@ samples! {
     PolicyOutdated { given: 2, expected: 3 }
     PolicySettled { version: 2, status: "withdrawn" }
     SecondOfficer { member: of("ISR:avi") }
+    SignedGuardrails { member: of("USA:drafter"), version: 3 }
     NoticeTooShort { active_at: of(EARLIER), earliest: of(LATER) }
     PolicyInvalid { fault: "line 3: `resource.calls` is not an attribute".into() }
 }

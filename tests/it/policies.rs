@@ -468,3 +468,47 @@ async fn approve(raw: &Raw, of: &str, version: u32, approval: &str) -> (u16, Str
     let problem: entente::wire::problem::Problem = response.json().await.unwrap();
     (status, problem.slug().to_owned())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_whose_approvers_key_was_stolen_are_followed_by_others() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (registrar, drafter) = (world.client("ISR:registrar"), world.client("ISR:drafter"));
+    registrar.revoke_key_card(&id("ISR:approver"), false).await.unwrap();
+    let next = drafter.propose_policy(&owner("ISR"), "ISR", OPEN, None).await.unwrap();
+    assert_eq!((next.version, next.status), (2, PolicyStatus::Proposed));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_whose_proposers_key_was_stolen_is_not_approved() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (drafter, approver) = (world.client("KOR:drafter"), world.client("KOR:approver"));
+    let next = approver.propose_policy(&owner("KOR"), "KOR", SHUT, None).await.unwrap();
+    let (_, told) = drafter.preview_policy(&next).await.unwrap();
+    world.client("KOR:registrar").revoke_key_card(&id("KOR:approver"), false).await.unwrap();
+    let refused = drafter.approve_policy(&next, &told).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("policy-invalid"), "{refused}");
+    assert_eq!(drafter.api().policy_version(&owner("KOR"), next.version).await.unwrap().status, PolicyStatus::Proposed);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guardrails_outlive_a_key_that_was_stolen() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (registrar, drafter, approver) =
+        (world.client("USA:registrar"), world.client("USA:drafter"), world.client("USA:approver"));
+    let guardrails = PolicyOwner::Guardrails;
+    let at = world.clock.now() + SignedDuration::from_hours(73);
+    let text = format!("{GUARDRAILS}// the same\n");
+    let announced = drafter.propose_policy(&guardrails, "guardrails", &text, Some(at)).await.unwrap();
+    approved(approver, &announced).await.unwrap();
+    for (instant, member) in [(world.clock.now(), "USA:approver"), (at, "USA:drafter")] {
+        world.clock.set(instant);
+        let refused = registrar.revoke_key_card(&id(member), false).await.unwrap_err();
+        assert_eq!(refused.slug(), Some("signed-guardrails"), "{refused}");
+    }
+    // What ends the use of the key at once is possible, and nothing stands still.
+    registrar.revoke_key_card(&id("USA:drafter"), true).await.unwrap();
+    Stage::program(&world).await;
+    world.stop().await;
+}

@@ -14,6 +14,7 @@ use entente::{
         entry::EntryKind,
         id::{ProposalId, Sha256},
         member::{CallRole, ConflictGround},
+        vault::VaultKind,
     },
     sealing::{
         identity::new_identity,
@@ -32,13 +33,23 @@ use std::collections::BTreeSet;
 /// A review of a version by somebody, well formed and signed, whether or not they may hand it in.
 async fn review_of(stage: &Stage, reviewer: &str, proposal: ProposalId, manifest: Sha256) -> SubmitReview {
     let sealed = seal_bytes(&[new_identity().recipient().to_owned()], b"{}").unwrap();
+    signed_review(stage, reviewer, proposal, manifest, &sealed).await
+}
+
+async fn signed_review(
+    stage: &Stage,
+    reviewer: &str,
+    proposal: ProposalId,
+    manifest: Sha256,
+    sealed: &[u8],
+) -> SubmitReview {
     let statement = ReviewStatement {
         proposal,
         manifest_sha256: manifest,
         call_text_sha256: stage.client("USA:dana").api().call(stage.call).await.unwrap().body.text_sha256,
         reviewer: id(reviewer),
         revision: 1,
-        sha256: Sha256::of(&sealed),
+        sha256: Sha256::of(sealed),
     };
     let key = stage.client(reviewer).signer().unwrap();
     SubmitReview { statement: sign_statement(&*key, &statement).unwrap(), ciphertext: BASE64_STANDARD.encode(sealed) }
@@ -239,5 +250,23 @@ async fn nation_with_an_officer_names_and_recalls_its_deciders_itself() {
     let deciders = holders.iter().filter(|holder| holder.roles.contains(&CallRole::Decider));
     let deciders: Vec<_> = deciders.map(|holder| holder.member.to_string()).collect();
     assert_eq!(deciders, ["ISR:tamar", "USA:frank"]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn review_that_its_reviewer_sealed_broken_off_stops_no_ranking() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.client("ISR:maya").submit_review(proposal, &review(3.0, 4.0)).await.unwrap();
+    let vaults = stage.client("USA:carol").api().vaults(proposal).await.unwrap();
+    let vault = vaults.iter().find(|vault| vault.kind == VaultKind::Deliberation).unwrap();
+    // Whole pieces of 64 KiB, and the last one is missing.
+    let mut sealed = seal_bytes(&[vault.recipient.clone()], &vec![b' '; (64 << 10) + 100]).unwrap();
+    sealed.truncate(sealed.len() - 116);
+    let body = signed_review(&stage, "USA:carol", proposal, standing(&stage, proposal).await, &sealed).await;
+    hand_in(&stage, "USA:carol", proposal, &body).await.unwrap();
+    let ranking = stage.client("USA:dana").ranking(stage.call).await.unwrap();
+    let invalid: Vec<_> = ranking.invalid.iter().map(|invalid| invalid.reviewer.to_string()).collect();
+    assert_eq!((ranking.lines.len(), invalid), (1, vec!["USA:carol".to_owned()]));
     stage.stop().await;
 }

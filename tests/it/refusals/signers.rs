@@ -219,6 +219,32 @@ async fn last_word_of_an_officer_whose_key_was_stolen_is_believed_once_another_g
 }
 
 #[tokio::test]
+async fn officer_vouches_in_so_many_words_for_what_no_machine_had_verified() {
+    let stage = Stage::open().await;
+    let tamar = id("ISR:tamar");
+    stage.client("ISR:noa").grant_roles(stage.call, &tamar, &[CallRole::Observer].into()).await.unwrap();
+    key_is_stolen(&stage, "ISR:noa").await;
+    let dana = stage.again("USA:dana");
+    let told = dana.grant_roles(stage.call, &tamar, &BTreeSet::new()).await.unwrap_err();
+    let last = dana.api().role_statements(stage.call).await.unwrap().len() as u32;
+    assert!(told.help().contains(&format!("--vouch {last}")), "{}", told.help());
+    let vouch = async |number| dana.grant_roles_vouching(stage.call, &tamar, &BTreeSet::new(), Some(number)).await;
+    assert_eq!(vouch(last - 1).await.unwrap_err().class(), ExitClass::Unverified, "not for what came after");
+    vouch(last).await.unwrap();
+    carol_lays_down(&stage).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_gives_up_a_role_and_has_their_key_stolen_stops_nobody() {
+    let stage = Stage::open().await;
+    stage.client("ISR:yael").grant_roles(stage.call, &id("ISR:yael"), &BTreeSet::new()).await.unwrap();
+    key_is_stolen(&stage, "ISR:yael").await;
+    carol_lays_down(&stage).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn call_whose_publishers_key_was_stolen_is_brought_back_by_another_officer_of_the_lead() {
     let stage = Stage::open().await;
     let (olivia, walt) = (stage.client("USA:olivia"), id("USA:walt"));
