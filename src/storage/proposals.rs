@@ -247,7 +247,7 @@ pub async fn of_members(
             marks(2, some.len())
         );
         let mut args = args![call];
-        args.extend(some.iter().map(|member| member.to_arg()));
+        args.extend(some.iter().map(ToArg::to_arg));
         for row in tx.fetch_all(Sql::built(sql), args).await? {
             found.insert(row.parse("proposal_id")?);
         }

@@ -261,7 +261,7 @@ async fn review_that_its_reviewer_sealed_broken_off_stops_no_ranking() {
     let vaults = stage.client("USA:carol").api().vaults(proposal).await.unwrap();
     let vault = vaults.iter().find(|vault| vault.kind == VaultKind::Deliberation).unwrap();
     // Whole pieces of 64 KiB, and the last one is missing.
-    let mut sealed = seal_bytes(&[vault.recipient.clone()], &vec![b' '; (64 << 10) + 100]).unwrap();
+    let mut sealed = seal_bytes(std::slice::from_ref(&vault.recipient), &vec![b' '; (64 << 10) + 100]).unwrap();
     sealed.truncate(sealed.len() - 116);
     let body = signed_review(&stage, "USA:carol", proposal, standing(&stage, proposal).await, &sealed).await;
     hand_in(&stage, "USA:carol", proposal, &body).await.unwrap();

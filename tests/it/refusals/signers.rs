@@ -226,7 +226,7 @@ async fn officer_vouches_in_so_many_words_for_what_no_machine_had_verified() {
     key_is_stolen(&stage, "ISR:noa").await;
     let dana = stage.again("USA:dana");
     let told = dana.grant_roles(stage.call, &tamar, &BTreeSet::new()).await.unwrap_err();
-    let last = dana.api().role_statements(stage.call).await.unwrap().len() as u32;
+    let last = u32::try_from(dana.api().role_statements(stage.call).await.unwrap().len()).unwrap();
     assert!(told.help().contains(&format!("--vouch {last}")), "{}", told.help());
     let vouch = async |number| dana.grant_roles_vouching(stage.call, &tamar, &BTreeSet::new(), Some(number)).await;
     assert_eq!(vouch(last - 1).await.unwrap_err().class(), ExitClass::Unverified, "not for what came after");
