@@ -189,14 +189,14 @@ impl KeyCard {
         check_seen("organisation", &self.organisation)
     }
 
-    /// Whether the card stands at `now`.
+    /// Whether the card stands at `now`, its last instant included, as for the exchange.
     pub fn check_usable(&self, now: Timestamp) -> Result<(), StatementError> {
         let member = || self.member.clone();
         if self.status == CardStatus::Revoked {
             Err(StatementError::CardRevoked { member: member() })
         } else if now < self.valid_from {
             Err(StatementError::CardNotYetValid { member: member(), valid_from: self.valid_from })
-        } else if now >= self.valid_until {
+        } else if now > self.valid_until {
             Err(StatementError::CardExpired { member: member(), valid_until: self.valid_until })
         } else {
             Ok(())
@@ -305,10 +305,10 @@ mod tests {
         let jws = partner.issue(&partner.key_card("avi", &partner.registrar));
         let verify = |now: &str| KeyCard::verify(&jws, &partner.card, at(now));
         assert!(verify("2026-01-01T00:00:00Z").is_ok());
-        assert!(verify("2026-12-31T23:59:59.999Z").is_ok());
+        assert!(verify("2027-01-01T00:00:00Z").is_ok());
         let early = verify("2025-12-31T23:59:59.999Z").unwrap_err();
         assert!(matches!(early, StatementError::CardNotYetValid { .. }), "{early}");
-        let late = verify("2027-01-01T00:00:00Z").unwrap_err();
+        let late = verify("2027-01-01T00:00:00.001Z").unwrap_err();
         assert!(matches!(late, StatementError::CardExpired { .. }), "{late}");
     }
 
