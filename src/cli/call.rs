@@ -53,8 +53,9 @@ pub enum CallCommand {
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
     #[command(after_help = "Examples:\n  entente call publish $CALL
 
-Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones \
-when they are given the role).")]
+Only an officer of the nation that leads the program can: everybody's client checks their signature. Give the other \
+officers their role first: the opening key is wrapped to the officers of that moment (and to later ones when they are \
+given the role).")]
     Publish {
         /// The call
         call: CallId,
@@ -66,8 +67,9 @@ when they are given the role).")]
 
 A change of criteria, slots, topics, parties or eligibility voids the proposals that were handed in, until every party \
 signs again. The command says how many these are and asks first. Clarifications and a new schedule void nothing. \
-`--dry-run` says whether a change voids. A deadline or grace period can only become longer. The funders, and the \
-opening of an open call, cannot change.")]
+`--dry-run` says whether a change voids. A deadline or grace period can only become longer, and no date moves further \
+than 366 days from now. The funders, and the opening of an open call, cannot change. Only an officer of the nation that \
+leads the program can amend.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal, or the date by which reviews are due
     #[command(after_help = "Examples:
