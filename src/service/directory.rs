@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, settled, state,
+    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, rules, settled, state,
     unit::{Act, Subject, View, new_entry},
 };
 use crate::{
@@ -194,33 +194,42 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
-    if card.takes_back() {
-        require_no_guardrails(exchange, &mut act.tx, id, act.now).await?;
-    }
+    let guardrails = guardrails_resting_on(exchange, &mut act.tx, id, act.now).await?;
     keep_employer(exchange, &mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await
         .map_err(certificate_taken)?;
+    let still = guardrails_resting_on(exchange, &mut act.tx, id, act.now).await?;
+    if let Some(version) = guardrails.difference(&still).next() {
+        return Err(Refusal::SignedGuardrails { member: id.clone(), version: *version }.into());
+    }
     act.log(Subject::default(), published(&row, body)).await?;
     act.finish_key_card(Answer::json(200, &member(row))).await
 }
 
-/// Refuses to take back what a policy officer of the host signed while guardrails in force, or approved for later, rest on it: without guardrails
-/// nobody could do anything, nor put others in their place. What rests on other policies is shut until their nation has new ones.
-async fn require_no_guardrails(exchange: &Exchange, tx: &mut Tx, member: &MemberId, now: Timestamp) -> Result<()> {
+/// The versions of the guardrails, in force or approved for later, that the member signed and that count by the key cards of now. No key card
+/// makes one of them count no longer: without guardrails nobody could do anything, nor put others in their place. What rests on a
+/// nation's other policies is shut until it has new ones.
+async fn guardrails_resting_on(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    member: &MemberId,
+    now: Timestamp,
+) -> Result<BTreeSet<u32>> {
+    let mut resting = BTreeSet::new();
     if *member.partner() != exchange.host {
-        return Ok(());
+        return Ok(resting);
     }
-    let owner = PolicyOwner::Guardrails;
-    let history = policies::history(tx, &owner).await?;
+    let history = policies::history(tx, &PolicyOwner::Guardrails).await?;
     let present = policy::in_force(&history, now).map_or(0, |version| version.number);
     for version in history.iter().filter(|version| version.number >= present && version.effective_at().is_some()) {
-        let approval = policies::find(tx, &owner, version.number).await?.and_then(|row| row.approval);
-        if version.proposed_by == *member || approval.is_some_and(|approval| approval.by == *member) {
-            return Err(Refusal::SignedGuardrails { member: member.clone(), version: version.number }.into());
+        let Some(row) = policies::find(tx, &PolicyOwner::Guardrails, version.number).await? else { continue };
+        let is_theirs = version.proposed_by == *member || row.approval.as_ref().is_some_and(|by| by.by == *member);
+        if is_theirs && rules::verify(tx, &exchange.host, &row).await?.is_ok() {
+            resting.insert(version.number);
         }
     }
-    Ok(())
+    Ok(resting)
 }
 
 /// Publishes the very first card of a partner, its registrar's own: nobody is a member yet, so the card is accepted for what it

@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::{Client, ClientError, api::Paging, verified::VersionChoice},
+    client::{Client, ClientError, api::Paging, directory::NewKeyCard, verified::VersionChoice},
     domain::{
         ambient::Clock,
         entry::EntryKind,
@@ -507,6 +507,26 @@ async fn guardrails_outlive_a_key_that_was_stolen() {
         let refused = registrar.revoke_key_card(&id(member), false).await.unwrap_err();
         assert_eq!(refused.slug(), Some("signed-guardrails"), "{refused}");
     }
+    // Nor do so many other cards that the one it was signed under is no longer looked for.
+    let card = registrar.issued_member(&id("USA:approver")).await.unwrap().card.clone();
+    let mut outcome = Ok(());
+    for number in 0..=200_u32 {
+        let new = NewKeyCard {
+            member: id("USA:approver"),
+            name: card.name.clone(),
+            organisation: card.organisation.clone(),
+            roles: card.roles.clone(),
+            recipients: card.recipients.clone(),
+            certificates: vec![Sha256::of(&number.to_be_bytes())],
+            valid_from: None,
+            valid_until: at + SignedDuration::from_hours(24 * 300),
+        };
+        outcome = registrar.issue_key_card(&new).await.map(drop);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    assert_eq!(outcome.unwrap_err().slug(), Some("signed-guardrails"));
     // What ends the use of the key at once is possible, and nothing stands still.
     registrar.revoke_key_card(&id("USA:drafter"), true).await.unwrap();
     Stage::program(&world).await;
