@@ -134,8 +134,8 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
 /// at writing.
 pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
     let verified = Verified::of(&body.publication).await?;
-    for _ in 0..LOOKS {
-        if let Some(answer) = amend_as_counted(exchange, context, id, body, &verified).await? {
+    for look in 1..=LOOKS {
+        if let Some(answer) = amend_as_counted(exchange, context, id, body, &verified, look == LOOKS).await? {
             return Ok(answer);
         }
     }
@@ -149,6 +149,7 @@ async fn amend_as_counted(
     id: CallId,
     body: &PublishCall,
     verified: &Verified<CallPublication>,
+    is_last: bool,
 ) -> Result<Option<Answer>> {
     let mut look = Rehearsal::rehearse(exchange, context).await?;
     let (mut call, _) = call_to_amend(&mut look, id).await?;
@@ -182,7 +183,8 @@ async fn amend_as_counted(
         return Ok(Some(answer));
     }
     let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body, verified).await?;
-    let Some(voided) = voided::in_turn(&mut act, &call, effect, counted.as_ref()).await? else { return Ok(None) };
+    let voided = voided::in_turn(&mut act, &call, effect, counted.as_ref(), is_last).await?;
+    let Some(voided) = voided else { return Ok(None) };
     if body.voids.unwrap_or(0) != voided {
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
     }

@@ -6,7 +6,7 @@
 use super::{
     Result,
     foreseen::Foresight,
-    lists,
+    lists::{self, ListCondition},
     state::CallState,
     unit::{Act, Reads},
 };
@@ -20,6 +20,7 @@ use crate::{
         facts::MemberFacts,
         predicate::{Atom, RowFact},
     },
+    storage::visible,
     wire::proposal::Filter,
 };
 
@@ -67,16 +68,23 @@ impl CountedVoids {
     }
 }
 
-/// What an amendment voids in its turn, as it was counted before; none if it has to be counted again.
+/// What an amendment voids in its turn, as it was counted before; none if it has to be counted again. So that nobody keeps a call from being
+/// amended by doing something under it all the time, the last look is followed by a count in the turn, if the database can make it.
 pub(super) async fn in_turn<T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
     effect: AmendmentEffect,
     counted: Option<&CountedVoids>,
+    is_last: bool,
 ) -> Result<Option<u32>> {
     match counted {
         _ if effect == AmendmentEffect::Keeps => Ok(Some(0)),
         Some(counted) if counted.holds(act, call).await? => Ok(Some(counted.voided)),
+        _ if is_last => {
+            let list = list(act, call).await?;
+            let found = visible::count(&mut act.tx, &list.query(&act.me.id)).await?;
+            Ok(found.map(|found| u32::try_from(found).unwrap_or(u32::MAX)))
+        }
         _ => Ok(None),
     }
 }
@@ -86,13 +94,17 @@ async fn count<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: Amendme
     if effect == AmendmentEffect::Keeps {
         return Ok(0);
     }
+    let list = list(act, call).await?;
+    let found = list.count(act.exchange, &mut act.tx, &act.me.id).await?;
+    Ok(u32::try_from(found).unwrap_or(u32::MAX))
+}
+
+async fn list<T: Reads>(act: &mut Act<'_, T>, call: &CallState) -> Result<ListCondition> {
     let filter = Filter { call: Some(call.row.id), ..Filter::default() };
     let baseline = call.row.baseline.max(1);
     let signed = [RowFact::CompleteSince(baseline), RowFact::CommittedSince(baseline)]
         .map(|row| Predicate::from(Atom::Row(row)));
     let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
     let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
-    let list = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
-    let found = list.count(act.exchange, &mut act.tx, &act.me.id).await?;
-    Ok(u32::try_from(found).unwrap_or(u32::MAX))
+    lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await
 }

@@ -263,41 +263,37 @@ async fn role_takes_along_a_key_that_was_wrapped_before_its_turn() {
     key_of_the_last_moment(Store::Postgres).await;
 }
 
+/// So much is done each time an act has looked and waits for its turn.
+async fn disturb(stage: &Stage, times: usize, kind: EntryKind, about: &[Option<u64>]) {
+    let db = &stage.server.exchange.db;
+    for _ in 0..times {
+        let mut busy = db.write().await.unwrap();
+        until("the act that waits for the writer", async || {
+            // PostgreSQL ends a unit of work that falls silent.
+            entries::last(&mut busy).await.unwrap();
+            (db.members_waiting() == 1).then_some(())
+        })
+        .await;
+        for proposal in about {
+            entries::append(&mut busy, &entry(stage, kind, *proposal)).await.unwrap();
+        }
+        busy.commit().await.unwrap();
+    }
+}
+
 async fn looks_again_before_its_turn(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     write_keys(&stage, 61).await;
-    let db = &stage.server.exchange.db;
     let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
     let take = || stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing);
-    // So much is done each time the keys have been looked for that they are looked for again, and not in the turn.
-    let disturb = async |times: usize, about: &[Option<u64>]| {
-        let mut busy = db.write().await.unwrap();
-        for left in (0..times).rev() {
-            until("the act that waits for the writer", async || {
-                // PostgreSQL ends a unit of work that falls silent.
-                entries::last(&mut busy).await.unwrap();
-                (db.members_waiting() == 1).then_some(())
-            })
-            .await;
-            for proposal in about {
-                entries::append(&mut busy, &entry(&stage, EntryKind::KeyWrapped, *proposal)).await.unwrap();
-            }
-            busy.commit().await.unwrap();
-            if left == 0 {
-                return;
-            }
-            busy = db.write().await.unwrap();
-        }
-        unreachable!("it returned");
-    };
     let before = held(&stage, "USA:frank").await;
     // The client tries once more by itself.
-    let (refused, ()) = tokio::join!(take(), disturb(8, &[None]));
+    let (refused, ()) = tokio::join!(take(), disturb(&stage, 8, EntryKind::KeyWrapped, &[None]));
     let refused = refused.unwrap_err();
     assert_eq!(refused.slug(), Some("unavailable"), "{refused}");
     assert_eq!(held(&stage, "USA:frank").await, before, "nothing of it is left");
     let many: Vec<_> = (0..51).map(Some).collect();
-    let (changed, ()) = tokio::join!(take(), disturb(1, &many));
+    let (changed, ()) = tokio::join!(take(), disturb(&stage, 1, EntryKind::KeyWrapped, &many));
     changed.unwrap();
     assert_eq!(held(&stage, "USA:frank").await, (0, 60));
     stage.stop().await;
@@ -307,4 +303,21 @@ async fn looks_again_before_its_turn(store: Store) {
 async fn act_whose_look_no_longer_holds_looks_again_and_not_in_its_turn() {
     looks_again_before_its_turn(Store::Sqlite).await;
     looks_again_before_its_turn(Store::Postgres).await;
+}
+
+async fn nobody_keeps_a_call_from_being_amended(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    stage.submitted().await;
+    // A fifth time is that of the client, which tries once more when it was refused.
+    tokio::select! {
+        amended = amended_voiding(&stage, 1) => assert_eq!(amended.unwrap().voided, 1),
+        () = disturb(&stage, 5, EntryKind::MemberJoined, &[None]) => panic!("it was refused after four looks"),
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_under_which_something_is_done_all_the_time_is_amended() {
+    nobody_keeps_a_call_from_being_amended(Store::Sqlite).await;
+    nobody_keeps_a_call_from_being_amended(Store::Postgres).await;
 }
