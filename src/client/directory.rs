@@ -182,7 +182,7 @@ impl Client {
             let verified = match self.home().pinned(code)? {
                 Some(_) => self.verify_listed(&member).await,
                 // Not asked for each of its members what card the exchange holds.
-                None => Err(not_pinned(code, None)),
+                None => Err(not_pinned(code)),
             };
             listed.push(ListedMember { member, verified });
         }
@@ -274,10 +274,10 @@ impl Client {
         Ok(present.max(self.home().seen_serial(member)?.unwrap_or(0)) + 1)
     }
 
-    async fn publish_key_card(&self, card: &KeyCard) -> Result<Member> {
+    pub(super) async fn publish_key_card(&self, card: &KeyCard) -> Result<Member> {
         let signer = jws::spki_sha256(self.signer()?.certificate())?;
         let code = card.member.partner();
-        let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code, None)) };
+        let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code)) };
         if !pinned.card.registrars.contains(&signer) {
             return Err(ClientError::usage(
                 format!("the certificate of this profile does not belong to a registrar of `{code}`"),
@@ -285,7 +285,7 @@ impl Client {
             ));
         }
         let malformed = |error: StatementError| ClientError::usage(error.to_string(), "fix the key card's content");
-        card.check_seen().and_then(|()| card.validate()).map_err(malformed)?;
+        card.check_new().and_then(|()| card.validate()).map_err(malformed)?;
         let key_card = self.signed(card).await?;
         let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
         verify_member(self.home(), &pinned.card, &card.member, &key_card)?;
@@ -302,17 +302,16 @@ pub(super) fn check_partner(pinned: Option<&Pinned>, code: &PartnerCode, offered
         let what = format!("the exchange answered with another partner's card than that of `{code}`");
         return Err(ClientError::unverified(what, "tell the host's operator, and trust nothing of it meanwhile"));
     }
-    let Some(pinned) = pinned else { return Err(not_pinned(code, Some(fingerprint))) };
+    let Some(pinned) = pinned else { return Err(not_pinned(code)) };
     if pinned.fingerprint != fingerprint {
         return Err(ClientError::unverified(
             format!(
-                "the exchange holds another card of `{code}` than the one that was confirmed: pinned `{}`, offered \
-                 `{fingerprint}`",
+                "the exchange holds another card of `{code}` than the one that was confirmed, whose fingerprint is `{}`",
                 pinned.fingerprint
             ),
             format!(
-                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust fetch \
-                 {code} --fingerprint {fingerprint}`"
+                "ask the officials of `{code}` whether they have a new card; if so, type the fingerprint that they tell you: \
+                 `entente trust fetch {code} --fingerprint FINGERPRINT`"
             ),
         ));
     }
@@ -344,13 +343,14 @@ fn substituted(id: &MemberId, fault: &str) -> ClientError {
     )
 }
 
-fn not_pinned(code: &PartnerCode, offered: Option<Sha256>) -> ClientError {
-    let fingerprint = offered.map_or_else(|| "FINGERPRINT".to_owned(), |offered| offered.to_string());
+/// The exchange's own digits are never shown here: they would be pasted instead of compared.
+fn not_pinned(code: &PartnerCode) -> ClientError {
     ClientError::unverified(
         format!("the card of `{code}` has not been confirmed on this machine"),
         format!(
-            "compare its fingerprint with the officials of `{code}` by a way that does not pass through the exchange, then \
-             `entente trust fetch {code} --fingerprint {fingerprint}`"
+            "take it from your registrar's trust list with `entente trust import`, or have the officials of `{code}` tell you its \
+             fingerprint, by a way that does not pass through the exchange, and type it: `entente trust fetch {code} \
+             --fingerprint FINGERPRINT`"
         ),
     )
 }
@@ -378,18 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn partner_card_other_than_the_pinned_is_refused_naming_both() {
+    fn partner_card_other_than_the_pinned_is_refused_and_its_fingerprint_not_shown() {
         let ((_folder, home), isr, other) = (home(), Nation::new("ISR"), Nation::new("ISR"));
         let fingerprint = isr.card.fingerprint().unwrap();
         let code = isr.code();
         let unknown = check_partner(None, code, &offered(&isr)).unwrap_err();
-        assert!(unknown.help().contains(&fingerprint.to_string()), "{}", unknown.help());
+        assert!(!unknown.help().contains(&fingerprint.to_string()), "nobody pastes it: {}", unknown.help());
         home.pin_partner(&isr.card.canonical().unwrap(), &fingerprint).unwrap();
         let pinned = home.pinned(code).unwrap();
         assert_eq!(check_partner(pinned.as_ref(), code, &offered(&isr)).unwrap(), isr.card);
         let refused = check_partner(pinned.as_ref(), code, &offered(&other)).unwrap_err();
-        let both = [fingerprint, other.card.fingerprint().unwrap()];
-        assert!(both.iter().all(|one| refused.to_string().contains(&one.to_string())), "{refused}");
+        let (confirmed, offered) = (fingerprint.to_string(), other.card.fingerprint().unwrap().to_string());
+        let said = format!("{refused} {}", refused.help());
+        assert!(said.contains(&confirmed) && !said.contains(&offered), "{said}");
         assert_eq!(refused.class().code(), 4);
     }
 

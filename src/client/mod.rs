@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod approval;
 pub mod bare;
 pub mod calls;
 pub mod clock;
@@ -16,6 +17,7 @@ mod enforce;
 pub mod error;
 mod facts;
 mod files;
+pub mod joining;
 pub mod labels;
 mod lineage;
 pub mod media;

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 const MAX_ANCHORS: usize = 8;
 const MAX_REGISTRARS: usize = 16;
-const MAX_KEYS: usize = 16;
+pub(super) const MAX_KEYS: usize = 16;
 const MAX_NAME: usize = 200;
 
 /// A partner as its officials state it. Pinned by [`PartnerCard::fingerprint`].
@@ -179,14 +179,16 @@ impl KeyCard {
         Ok(signed)
     }
 
-    /// Checks that name and organisation have no character that nobody sees, before the card is published. Cards from before this was asked
-    /// stay readable, and can be revoked as they are.
-    pub fn check_seen(&self) -> Result<(), StatementError> {
+    /// Checks what is asked of a card when it is published: name and organisation have no character that nobody sees, and something can be
+    /// sealed to each recipient. Cards from before this was asked stay readable, and can be revoked as they are.
+    pub fn check_new(&self) -> Result<(), StatementError> {
         if self.status == CardStatus::Revoked {
             return Ok(());
         }
         check_seen("name", &self.name)?;
-        check_seen("organisation", &self.organisation)
+        check_seen("organisation", &self.organisation)?;
+        self.recipients.iter().try_for_each(|text| recipient::check_whole(text))?;
+        Ok(())
     }
 
     /// Whether the card stands at `now`, its last instant included, as for the exchange.

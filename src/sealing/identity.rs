@@ -222,6 +222,8 @@ pub fn write_identity_file(path: &Path, content: &[u8]) -> Result<(), IdentityEr
 pub struct Keyring {
     identities: Vec<Box<dyn age::Identity + Send + Sync>>,
     recipients: Vec<String>,
+    /// The X25519 identities among them, as text, by recipient.
+    x25519: Vec<(String, SecretText)>,
 }
 
 impl Keyring {
@@ -265,6 +267,12 @@ impl Keyring {
     pub fn add(&mut self, other: Self) {
         self.identities.extend(other.identities);
         self.recipients.extend(other.recipients);
+        self.x25519.extend(other.x25519);
+    }
+
+    /// The X25519 identity of a recipient, `AGE-SECRET-KEY-1…`.
+    pub(super) fn x25519_secret(&self, recipient: &str) -> Option<&SecretText> {
+        self.x25519.iter().find(|(named, _)| named == recipient).map(|(_, secret)| secret)
     }
 
     /// The identities, in the order in which they are tried.
@@ -292,17 +300,18 @@ impl Keyring {
         let text = str::from_utf8(content).map_err(|_| shape("it is not text".to_owned()))?;
         // The library's message names the line, never its content.
         let file = age::IdentityFile::from_buffer(BufReader::new(content)).map_err(|error| shape(error.to_string()))?;
-        let recipients = text
+        let x25519: Vec<_> = text
             .lines()
             .filter_map(|line| line.parse::<age::x25519::Identity>().ok())
-            .map(|identity| identity.to_public().to_string())
+            .map(|identity| (identity.to_public().to_string(), SecretText(identity.to_string())))
             .collect();
+        let recipients = x25519.iter().map(|(recipient, _)| recipient.clone()).collect();
         let identities = file.with_callbacks(Callbacks(prompt.clone())).into_identities();
         let identities = identities.map_err(|error| from_decrypt(error, name))?;
         if identities.is_empty() {
             return Err(shape("it holds no identity".to_owned()));
         }
-        Ok(Self { identities, recipients })
+        Ok(Self { identities, recipients, x25519 })
     }
 
     fn parse_ssh(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
@@ -318,7 +327,7 @@ impl Keyring {
             Unsupported(_) => return Err(unusable()),
         };
         let recipient = age::ssh::Recipient::try_from(key.clone()).map_err(|_| unusable())?;
-        Ok(Self { identities: vec![Box::new(key)], recipients: vec![recipient.to_string()] })
+        Ok(Self { identities: vec![Box::new(key)], recipients: vec![recipient.to_string()], x25519: Vec::new() })
     }
 }
 

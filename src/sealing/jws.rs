@@ -216,6 +216,11 @@ pub fn spki_sha256(certificate: &[u8]) -> Result<Sha256, JwsError> {
     parse_certificate(certificate).map(|certificate| Sha256::of(certificate.tbs_certificate.subject_pki.raw))
 }
 
+/// The same, for a certificate whose key can sign here: P-256, P-384 or Ed25519.
+pub fn check_key(certificate: &[u8]) -> Result<Sha256, JwsError> {
+    LeafKey::read(certificate).map(|key| key.spki_sha256)
+}
+
 /// The public key of a certificate, if it can sign here.
 pub(super) struct LeafKey {
     algorithm: SignatureAlgorithm,

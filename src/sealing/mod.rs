@@ -19,7 +19,13 @@ pub mod statement;
 pub mod visibility;
 
 #[cfg(feature = "client")]
+pub mod certificates;
+#[cfg(feature = "client")]
 pub mod identity;
+#[cfg(feature = "client")]
+pub mod joining;
+#[cfg(feature = "client")]
+pub mod possession;
 #[cfg(feature = "client")]
 pub mod private_key;
 #[cfg(feature = "client")]

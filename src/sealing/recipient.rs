@@ -4,9 +4,13 @@
 //! whose the recipient is: a key card does.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bech32::{Bech32, Checksum, primitives::decode::CheckedHrpstring};
 
 /// The longest recipient taken, in bytes; a native hybrid one (`age1pq1…`) has 1,959.
 pub const MAX_RECIPIENT_LEN: usize = 4096;
+const X25519_BYTES: usize = 32;
+/// A key of ML-KEM-768 and one of X25519.
+const HYBRID_BYTES: usize = 1184 + 32;
 
 /// Why a text is not an age recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +26,27 @@ pub enum RecipientError {
         "`{0}` is not an age recipient; wanted `age1…`, `ssh-ed25519 …` or `ssh-rsa …`, on one line without a comment"
     )]
     Shape(String),
+    /// A letter was lost, added or changed on the way.
+    #[error("`{0}` is not a whole age recipient: a letter of it was lost, added or changed; copy it again")]
+    Checksum(String),
+}
+
+/// Bech32 as age takes it: the checksum of BIP 173 without its limit of length.
+enum LongBech32 {}
+
+impl bech32::Checksum for LongBech32 {
+    type MidstateRepr = <Bech32 as bech32::Checksum>::MidstateRepr;
+    const CODE_LENGTH: usize = MAX_RECIPIENT_LEN;
+    const CHECKSUM_LENGTH: usize = Bech32::CHECKSUM_LENGTH;
+    const GENERATOR_SH: [u32; 5] = Bech32::GENERATOR_SH;
+    const TARGET_RESIDUE: u32 = Bech32::TARGET_RESIDUE;
+}
+
+/// The bytes that a Bech32 text with this human-readable part holds, if its checksum is right.
+#[must_use]
+pub fn bech32_bytes(part: &str, text: &str) -> Option<Vec<u8>> {
+    let decoded = CheckedHrpstring::new::<LongBech32>(text).ok()?;
+    (decoded.hrp().as_str().eq_ignore_ascii_case(part)).then(|| decoded.byte_iter().collect())
 }
 
 /// Checks that `text` has the shape of one age recipient.
@@ -38,9 +63,26 @@ pub fn check(text: &str) -> Result<(), RecipientError> {
         Some(_) => false,
         None => is_age_recipient(text),
     };
-    // The text is shown again, so only a short and harmless beginning of it is.
-    let shown = || text.chars().take(40).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-    if shaped { Ok(()) } else { Err(RecipientError::Shape(shown())) }
+    if shaped { Ok(()) } else { Err(RecipientError::Shape(shown(text))) }
+}
+
+/// Checks in addition that something can be sealed to it: checksum and length. A card that is published is held to this; what was published
+/// before stays readable.
+pub fn check_whole(text: &str) -> Result<(), RecipientError> {
+    check(text)?;
+    let Some((part, _)) = text.rsplit_once('1').filter(|_| !text.contains(' ')) else { return Ok(()) };
+    let length = bech32_bytes(part, text).map(|bytes| bytes.len());
+    let is_whole = match part {
+        "age" => length == Some(X25519_BYTES),
+        "age1pq" => length == Some(HYBRID_BYTES),
+        _ => length.is_some(),
+    };
+    if is_whole { Ok(()) } else { Err(RecipientError::Checksum(shown(text))) }
+}
+
+/// The text is shown again, so only a short and harmless beginning of it is.
+fn shown(text: &str) -> String {
+    text.chars().take(40).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// Bech32 in lower case (BIP 173 without the length limit): `age1` data, or `age1<plugin>1` data.
@@ -76,6 +118,21 @@ mod tests {
             [X25519, SSH.trim(), "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", &hybrid]
         {
             assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn recipient_with_a_letter_too_few_or_too_many_or_another_one_is_refused() {
+        let hybrid = bech32::encode::<LongBech32>(bech32::Hrp::parse_unchecked("age1pq"), &[7; HYBRID_BYTES]).unwrap();
+        let short = bech32::encode::<LongBech32>(bech32::Hrp::parse_unchecked("age"), &[7; 31]).unwrap();
+        for text in [X25519, SSH.trim(), &hybrid] {
+            assert_eq!(check_whole(text), Ok(()), "{text}");
+        }
+        let last = &X25519[..X25519.len() - 1];
+        let swapped = X25519.replace("t7r", "tr7");
+        for text in [last, &format!("{X25519}q"), &swapped, &short, "age1qyqszqgp"] {
+            assert_eq!(check(text), Ok(()), "{text}");
+            assert!(matches!(check_whole(text), Err(RecipientError::Checksum(_))), "{text}");
         }
     }
 

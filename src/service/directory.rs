@@ -334,7 +334,7 @@ async fn verified_card(
         let fault = format!("the key card is about `{}`", card.member);
         return Err(Refusal::Statement { fault }.into());
     }
-    card.check_seen()?;
+    card.check_new()?;
     let row = MemberRow {
         member: card.member.clone(),
         name: card.name.clone(),

@@ -1,0 +1,373 @@
+//! Becoming a member by one file each way, seen from the member: an invitation is answered by a request, and a welcome ends in a profile.
+//!
+//! Who is invited believes the invitation by the fingerprint of their own nation's card, which officials told them. The other nations'
+//! cards come with the invitation, on the word of the nation's registrar, who confirmed them once for all. The new keys are made here
+//! and never leave; what is begun stands in the folder `joining` until the welcome comes.
+
+use super::{Ambient, Client, ClientError, Home, Profile, Result, directory::verify_member, files, profile::Pinned};
+use crate::{
+    domain::id::{MemberId, PartnerCode, Sha256},
+    sealing::{
+        certificates::{self, NewCertificateKey, check_member_certificate},
+        identity::Keyring,
+        joining::{
+            InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
+            WelcomeFile,
+        },
+        statement::{Signed, Statement, StatementError, sign_statement, verify_signed},
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What is begun and waits for a registrar's welcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Joining {
+    member: MemberId,
+    /// The profile that is made or changed.
+    profile: String,
+    server: String,
+    server_ca: Vec<PathBuf>,
+    private_key: PathBuf,
+    identities: Vec<PathBuf>,
+    recipients: Vec<String>,
+    zone: Option<String>,
+}
+
+/// An invitation that was verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedInvitation {
+    pub invitation: MemberInvitation,
+    /// The partner cards that the nation's registrar confirmed, the nation's own first.
+    pub partners: Vec<Pinned>,
+    signed: Signed<MemberInvitation>,
+}
+
+/// What joining made, apart from the request itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    pub request: RequestFile,
+    pub private_key: PathBuf,
+    /// Cards that were pinned, and those of which another one is pinned already, which stays.
+    pub pinned: Vec<PartnerCode>,
+    pub differing: Vec<PartnerCode>,
+}
+
+/// Verifies an invitation against the fingerprint of one's own nation's card, as officials told it.
+///
+/// # Errors
+/// Among others when the card has another fingerprint, or no registrar whom the card names signed the invitation and the trust list.
+pub fn read_invitation(
+    file: &InvitationFile,
+    fingerprint: &Sha256,
+    now: jiff::Timestamp,
+) -> Result<VerifiedInvitation> {
+    let partners = read_trust(&file.trust, |_, card| {
+        if card.fingerprint == *fingerprint {
+            return Ok(());
+        }
+        let what =
+            format!("the card of `{}` in this file has another fingerprint than the one you were told", card.card.code);
+        Err(ClientError::unverified(
+            what,
+            "compare what you typed; if it is right, tell your registrar and do not join",
+        ))
+    })?;
+    let own = &partners[0].card;
+    let signed: Signed<MemberInvitation> = verify_signed(&file.invitation).map_err(not_genuine)?;
+    if !own.registrars.contains(&signed.signer_spki) {
+        let what = format!("the invitation is not signed by a registrar of `{}`", own.code);
+        return Err(ClientError::unverified(what, "ask your registrar for the file again, and tell them"));
+    }
+    let invitation = signed.statement.clone();
+    if *invitation.member.partner() != own.code {
+        let what =
+            format!("a registrar of `{}` invites `{}`, who is not theirs to invite", own.code, invitation.member);
+        return Err(ClientError::unverified(what, "ask your own nation's registrar for an invitation"));
+    }
+    if now >= invitation.expires_at {
+        let what = format!("the invitation expired on {:.0}", invitation.expires_at);
+        return Err(ClientError::usage(what, "ask your registrar for another one"));
+    }
+    Ok(VerifiedInvitation { invitation, partners, signed })
+}
+
+/// The cards of a trust file, its own nation's first, each with the fingerprint that the list names; `confirm` is asked about the own one.
+fn read_trust(file: &TrustFile, confirm: impl Fn(&TrustList, &Pinned) -> Result<()>) -> Result<Vec<Pinned>> {
+    let signed: Signed<TrustList> = verify_signed(&file.trust_list).map_err(not_genuine)?;
+    let list = &signed.statement;
+    let mut cards: BTreeMap<PartnerCode, Pinned> = BTreeMap::new();
+    for text in &file.partner_cards {
+        let card = crate::sealing::card::PartnerCard::from_json(text.as_bytes())?;
+        let fingerprint = card.fingerprint()?;
+        if list.partners.get(&card.code) != Some(&fingerprint) {
+            let what = format!("the file's card of `{}` is not the one that its trust list names", card.code);
+            return Err(ClientError::unverified(what, "ask your registrar for the file again, and tell them"));
+        }
+        cards.insert(card.code.clone(), Pinned { card, fingerprint });
+    }
+    let missing = || {
+        ClientError::unverified(
+            format!("the file lacks the card of its own nation, `{}`", list.partner),
+            "ask your registrar for the file again",
+        )
+    };
+    let own = cards.remove(&list.partner).ok_or_else(missing)?;
+    confirm(list, &own)?;
+    if !own.card.registrars.contains(&signed.signer_spki) {
+        let what = format!("the trust list is not signed by a registrar of `{}`", list.partner);
+        return Err(ClientError::unverified(what, "ask your registrar for the file again, and tell them"));
+    }
+    Ok([own].into_iter().chain(cards.into_values()).collect())
+}
+
+fn not_genuine(error: StatementError) -> ClientError {
+    ClientError::unverified(
+        format!("the file does not verify: {error}"),
+        "ask your registrar for it again, and tell them",
+    )
+}
+
+/// The names and files under which somebody joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinChoice {
+    pub profile: String,
+    pub identities: Vec<PathBuf>,
+    pub zone: Option<String>,
+}
+
+impl VerifiedInvitation {
+    /// Makes a key, pins the cards, and answers with a request for `keyring`'s recipients; what is begun is kept.
+    ///
+    /// # Errors
+    /// Among others when the keyring has no recipient, or something was begun for the same member before.
+    pub fn answer(&self, home: &Home, choice: &JoinChoice, keyring: &Keyring, ambient: &Ambient) -> Result<Answered> {
+        let MemberInvitation { member, server, server_ca, challenge, .. } = &self.invitation;
+        let recipients = recipients_of(keyring)?;
+        home.require_not_joining(member)?;
+        let mut made = NewKey::write(home, member, ambient)?;
+        let authority = home.root().join("keys").join(format!("{}-server-ca.crt", file_name(member)));
+        files::write(&authority, server_ca.as_bytes())?;
+        let statement = JoinRequest {
+            member: member.clone(),
+            invitation_sha256: Some(self.signed.payload_sha256),
+            recipients: recipients.clone(),
+            certificate_request: std::mem::take(&mut made.key.request),
+            stated_at: ambient.clock.now(),
+        };
+        let said = statement.digest()?;
+        let mut possession = BTreeMap::new();
+        for recipient in &recipients {
+            let answer = challenge.answer(keyring, recipient, &said).map_err(|error| {
+                ClientError::unverified(error.to_string(), "ask your registrar for another invitation")
+            })?;
+            possession.extend(answer.map(|answer| (recipient.clone(), answer)));
+        }
+        let request = sign_statement(&made.key.signing_key, &statement)?;
+        let (mut pinned, mut differing) = (Vec::new(), Vec::new());
+        for partner in &self.partners {
+            let code = &partner.card.code;
+            match home.pinned(code)? {
+                Some(present) if present.fingerprint == partner.fingerprint => {}
+                Some(_) => differing.push(code.clone()),
+                None => {
+                    home.pin_partner(&partner.card.canonical()?, &partner.fingerprint)?;
+                    pinned.push(code.clone());
+                }
+            }
+        }
+        home.begin_joining(&Joining {
+            member: member.clone(),
+            profile: choice.profile.clone(),
+            server: server.clone(),
+            server_ca: vec![authority],
+            private_key: made.path.clone(),
+            identities: choice.identities.clone(),
+            recipients,
+            zone: choice.zone.clone(),
+        })?;
+        let request = RequestFile { invitation: Some(self.signed.jws.clone()), request, possession, renewal: None };
+        Ok(Answered { request, private_key: made.path, pinned, differing })
+    }
+}
+
+impl Client {
+    /// Makes a new key for the profile's member and asks for its certificate, signed by the key in force. The profile stays as it is until
+    /// the welcome comes.
+    pub async fn renew(&self) -> Result<Answered> {
+        let member = self.member_id().await?;
+        let present = self.member(&member).await?;
+        self.home().require_not_joining(&member)?;
+        let home = self.home().clone();
+        let mut made = NewKey::write(&home, &member, self.ambient())?;
+        let statement = JoinRequest {
+            member: member.clone(),
+            invitation_sha256: None,
+            recipients: present.card.recipients.clone(),
+            certificate_request: std::mem::take(&mut made.key.request),
+            stated_at: self.now(),
+        };
+        let renewal =
+            RenewalStatement { member: member.clone(), request_sha256: statement.digest()?, stated_at: self.now() };
+        let renewal = Some(self.signed(&renewal).await?);
+        let request = sign_statement(&made.key.signing_key, &statement)?;
+        let profile = self.profile();
+        home.begin_joining(&Joining {
+            member,
+            profile: profile.name.clone(),
+            server: profile.server.clone(),
+            server_ca: profile.server_ca.clone(),
+            private_key: made.path.clone(),
+            identities: profile.identities.clone(),
+            recipients: statement.recipients,
+            zone: profile.zone.clone(),
+        })?;
+        let request = RequestFile { invitation: None, request, possession: BTreeMap::new(), renewal };
+        Ok(Answered { request, private_key: made.path, pinned: Vec::new(), differing: Vec::new() })
+    }
+}
+
+/// Takes a welcome: checks that certificate and key card are for the keys that were made here, and writes the profile.
+///
+/// # Errors
+/// Among others when nothing was begun for the member, or the card names other keys than those that were made here.
+pub fn welcome(home: &Home, file: &WelcomeFile) -> Result<Profile> {
+    let WelcomeFile { member, certificate, key_card } = file;
+    let begun = home.joining(member)?.ok_or_else(|| {
+        ClientError::usage(
+            format!("nothing was begun for `{member}` in this folder"),
+            "join in the folder where the request was made: `--home`",
+        )
+    })?;
+    let Some(own) = home.pinned(member.partner())? else {
+        let what = format!("the card of `{}` is not pinned", member.partner());
+        return Err(ClientError::unverified(what, "see `entente trust add --help`"));
+    };
+    let refused = |what: String| {
+        ClientError::unverified(
+            what,
+            "ask your registrar for the welcome that answers your latest request, and tell them",
+        )
+    };
+    let card = verify_member(home, &own.card, member, key_card)?.card;
+    let key = files::read_private(&begun.private_key)?;
+    let fit = check_member_certificate(certificate.as_bytes(), member).map_err(|error| refused(error.to_string()))?;
+    crate::sealing::jws::SigningKey::from_pem(&key, certificate.as_bytes())
+        .map_err(|_| refused("the certificate is for another key than the one that was made here".to_owned()))?;
+    if !card.pins(&fit.pin) || card.recipients != begun.recipients {
+        return Err(refused("the key card names other keys than those that were made here".to_owned()));
+    }
+    let path = begun.private_key.with_extension("crt");
+    files::write(&path, certificate.as_bytes())?;
+    let profile = Profile {
+        name: begun.profile,
+        server: begun.server,
+        server_ca: begun.server_ca,
+        certificate: path,
+        private_key: begun.private_key,
+        identities: begun.identities,
+        member: Some(member.clone()),
+        zone: begun.zone,
+    };
+    home.save_profile(&profile)?;
+    files::remove(&home.joining_path(member))?;
+    Ok(profile)
+}
+
+impl Home {
+    /// Pins the cards of a nation's trust list, whose own card is pinned: those that are new, and those that are another one by now.
+    ///
+    /// # Errors
+    /// Among others when a later list of that nation was taken before.
+    pub fn read_trust_list(&self, file: &TrustFile) -> Result<Vec<Pinned>> {
+        read_trust(file, |list, own| {
+            let pinned = self.pinned(&list.partner)?;
+            if pinned.is_some_and(|pinned| pinned.fingerprint == own.fingerprint) {
+                return Ok(());
+            }
+            let what =
+                format!("the list is by `{}`, whose card in it is not the one that is pinned here", list.partner);
+            Err(ClientError::unverified(what, "a member takes the list of their own nation, whose card they pinned"))
+        })
+    }
+
+    /// Forgets what was begun for a member; the key that was made stays. Whether something was begun.
+    pub fn forget_joining(&self, member: &MemberId) -> Result<bool> {
+        files::remove(&self.joining_path(member))
+    }
+
+    fn require_not_joining(&self, member: &MemberId) -> Result<()> {
+        if self.joining(member)?.is_none() {
+            return Ok(());
+        }
+        Err(ClientError::usage(
+            format!("a request for `{member}` is under way in this folder"),
+            "give its request file to your registrar, or begin anew with `--again`",
+        ))
+    }
+
+    fn begin_joining(&self, joining: &Joining) -> Result<()> {
+        let text = serde_json::to_vec_pretty(joining)
+            .map_err(|error| ClientError::local(error.to_string(), "choose paths that are text"))?;
+        files::write(&self.joining_path(&joining.member), &text)
+    }
+
+    fn joining(&self, member: &MemberId) -> Result<Option<Joining>> {
+        let path = self.joining_path(member);
+        let Some(bytes) = files::read(&path)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| files::damaged(&path, &error))
+    }
+
+    fn joining_path(&self, member: &MemberId) -> PathBuf {
+        self.root().join("joining").join(format!("{}.json", file_name(member)))
+    }
+}
+
+/// A key that was made and is on disk.
+struct NewKey {
+    key: NewCertificateKey,
+    path: PathBuf,
+}
+
+impl NewKey {
+    fn write(home: &Home, member: &MemberId, ambient: &Ambient) -> Result<Self> {
+        let failed = |error: certificates::CertificateError| {
+            ClientError::local(error.to_string(), "this is a defect; report it with what you did")
+        };
+        let key = NewCertificateKey::new(member, ambient.clock.now(), &*ambient.rng).map_err(failed)?;
+        // Each key has a name of its own, so that none is ever overwritten.
+        let pin = key.signing_key.spki_sha256().to_string();
+        let path = home.root().join("keys").join(format!("{}-{}.key", file_name(member), &pin[..12]));
+        files::write(&path, key.private_key.expose().as_bytes())?;
+        Ok(Self { key, path })
+    }
+}
+
+fn recipients_of(keyring: &Keyring) -> Result<Vec<String>> {
+    let recipients = keyring.recipients().to_vec();
+    if recipients.is_empty() {
+        let help =
+            "name a file with an age identity or an ssh key; of a plugin's identity the recipient is not known here";
+        return Err(ClientError::usage("no recipient belongs to the identities", help));
+    }
+    Ok(recipients)
+}
+
+/// A member's name as a part of a file's.
+fn file_name(member: &MemberId) -> String {
+    format!("{}-{}", member.partner(), member.handle())
+}
+
+/// Reads a file of JSON that came from somebody else.
+pub fn read_json_file<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8], what: &str) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        ClientError::local(
+            format!("`{}` is no {what}: {error}", path.display()),
+            "check that it is the file that was meant, whole and unchanged",
+        )
+    })
+}

@@ -1,0 +1,204 @@
+//! Certificates of members: making a key with a request for one, and signing one as the nation's authority.
+//!
+//! The same rules as at the exchange's door ([`check_member_certificate`]) are asked of a certificate before a key card names its key, so that nobody is vouched
+//! for who cannot connect. What a member's certificate must contain stands in docs/operations.md.
+
+use super::{
+    identity::SecretText,
+    jws::{self, JwsError, SigningKey},
+    leaf,
+};
+use crate::domain::{
+    ambient::Rng,
+    id::{MemberId, Sha256},
+};
+use jiff::Timestamp;
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    SubjectPublicKeyInfo,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+
+/// Why a certificate, or a request for one, is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("the certificate request is malformed or not signed by its own key: {0}")]
+    Request(rcgen::Error),
+    #[error("the certificate request asks for another key than the one that signed the request to join")]
+    OtherKey,
+    #[error("the certificate of the authority cannot be used: {0}")]
+    Authority(String),
+    #[error("the certificate cannot be made: {0}")]
+    Unmade(rcgen::Error),
+    #[error("the certificate cannot be used here: {0}")]
+    Unfit(String),
+    #[error(transparent)]
+    Key(#[from] JwsError),
+    #[error("`{0}` cannot stand in a certificate")]
+    Unsayable(String),
+}
+
+type Result<T, E = CertificateError> = std::result::Result<T, E>;
+
+/// A new key of a member, with what is needed to have it certified.
+pub struct NewCertificateKey {
+    /// PKCS #8 in PEM.
+    pub private_key: SecretText,
+    /// PKCS #10 in PEM.
+    pub request: String,
+    /// Signs the request to join; its certificate is its own, and counts for nothing else.
+    pub signing_key: SigningKey,
+}
+
+impl NewCertificateKey {
+    /// Makes a P-256 key for a member.
+    pub fn new(member: &MemberId, now: Timestamp, rng: &dyn Rng) -> Result<Self> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Unmade)?;
+        let mut params = member_params(member, (now, now + jiff::SignedDuration::from_hours(24)))?;
+        params.serial_number = Some(serial(rng));
+        let own = params.self_signed(&key).map_err(CertificateError::Unmade)?.pem();
+        let private_key = SecretText::from(key.serialize_pem());
+        let signing_key = SigningKey::from_pem(private_key.expose().as_bytes(), own.as_bytes())?;
+        let mut asked = CertificateParams::default();
+        asked.distinguished_name = params.distinguished_name;
+        asked.subject_alt_names = params.subject_alt_names;
+        let request = asked.serialize_request(&key).and_then(|request| request.pem());
+        Ok(Self { private_key, request: request.map_err(CertificateError::Unmade)?, signing_key })
+    }
+}
+
+/// The digest of the key that a request for a certificate asks for; the request's own signature proves that its sender has that key.
+pub fn requested_key(request: &str) -> Result<Sha256> {
+    let request = CertificateSigningRequestParams::from_pem(request).map_err(CertificateError::Request)?;
+    Ok(Sha256::of(&request.public_key.subject_public_key_info()))
+}
+
+/// An authority whose key is at hand.
+pub struct MemberAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+    not_after: Timestamp,
+}
+
+impl MemberAuthority {
+    /// Reads an authority's certificate and private key, PEM; the key is that of the certificate.
+    pub fn from_pem(certificate: &str, private_key: &SecretText) -> Result<Self> {
+        let wrong = |problem: &dyn std::fmt::Display| CertificateError::Authority(problem.to_string());
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| wrong(&"it is not in PEM"))?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| wrong(&"its encoding is wrong"))?;
+        if !parsed.is_ca() {
+            return Err(wrong(&"it is not the certificate of an authority"));
+        }
+        let not_after =
+            Timestamp::from_second(parsed.validity().not_after.timestamp()).map_err(|error| wrong(&error))?;
+        let key = KeyPair::from_pem(private_key.expose()).map_err(|error| wrong(&error))?;
+        if key.subject_public_key_info() != parsed.public_key().raw {
+            return Err(wrong(&"the private key does not belong to it"));
+        }
+        let issuer = Issuer::from_ca_cert_pem(certificate, key).map_err(|error| wrong(&error))?;
+        Ok(Self { issuer, certificate: certificate.to_owned(), not_after })
+    }
+
+    /// Its certificate, PEM.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Past this nothing that it signs is valid.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// A certificate, PEM, for the key of a request; of the request nothing but the key is taken.
+    pub fn issue(
+        &self,
+        member: &MemberId,
+        request: &str,
+        valid: (Timestamp, Timestamp),
+        rng: &dyn Rng,
+    ) -> Result<String> {
+        let request = CertificateSigningRequestParams::from_pem(request).map_err(CertificateError::Request)?;
+        let key = SubjectPublicKeyInfo::from_der(&request.public_key.subject_public_key_info())
+            .map_err(CertificateError::Request)?;
+        let mut params = member_params(member, valid)?;
+        params.serial_number = Some(serial(rng));
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(&key, &self.issuer).map_err(CertificateError::Unmade)?.pem())
+    }
+}
+
+impl std::fmt::Debug for MemberAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemberAuthority").field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+/// What a certificate says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertifiedKey {
+    /// SHA-256 of the `SubjectPublicKeyInfo`.
+    pub pin: Sha256,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// Refuses the first certificate of a PEM as that of a member who cannot connect or sign with it: of version 1, an authority's, without
+/// `clientAuth` or digital signatures, with a key of another kind than P-256, P-384 or Ed25519, or of somebody else.
+pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<CertifiedKey> {
+    let unfit = |problem: &str| CertificateError::Unfit(problem.to_owned());
+    let der = CertificateDer::from_pem_slice(pem).map_err(|_| unfit("it is not a certificate in PEM"))?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| unfit("its encoding is wrong"))?;
+    if certificate.version() != X509Version::V3 {
+        return Err(unfit("it is not of version 3; have the authority add extensions"));
+    }
+    if certificate.is_ca() {
+        return Err(unfit("it is an authority's"));
+    }
+    let twice = |_| unfit("it has an extension twice");
+    if certificate.key_usage().map_err(twice)?.is_some_and(|usage| !usage.value.digital_signature()) {
+        return Err(unfit("its key usage lacks `digitalSignature`"));
+    }
+    if !certificate.extended_key_usage().map_err(twice)?.is_some_and(|usage| usage.value.client_auth) {
+        return Err(unfit("its extended key usage lacks `clientAuth`"));
+    }
+    let pin = jws::check_key(&der)?;
+    leaf::check_name(&der, member).map_err(|error| CertificateError::Unfit(error.to_string()))?;
+    let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| unfit("a date is out of range"));
+    Ok(CertifiedKey {
+        pin,
+        not_before: instant(certificate.validity().not_before.timestamp())?,
+        not_after: instant(certificate.validity().not_after.timestamp())?,
+    })
+}
+
+fn member_params(member: &MemberId, valid: (Timestamp, Timestamp)) -> Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    let uri = member.san_uri();
+    params.subject_alt_names =
+        vec![SanType::URI(uri.as_str().try_into().map_err(|_| CertificateError::Unsayable(uri.clone()))?)];
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, member.to_string());
+    params.distinguished_name = name;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    (params.not_before, params.not_after) = (instant(valid.0)?, instant(valid.1)?);
+    Ok(params)
+}
+
+fn instant(at: Timestamp) -> Result<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(at.as_second()).map_err(|_| CertificateError::Unsayable(at.to_string()))
+}
+
+/// A positive serial number of 16 bytes that needs no padding in DER.
+fn serial(rng: &dyn Rng) -> SerialNumber {
+    let mut bytes = [0; 16];
+    rng.fill(&mut bytes);
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    SerialNumber::from_slice(&bytes)
+}
