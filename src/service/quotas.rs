@@ -12,10 +12,11 @@ use crate::{
     domain::{
         DailyQuota, Refusal,
         call::CallText,
-        id::{CallId, ProposalId},
+        id::{CallId, MemberId, ProposalId},
         policy::PolicyOwner,
     },
     storage::{
+        Tx,
         announced::{self, AnnouncedBytes},
         calls, documents, extensions, policies, proposals,
     },
@@ -58,6 +59,8 @@ pub struct Quotas {
     pub labels_per_proposal: u64,
     /// Extensions of a call by officers of one partner, those that were taken back included.
     pub extensions_per_call_per_partner: u64,
+    /// Changes of the roles in a published call that members of one partner have signed.
+    pub role_changes_per_call_per_partner: u64,
     /// Members of one partner who wrap the same vault for the same recipient of somebody else. Of all partners together it is not limited: no
     /// nation must be able to keep another from replacing a key that does not open. At least one.
     pub wrapped_keys_per_recipient_per_partner: u64,
@@ -92,6 +95,7 @@ impl Default for Quotas {
             versions_per_proposal: 200,
             labels_per_proposal: 200,
             extensions_per_call_per_partner: 500,
+            role_changes_per_call_per_partner: 500,
             wrapped_keys_per_recipient_per_partner: 4,
             policy_versions_per_day: 50,
             stored_bytes_per_day_per_member: 256 << 20,
@@ -239,6 +243,14 @@ pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallI
     let made = extensions::made_by(&mut act.tx, call, &partner).await?;
     let limit = act.exchange.quotas.extensions_per_call_per_partner;
     check(made, limit, "extensions of one call by officers of one partner, those that were taken back included")
+}
+
+/// Whether a member may sign another change of the roles in a published call. Every client verifies all of them. Those of other partners have
+/// their own number, so nobody keeps another nation's officers from changing roles.
+pub(super) async fn check_role_changes(exchange: &Exchange, tx: &mut Tx, call: CallId, by: &MemberId) -> Result<()> {
+    let made = calls::role_changes_by(tx, call, by.partner()).await?;
+    let limit = exchange.quotas.role_changes_per_call_per_partner;
+    check(made, limit, "changes of the roles in one call that members of one partner have signed")
 }
 
 /// Whether another version of the owner's policies may be proposed now.

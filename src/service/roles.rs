@@ -9,6 +9,7 @@ use super::{
     explanation::Hearing,
     foreseen::{LOOKS, never_the_same},
     preview::PreviewScan,
+    quotas,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
     surplus_keys::{self, ForeseenKeys},
@@ -94,6 +95,9 @@ async fn set_as_foreseen(
     call.text.check_new_roles(member, &present, &body.roles)?;
     // Only a caller who has signed for the change learns what the rules know of hidden proposals.
     let change = signed_change(&mut act, &call, member, body, verified).await?;
+    if change.is_some() && !lays_down {
+        quotas::check_role_changes(exchange, &mut act.tx, id, &act.me.id).await?;
+    }
     check_suits(&mut act, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
@@ -227,6 +231,10 @@ pub async fn preview(
         return scan.finish(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
+    let gains = wanted.difference(&present).next().is_some();
+    if call.row.publication.is_some() && (gains || *member != view.me.id) {
+        quotas::check_role_changes(exchange, &mut view.tx, id, &view.me.id).await?;
+    }
     refuse_recused(&mut view.tx, &call, &view.me.id, view.now).await?;
     check_last_officer(&call, member, wanted)?;
     let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
@@ -234,7 +242,6 @@ pub async fn preview(
         let vault = vault_store::find(&mut view.tx, vault).await?.ok_or(ServiceError::Hidden)?;
         require_other_holder(&mut view.tx, &vault, member).await?;
     }
-    let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
     let mut comparison = Comparison::new(exchange, &view.me.id, view.policies.clone(), view.policies.clone(), view.now);
     let filter = Filter { call: Some(id), ..Filter::default() };

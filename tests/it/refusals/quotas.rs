@@ -19,6 +19,7 @@ use entente::{
 };
 use jiff::SignedDuration;
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
     Stage::open_with(store, settings).await
@@ -239,6 +240,29 @@ async fn parties_propose_so_many_versions() {
     assert!(told.contains("no more than 1 versions of one proposal"), "{told}");
     assert_eq!(avi.api().manifests(proposal).await.unwrap().len(), 1);
     stage.stop().await;
+}
+
+async fn officers_change_roles_so_often(store: Store) {
+    // When the stage is set, Dana has signed seven changes, and Noa one.
+    let Some(stage) = with(store, &[("quotas.role_changes_per_call_per_partner", "8")]).await else { return };
+    let (dana, noa, nothing) = (stage.client("USA:dana"), stage.client("ISR:noa"), BTreeSet::new());
+    let (carol, maya) = (id("USA:carol"), id("ISR:maya"));
+    dana.grant_roles(stage.call, &id("ISR:yael"), &nothing).await.unwrap();
+    let before = stage.census().await;
+    let told = reached(dana.grant_roles(stage.call, &maya, &nothing).await);
+    assert!(told.contains("no more than 8 changes of the roles in one call"), "{told}");
+    reached(dana.preview_roles(stage.call, &maya, &nothing).await);
+    assert_eq!(stage.census().await, before);
+    // The officers of the other nation have their own number, and everybody lays down a role of their own.
+    noa.grant_roles(stage.call, &maya, &nothing).await.unwrap();
+    stage.client("USA:carol").grant_roles(stage.call, &carol, &nothing).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officers_of_a_partner_change_the_roles_of_a_call_so_often() {
+    officers_change_roles_so_often(Store::Sqlite).await;
+    officers_change_roles_so_often(Store::Postgres).await;
 }
 
 async fn nation_keeps_so_many_bytes(store: Store) {
