@@ -28,6 +28,7 @@ use crate::{
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
+        leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks::{self, MarkFault},
         operator,
@@ -144,6 +145,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
         host: config.host.clone(),
+        leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
         signer,
         document_limit: config.limits.document_bytes,

@@ -22,6 +22,7 @@ pub mod extensions;
 pub mod first_look;
 mod foreseen;
 pub mod labels;
+pub mod leftover_keys;
 pub mod lists;
 pub mod manifests;
 pub mod marks;
@@ -158,6 +159,8 @@ pub struct Exchange {
     pub lists: lists::KnownLists,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
+    /// What the acts left of the keys that went with a role.
+    pub leftover_keys: leftover_keys::LeftoverKeys,
     /// Who looks long, and who waits.
     pub long_work: LongWorkQueues,
     /// What the exchange signs with.

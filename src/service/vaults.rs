@@ -257,7 +257,7 @@ pub(super) async fn remove_held_keys(
     act.log_all(entries.collect()).await
 }
 
-fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
+pub(super) fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
     KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None }
 }
 

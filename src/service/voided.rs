@@ -69,7 +69,8 @@ impl CountedVoids {
 }
 
 /// What an amendment voids in its turn, as it was counted before; none if it has to be counted again. So that nobody keeps a call from being
-/// amended by doing something under it all the time, the last look is followed by a count in the turn, if the database can make it.
+/// amended by doing something under it all the time, the last look is followed by a count in the turn. Where the policies are too long for the
+/// database to count by, the number of the last look counts, which was true a moment ago.
 pub(super) async fn in_turn<T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -83,7 +84,8 @@ pub(super) async fn in_turn<T: Reads>(
         _ if is_last => {
             let list = list(act, call).await?;
             let found = visible::count(&mut act.tx, &list.query(&act.me.id)).await?;
-            Ok(found.map(|found| u32::try_from(found).unwrap_or(u32::MAX)))
+            let found = found.map(|found| u32::try_from(found).unwrap_or(u32::MAX));
+            Ok(found.or(counted.map(|counted| counted.voided)))
         }
         _ => Ok(None),
     }

@@ -16,6 +16,7 @@ use entente::{
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
         quotas::Quotas,
@@ -171,6 +172,7 @@ impl World {
             rng,
             calls: KnownCalls::default(),
             lists: KnownLists::default(),
+            leftover_keys: LeftoverKeys::default(),
             long_work: LongWorkQueues::default(),
             signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
