@@ -57,6 +57,8 @@ pub struct Quotas {
     pub versions_per_proposal: u64,
     /// Relabellings of a proposal that any of its parties has proposed.
     pub labels_per_proposal: u64,
+    /// Declarations about one member's interest in a proposal, and liftings of conflicts; a conflict is taken past it.
+    pub declarations_per_member_and_proposal: u64,
     /// Extensions of a call by officers of one partner, those that were taken back included.
     pub extensions_per_call_per_partner: u64,
     /// Changes of the roles in a published call that members of one partner have signed.
@@ -94,6 +96,7 @@ impl Default for Quotas {
             replaced_documents_days: 30,
             versions_per_proposal: 200,
             labels_per_proposal: 200,
+            declarations_per_member_and_proposal: 50,
             extensions_per_call_per_partner: 500,
             role_changes_per_call_per_partner: 500,
             wrapped_keys_per_recipient_per_partner: 4,
@@ -234,6 +237,12 @@ pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
 /// Whether another relabelling of a proposal that has so many may be proposed.
 pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
     check(labels.into(), act.exchange.quotas.labels_per_proposal, "relabellings of one proposal")
+}
+
+/// Whether another statement about a member's interest in a proposal may be made where there are so many. Clients verify all of them.
+pub(super) fn check_declarations(act: &Act<'_>, stated: u32) -> Result<()> {
+    let limit = act.exchange.quotas.declarations_per_member_and_proposal;
+    check(stated.into(), limit, "statements about one member's interest in one proposal, liftings included")
 }
 
 /// Whether officers of the caller's partner may move another date of a call. Those of the others have their own number, so nobody keeps

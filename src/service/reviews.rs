@@ -1,7 +1,7 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, quotas,
     sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -62,7 +62,7 @@ pub async fn declare(
         return Err(Refusal::AlreadyDeclared { member: me }.into());
     }
     let (now, declared) = (act.now, if body.conflict { Declared::Conflict } else { Declared::Clear });
-    let signed = signed_declaration(&mut act, id, &me, declared, verified).await?;
+    let signed = signed_declaration(&mut act, &proposal, &me, declared, verified).await?;
     if signed.statement.ground != body.ground {
         return Err(Refusal::Statement { fault: "it names another ground than the declaration".into() }.into());
     }
@@ -100,7 +100,7 @@ pub async fn lift(
     if !proposal.facts.conflicts.contains(member) {
         return Err(Refusal::NoConflict { member: member.clone() }.into());
     }
-    let signed = signed_declaration(&mut act, id, member, Declared::Lifted, verified).await?;
+    let signed = signed_declaration(&mut act, &proposal, member, Declared::Lifted, verified).await?;
     let now = act.now;
     reviews::lift(&mut act.tx, &permit, id, member, stated(&signed), now).await?;
     let payload = ConflictLifted { member: member.clone(), reason: reason.to_owned(), statement: signed.jws };
@@ -111,23 +111,28 @@ pub async fn lift(
 /// A statement about a member's interest, which is the next one in its chain.
 async fn signed_declaration(
     act: &mut Act<'_>,
-    proposal: ProposalId,
+    proposal: &ProposalState,
     member: &MemberId,
     declared: Declared,
     verified: Verified<DeclarationStatement>,
 ) -> Result<Signed<DeclarationStatement>> {
     let signed = act.signed(verified).await?;
-    let before = reviews::declarations(&mut act.tx, proposal, Some(member)).await?;
+    let last = reviews::last_declaration(&mut act.tx, proposal.row.id, member).await?;
+    let (before, last) = last.map_or((0, None), |(number, sha256)| (number, Some(sha256)));
     let said = &signed.statement;
-    if said.proposal != proposal || said.member != *member || said.declared != declared {
+    if said.proposal != proposal.row.id || said.member != *member || said.declared != declared {
         let fault = format!("it must say this proposal, `{member}` and `{declared}`");
         return Err(Refusal::Statement { fault }.into());
     }
-    let last = before.last().map(|(_, last)| last.sha256);
-    if said.number as usize != before.len() + 1 || said.previous != last {
-        let fault =
-            format!("the next statement about `{member}` is number {} and names the one before", before.len() + 1);
+    let next = before.saturating_add(1);
+    if said.number != next || said.previous != last {
+        let fault = format!("the next statement about `{member}` is number {next} and names the one before");
         return Err(Refusal::Statement { fault }.into());
+    }
+    // Nobody is kept from declaring a conflict. Nothing follows it then: to lift it would be one more.
+    let is_first_conflict = declared == Declared::Conflict && !proposal.facts.conflicts.contains(member);
+    if !is_first_conflict {
+        quotas::check_declarations(act, before)?;
     }
     Ok(signed)
 }

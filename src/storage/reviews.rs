@@ -88,7 +88,24 @@ pub async fn declarations(
     rows.iter().map(|row| Ok((row.parse("member")?, Stated::read(row)?))).collect()
 }
 
-/// The same after a position, so many.
+/// The number and the digest of what was stated last about one member's interest in a proposal.
+pub async fn last_declaration(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    member: &MemberId,
+) -> Result<Option<(u32, Sha256)>, StoreError> {
+    let sql = "SELECT number, statement_sha256 FROM declaration_statements WHERE proposal_id = $1 AND member = $2 \
+               ORDER BY number DESC LIMIT 1";
+    let row = tx.fetch_optional(sql, args![proposal, member]).await?;
+    row.map(|row| {
+        let number = u32::try_from(row.int("number")?);
+        let number = number.map_err(|_| StoreError::corrupt("number", "a small number"))?;
+        Ok((number, row.parse("statement_sha256")?))
+    })
+    .transpose()
+}
+
+/// What was stated about everybody's interest in a proposal, or one member's, after a position, so many.
 pub async fn some_declarations(
     tx: &mut Tx,
     proposal: ProposalId,

@@ -12,6 +12,7 @@ use entente::{
     domain::{
         ambient::{Clock as _, SystemClock, SystemRng},
         id::ProposalId,
+        member::ConflictGround,
         policy::PolicyOwner,
         proposal::Status,
     },
@@ -263,6 +264,33 @@ async fn officers_change_roles_so_often(store: Store) {
 async fn officers_of_a_partner_change_the_roles_of_a_call_so_often() {
     officers_change_roles_so_often(Store::Sqlite).await;
     officers_change_roles_so_often(Store::Postgres).await;
+}
+
+async fn interests_are_declared_so_often(store: Store) {
+    let Some(stage) = with(store, &[("quotas.declarations_per_member_and_proposal", "3")]).await else { return };
+    let proposal = stage.under_review().await;
+    let (carol, noa, ground) = (stage.client("USA:carol"), stage.client("ISR:noa"), Some(ConflictGround::Other));
+    carol.declare(proposal, ground).await.unwrap();
+    noa.lift_conflict(proposal, &id("USA:carol"), "another firm of that name").await.unwrap();
+    let before = stage.census().await;
+    let told = reached(carol.declare(proposal, None).await);
+    assert!(told.contains("no more than 3 statements about one member's interest in one proposal"), "{told}");
+    assert_eq!(stage.census().await, before);
+    // A conflict is taken all the same, and nothing after it.
+    carol.declare(proposal, ground).await.unwrap();
+    let before = stage.census().await;
+    reached(noa.lift_conflict(proposal, &id("USA:carol"), "once more").await);
+    stage.refuses("not-found", carol.declare(proposal, ground)).await;
+    assert_eq!(stage.census().await, before);
+    // What others declare is counted by itself.
+    stage.client("ISR:maya").declare(proposal, ground).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn interest_of_a_member_in_a_proposal_is_declared_so_often_and_a_conflict_always() {
+    interests_are_declared_so_often(Store::Sqlite).await;
+    interests_are_declared_so_often(Store::Postgres).await;
 }
 
 async fn nation_keeps_so_many_bytes(store: Store) {

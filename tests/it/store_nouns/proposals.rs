@@ -259,6 +259,9 @@ async fn declaration_and_assignment_read_back(store: Store) {
     let by = |number, by: &str| (&maya, number, by.to_owned());
     assert_eq!(of_maya, [by(1, "ISR:maya"), by(2, "ISR:maya"), by(3, "USA:dana")]);
     assert_eq!(seen!(store, tx => reviews::declarations(&mut tx, proposal, None)).len(), 4, "and Noa's");
+    let last = async |member| seen!(store, tx => reviews::last_declaration(&mut tx, proposal, member));
+    assert_eq!(last(&maya).await, Some((3, stated(3, b"three").sha256)));
+    assert_eq!(last(&is("USA:carol")).await, None);
 
     let permit = office.on_member("USA:dana", Action::Assign, "ISR:maya", &office.proposal);
     let new = [NewAssignment { permit: &permit, proposal, reviewer: &maya, statement: "a statement" }];
