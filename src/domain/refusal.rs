@@ -172,6 +172,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DailyQuota {
     Calls,
+    KeyCards,
     PolicyVersions,
     StoredBytes,
     StoredBytesOfPartner,
@@ -183,6 +184,7 @@ impl DailyQuota {
     pub fn what(self) -> &'static str {
         match self {
             Self::Calls => "calls that one partner's members draft within 24 hours",
+            Self::KeyCards => "key cards of one member that are published within 24 hours",
             Self::PolicyVersions => "versions of policies that are proposed within 24 hours",
             Self::StoredBytes => "bytes that acts and logged reads of one member add to the database within 24 hours",
             Self::StoredBytesOfPartner => {
@@ -196,6 +198,7 @@ impl DailyQuota {
     pub fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls-of-day",
+            Self::KeyCards => "key-cards-of-day",
             Self::PolicyVersions => "policy-versions-of-day",
             Self::StoredBytes => "stored-bytes-of-day",
             Self::StoredBytesOfPartner => "stored-bytes-of-day-of-partner",

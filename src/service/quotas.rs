@@ -18,7 +18,9 @@ use crate::{
     storage::{
         Tx,
         announced::{self, AnnouncedBytes},
-        calls, documents, extensions, policies, proposals,
+        calls, documents, extensions,
+        members::{self, MemberRow},
+        policies, proposals,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -66,6 +68,10 @@ pub struct Quotas {
     /// Members of one partner who wrap the same vault for the same recipient of somebody else. Of all partners together it is not limited: no
     /// nation must be able to keep another from replacing a key that does not open. At least one.
     pub wrapped_keys_per_recipient_per_partner: u64,
+    /// Members of a partner, those whose key cards were revoked included.
+    pub members_per_partner: u64,
+    /// Key cards of a member that are published within 24 hours; one that revokes a card in force is taken past it.
+    pub key_cards_per_day_per_member: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
     pub policy_versions_per_day: u64,
     /// What acts and logged reads of one member add to the database within 24 hours: bodies, answers that are kept for repetitions, entries.
@@ -100,6 +106,8 @@ impl Default for Quotas {
             extensions_per_call_per_partner: 500,
             role_changes_per_call_per_partner: 500,
             wrapped_keys_per_recipient_per_partner: 4,
+            members_per_partner: 20_000,
+            key_cards_per_day_per_member: 20,
             policy_versions_per_day: 50,
             stored_bytes_per_day_per_member: 256 << 20,
             stored_bytes_per_day_per_partner: 1 << 30,
@@ -268,6 +276,30 @@ pub(super) async fn check_policies(act: &mut Act<'_>, owner: &PolicyOwner) -> Re
     let limit = act.exchange.quotas.policy_versions_per_day;
     let reached = policies::proposed_since(&mut act.tx, owner, since, limit).await?;
     check_daily(DailyQuota::PolicyVersions, limit, reached, act.now)
+}
+
+/// Whether a key card may be published now in the place of this one, or as a member's first.
+pub(super) async fn check_key_card(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    before: Option<&MemberRow>,
+    card: &MemberRow,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(before) = before else {
+        let partner = card.member.partner();
+        let members = members::count(tx, partner).await?;
+        let what = "members of one partner, those whose key cards were revoked included";
+        return check(members, exchange.quotas.members_per_partner, what);
+    };
+    // Nobody is kept from revoking a card. The next one counts again, also if it revokes what is revoked.
+    if before.is_active && !card.is_active {
+        return Ok(());
+    }
+    let since = now.checked_sub(DAY).expect("the clock stands after 1970");
+    let limit = exchange.quotas.key_cards_per_day_per_member;
+    let reached = members::published_before(tx, &card.member, limit).await?.filter(|at| *at >= since);
+    check_daily(DailyQuota::KeyCards, limit, reached, now)
 }
 
 /// Refuses one more within 24 hours until the one that makes it as many as there may be is older than that.

@@ -163,6 +163,20 @@ pub async fn key_cards(
         .collect()
 }
 
+/// When the last of so many of a member's key cards was published, the newest first, if there are as many.
+pub async fn published_before(tx: &mut Tx, member: &MemberId, many: u64) -> Result<Option<Timestamp>, StoreError> {
+    // Serials grow with time, and the primary key is in their order.
+    let sql = "SELECT published_at FROM key_cards WHERE member = $1 ORDER BY serial DESC LIMIT 1 OFFSET $2";
+    let row = tx.fetch_optional(sql, args![member, many.saturating_sub(1)]).await?;
+    row.map(|row| row.time("published_at")).transpose()
+}
+
+/// How many members a partner has, those whose key cards were revoked included.
+pub async fn count(tx: &mut Tx, partner: &PartnerCode) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS members FROM members WHERE partner = $1";
+    tx.fetch_one(sql, args![partner]).await?.count("members")
+}
+
 /// Publishes a key card in place of the former one, which is kept.
 ///
 /// # Errors

@@ -8,14 +8,15 @@ use crate::harness::{
     world::{Raw, Store},
 };
 use entente::{
-    client::{Client, Result, api::Paging},
+    client::{Client, Result, api::Paging, directory::NewKeyCard},
     domain::{
         ambient::{Clock as _, SystemClock, SystemRng},
-        id::ProposalId,
+        id::{ProposalId, Sha256},
         member::ConflictGround,
         policy::PolicyOwner,
         proposal::Status,
     },
+    sealing::card::KeyCard,
     wire::{call::Call, problem::Problem},
 };
 use jiff::SignedDuration;
@@ -344,6 +345,65 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
     stage.stop().await;
+}
+
+/// A key card for a member with what Avi's says.
+async fn issue(stage: &Stage, member: &str, certificate: Option<&str>) -> Result<()> {
+    let member = id(member);
+    let registrar = stage.client(&format!("{}:registrar", member.partner()));
+    let like = if certificate.is_some() { id("ISR:avi") } else { member.clone() };
+    let KeyCard { name, organisation, roles, recipients, certificates, valid_until, .. } =
+        registrar.issued_member(&like).await?.card.clone();
+    let certificates = certificate.map_or(certificates, |key| vec![Sha256::of(key.as_bytes())]);
+    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    registrar.issue_key_card(&new).await.map(drop)
+}
+
+async fn member_gets_so_many_key_cards(store: Store) {
+    let Some(stage) = with(store, &[("quotas.key_cards_per_day_per_member", "3")]).await else { return };
+    let (registrar, avi) = (stage.client("ISR:registrar"), id("ISR:avi"));
+    // Those of the world's beginning were published the day before.
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    for _ in 0..3 {
+        issue(&stage, "ISR:avi", None).await.unwrap();
+    }
+    let before = stage.census().await;
+    let told = reached_today(issue(&stage, "ISR:avi", None).await);
+    assert!(told.contains("no more than 3 key cards of one member that are published within 24 hours"), "{told}");
+    assert_eq!(stage.census().await, before);
+    issue(&stage, "ISR:tamar", None).await.unwrap();
+    // A card in force is revoked at any time, once.
+    registrar.revoke_key_card(&avi, true).await.unwrap();
+    reached_today(registrar.revoke_key_card(&avi, false).await);
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    registrar.revoke_key_card(&avi, false).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_gets_so_many_key_cards_a_day_and_is_revoked_all_the_same() {
+    member_gets_so_many_key_cards(Store::Sqlite).await;
+    member_gets_so_many_key_cards(Store::Postgres).await;
+}
+
+async fn partner_has_so_many_members(store: Store) {
+    // Minjun, the registrar and two policy officers are Korea's; Israel has more.
+    let Some(stage) = with(store, &[("quotas.members_per_partner", "5")]).await else { return };
+    let told = reached(issue(&stage, "ISR:newcomer", Some("a key")).await);
+    assert!(told.contains("no more than 5 members of one partner"), "{told}");
+    issue(&stage, "KOR:newcomer", Some("a key")).await.unwrap();
+    reached(issue(&stage, "KOR:another", Some("another key")).await);
+    // Who is a member gets the next card, and who was revoked stays one.
+    issue(&stage, "ISR:avi", None).await.unwrap();
+    stage.client("KOR:registrar").revoke_key_card(&id("KOR:newcomer"), true).await.unwrap();
+    reached(issue(&stage, "KOR:another", Some("another key")).await);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn partner_has_so_many_members_revoked_ones_included() {
+    partner_has_so_many_members(Store::Sqlite).await;
+    partner_has_so_many_members(Store::Postgres).await;
 }
 
 #[tokio::test]
