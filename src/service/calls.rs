@@ -235,6 +235,8 @@ async fn examined<'b, T: Reads>(
     act.require_match(&etag(call, &act.policies, &act.me))?;
     need(call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
     let reason = required_reason(body.reason.as_deref())?;
+    // The first version is the call's publication.
+    quotas::check_amendments(act.exchange, call.row.version.saturating_sub(1))?;
     let version = call.row.version + 1;
     let (publication, text) = verified_publication(act, call, version, verified.clone()).await?;
     let vault = call.row.vault.ok_or(ServiceError::Hidden)?;

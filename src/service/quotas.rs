@@ -61,6 +61,8 @@ pub struct Quotas {
     pub labels_per_proposal: u64,
     /// Declarations about one member's interest in a proposal, and liftings of conflicts; a conflict is taken past it.
     pub declarations_per_member_and_proposal: u64,
+    /// Amendments of a call; only the nation that leads it amends.
+    pub amendments_per_call: u64,
     /// Extensions of a call by officers of one partner, those that were taken back included.
     pub extensions_per_call_per_partner: u64,
     /// Changes of the roles in a published call that members of one partner have signed.
@@ -103,6 +105,7 @@ impl Default for Quotas {
             versions_per_proposal: 200,
             labels_per_proposal: 200,
             declarations_per_member_and_proposal: 50,
+            amendments_per_call: 100,
             extensions_per_call_per_partner: 500,
             role_changes_per_call_per_partner: 500,
             wrapped_keys_per_recipient_per_partner: 4,
@@ -251,6 +254,11 @@ pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
 pub(super) fn check_declarations(act: &Act<'_>, stated: u32) -> Result<()> {
     let limit = act.exchange.quotas.declarations_per_member_and_proposal;
     check(stated.into(), limit, "statements about one member's interest in one proposal, liftings included")
+}
+
+/// Whether a call that was amended so often may be amended once more. Each member of a party reads what changed.
+pub(super) fn check_amendments(exchange: &Exchange, amendments: u32) -> Result<()> {
+    check(amendments.into(), exchange.quotas.amendments_per_call, "amendments of one call")
 }
 
 /// Whether officers of the caller's partner may move another date of a call. Those of the others have their own number, so nobody keeps

@@ -267,6 +267,29 @@ async fn officers_of_a_partner_change_the_roles_of_a_call_so_often() {
     officers_change_roles_so_often(Store::Postgres).await;
 }
 
+async fn call_is_amended_so_often(store: Store) {
+    let Some(stage) = with(store, &[("quotas.amendments_per_call", "2")]).await else { return };
+    let dana = stage.client("USA:dana");
+    let amend = async |words: &str| {
+        let mut text = dana.call(stage.call).await?.text.clone();
+        words.clone_into(&mut text.text);
+        dana.amend_call(stage.call, &text, "the funders agreed", None).await
+    };
+    amend("One company from each nation.").await.unwrap();
+    assert_eq!(amend("One company from each nation, and no more.").await.unwrap().call.version, 3);
+    let before = stage.census().await;
+    let told = reached(amend("Two companies.").await);
+    assert!(told.contains("no more than 2 amendments of one call"), "{told}");
+    assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_is_amended_so_often_and_no_more() {
+    call_is_amended_so_often(Store::Sqlite).await;
+    call_is_amended_so_often(Store::Postgres).await;
+}
+
 async fn interests_are_declared_so_often(store: Store) {
     let Some(stage) = with(store, &[("quotas.declarations_per_member_and_proposal", "3")]).await else { return };
     let proposal = stage.under_review().await;
