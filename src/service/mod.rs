@@ -76,19 +76,27 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the database works for one long look, all its statements together.
 const LONGEST_LOOK: Duration = Duration::from_mins(2);
 
-/// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers
-/// of the database to others, and reading and evaluating policies. A member without permission does not queue.
+/// Queues for work that takes long: manifests, previews, counts, looks before acts and looks over much of the log, which keep a snapshot
+/// open and leave a reader of the database to others, and reading and evaluating policies. No partner has all places of a queue that has
+/// several. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
+    manifests: Queue,
     scans: Queue,
     counts: Queue,
+    looks_before_acts: Queue,
     logs: Queue,
     policy_texts: Queue,
     evaluations: Queue,
 }
 
 impl LongWorkQueues {
-    /// A turn at a scan over many proposals: a preview, a manifest.
+    /// A turn at a manifest, which can take an hour: nobody's preview waits for one.
+    pub async fn manifest(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.manifests, &principal.member).await
+    }
+
+    /// A turn at a scan over many proposals: a preview, a dry run.
     pub async fn scan(&self, principal: &Principal) -> Result<Turn> {
         take(&self.scans, &principal.member).await
     }
@@ -96,6 +104,11 @@ impl LongWorkQueues {
     /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, &principal.member).await
+    }
+
+    /// A turn at what an act counts or looks for before it takes place: it waits for no mere count.
+    pub async fn look_before_act(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.looks_before_acts, &principal.member).await
     }
 
     /// A turn at a look over much of the log.
@@ -125,8 +138,10 @@ async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
 impl Default for LongWorkQueues {
     fn default() -> Self {
         Self {
+            manifests: Queue::of(2),
             scans: Queue::of(2),
             counts: Queue::of(3),
+            looks_before_acts: Queue::of(2),
             logs: Queue::of(2),
             policy_texts: Queue::of(1),
             evaluations: Queue::of(2),

@@ -146,7 +146,7 @@ async fn foresee_keys(
         return Ok(None);
     }
     drop(first);
-    let turn = exchange.long_work.count(&context.principal).await?;
+    let turn = exchange.long_work.look_before_act(&context.principal).await?;
     let Some((mut look, call)) = look().await? else { return Ok(None) };
     look.tx.hold(turn, LONGEST_LOOK).await?;
     let then = with_roles(&call, member, &body.roles, look.now);

@@ -110,7 +110,7 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 }
 
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
-    let turn = exchange.long_work.scan(principal).await?;
+    let turn = exchange.long_work.manifest(principal).await?;
     let mut view = authorized(exchange, principal, partner).await?;
     view.tx.hold(turn, LONGEST).await?;
     let (key, intermediates) = exchange.signer.read().await?;

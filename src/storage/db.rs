@@ -52,8 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const WRITERS_WAITING: &str = "entente_writers_waiting";
 pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 
-/// Connections for reading: with SQLite a thread each.
-pub const READERS: u32 = 8;
+/// Connections for reading: with SQLite a thread each. Long work has eleven of them at most.
+pub const READERS: u32 = 12;
 
 /// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
