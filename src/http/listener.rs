@@ -339,7 +339,7 @@ pub(super) struct Introduced(Arc<KnownMembers>);
 
 impl Introduced {
     pub(super) fn note(&self, peer: &Peer, has_key_card: bool) {
-        self.0.note(peer.spki_sha256, source(peer.address().ip()), has_key_card);
+        self.0.note(&peer.partner, peer.spki_sha256, source(peer.address().ip()), has_key_card);
     }
 }
 

@@ -350,7 +350,9 @@ mod tests {
     fn of_size(one: usize, quota: Quota) -> Arc<Shares> {
         let known = KnownMembers::new();
         let members = (0..100).chain(1000..2000);
-        members.for_each(|key| known.note(holder("ISR", key).1, [192, 0, 2, 1].into(), true));
+        members
+            .map(|key| holder("ISR", key))
+            .for_each(|(partner, key)| known.note(&partner, key, [192, 0, 2, 1].into(), true));
         Shares::new(quota, one, known)
     }
 
@@ -489,7 +491,8 @@ mod tests {
     fn what_is_given_back_leaves_no_trace() {
         let shares = shares(9, 8, 3);
         let held: Vec<_> = [1, 2, 100].map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).into();
-        shares.known.note(holder("ISR", 100).1, [192, 0, 2, 1].into(), true);
+        let (partner, key) = holder("ISR", 100);
+        shares.known.note(&partner, key, [192, 0, 2, 1].into(), true);
         drop(held);
         let left = shares.lock();
         assert_eq!((left.total, left.partners.len(), left.members.len(), left.strangers.len()), (0, 0, 0, 0));
