@@ -12,8 +12,8 @@ use super::{
     logging::{RequestIds, observe},
     outgoing::ResponseBody,
     peer::Peer,
-    refusal::EdgeRefusal,
-    shares::{Downloads, Full, HeldByAnswer, Quota, SMALL, Shares},
+    refusal::{EdgeRefusal, Shared},
+    shares::{Downloads, HeldByAnswer, Quota, SMALL, Shares},
     strangers::{Stranger, Strangers, source},
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
@@ -451,26 +451,19 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         metrics::refused("headers");
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
     }
-    let waiting = EdgeRefusal::AnswersWaiting { limit: gate.answers.quota().per_member };
     if let Err(full) = gate.answers.check(&peer) {
-        return no_more("answers", full, waiting);
+        return no_more("answers", gate.answers.refusal(Shared::Answers, full));
     }
     request.extensions_mut().insert(gate.downloads.clone());
     let _place = match gate.requests.take(&peer, 1) {
         Ok(place) => place,
-        Err(full) => {
-            let limit = gate.requests.quota().per_member;
-            return no_more("overloaded", full, EdgeRefusal::TooManyRequests { limit });
-        }
+        Err(full) => return no_more("overloaded", gate.requests.refusal(Shared::Requests, full)),
     };
     let _body = match kept_bytes(&request) {
         0 => None,
         bytes => match gate.bodies.take(&peer, bytes) {
             Ok(body) => Some(body),
-            Err(full) => {
-                let limit = gate.bodies.quota().per_member;
-                return no_more("bodies", full, EdgeRefusal::TooManyBodies { limit });
-            }
+            Err(full) => return no_more("bodies", gate.bodies.refusal(Shared::Bodies, full)),
         },
     };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -485,7 +478,7 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
             Ok(share) => share,
             // What was only looked at can be looked at again; that something was done has to be said.
             Err(full) if is_read && gate.answers.check(&peer).is_err() => {
-                return no_more("answers", full, waiting);
+                return no_more("answers", gate.answers.refusal(Shared::Answers, full));
             }
             Err(_) => gate.answers.count(&peer, bytes),
         };
@@ -519,14 +512,10 @@ fn hold_little_unsent(tcp: &TcpStream) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hold_little_unsent(_: &TcpStream) {}
 
-/// The answer to somebody for whom nothing is left: `own` when it is their own share that is used up.
-fn no_more(what: &'static str, full: Full, own: EdgeRefusal) -> axum::response::Response {
+/// The answer to somebody for whom nothing is left.
+fn no_more(what: &'static str, refusal: EdgeRefusal) -> axum::response::Response {
     metrics::refused(what);
-    match full {
-        Full::Member => own,
-        Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-    }
-    .into_response()
+    refusal.into_response()
 }
 
 /// What a request's body may take of memory. More than any operation keeps is refused before it is read.

@@ -8,7 +8,11 @@
 //! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
 //! What is held is given back when its holder lets go, however that comes about.
 
-use super::{known_members::KnownMembers, peer::Peer, refusal::EdgeRefusal};
+use super::{
+    known_members::KnownMembers,
+    peer::Peer,
+    refusal::{EdgeRefusal, Shared},
+};
 use crate::{
     domain::id::{PartnerCode, Sha256},
     metrics,
@@ -104,11 +108,6 @@ impl Shares {
         Arc::new(Self { quota: quota.ordered(), one, known, held: Mutex::default() })
     }
 
-    /// The most that may be held.
-    pub(super) fn quota(&self) -> Quota {
-        self.quota
-    }
-
     /// Whether this holder could take more of it at all. Who holds nothing can.
     pub(super) fn check(&self, peer: &Peer) -> Result<(), Full> {
         let holder = (peer.partner.clone(), peer.spki_sha256);
@@ -130,6 +129,19 @@ impl Shares {
         let holder = (peer.partner.clone(), peer.spki_sha256);
         let taker = self.taker(&holder, peer.is_registrar());
         self.add(holder, amount, taker, false, &mut self.lock())
+    }
+
+    /// How somebody is refused who finds this full, of which this is the share.
+    pub(super) fn refusal(&self, what: Shared, full: Full) -> EdgeRefusal {
+        let Quota { per_partner, per_member: limit, .. } = self.quota;
+        match (full, what) {
+            (Full::Everybody, _) => EdgeRefusal::Overloaded,
+            (Full::Partner, what) => EdgeRefusal::OverloadedPartner { what, limit: per_partner },
+            (Full::Member, Shared::Requests) => EdgeRefusal::TooManyRequests { limit },
+            (Full::Member, Shared::Bodies) => EdgeRefusal::TooManyBodies { limit },
+            (Full::Member, Shared::Downloads) => EdgeRefusal::TooManyDownloads { limit },
+            (Full::Member, Shared::Answers) => EdgeRefusal::AnswersWaiting { limit },
+        }
     }
 
     fn take_for(
@@ -318,10 +330,7 @@ fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result
     };
     let share = shares.take(peer, amount(shares.quota)).map_err(|full| {
         metrics::refused("downloads");
-        match full {
-            Full::Member => EdgeRefusal::TooManyDownloads { limit: shares.quota.per_member },
-            Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-        }
+        shares.refusal(Shared::Downloads, full)
     })?;
     Ok(DownloadPlace(Some(share)))
 }
