@@ -4,22 +4,16 @@
 //! It lets nobody in: every caller is looked up each time. It holds what was found the last time. Each partner's certificates are counted by
 //! themselves, so no partner makes the server forget the members of another.
 
-use crate::domain::id::{PartnerCode, Sha256};
+use crate::{
+    domain::id::{PartnerCode, Sha256},
+    share_table::{ADDRESS_KNOWN_FOR, KNOWN_ADDRESSES_PER_CERTIFICATE, KNOWN_CERTIFICATES_PER_PARTNER},
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::time::Instant;
-
-/// So many of one partner are remembered; beyond that those of its certificates start again as strangers that came longest ago. The operator
-/// enrols partners, so all of them together are bounded, too.
-const REMEMBERED: usize = 8_192;
-/// From so many addresses one certificate is remembered to come, the latest ones.
-const ADDRESSES: usize = 4;
-/// For so long an address counts from which a member came: who was shut out since then has no part in it for ever.
-const LATELY: Duration = Duration::from_hours(24 * 7);
 
 /// Certificates, by their keys, that a key card in force named when they last asked for something.
 #[derive(Debug, Default)]
@@ -71,7 +65,7 @@ impl KnownMembers {
 
     /// Whether a member came from there lately.
     pub(super) fn came_from(&self, address: IpAddr) -> bool {
-        self.lock().addresses.get(&address).is_some_and(|came| came.latest.elapsed() < LATELY)
+        self.lock().addresses.get(&address).is_some_and(|came| came.latest.elapsed() < ADDRESS_KNOWN_FOR)
     }
 
     fn lock(&self) -> MutexGuard<'_, RecentMembers> {
@@ -105,19 +99,20 @@ impl RecentMembers {
             came.certificates += 1;
         }
         known.addresses.push_back(from);
-        let gone = if known.addresses.len() > ADDRESSES { known.addresses.pop_front() } else { None };
+        let gone =
+            if known.addresses.len() > KNOWN_ADDRESSES_PER_CERTIFICATE { known.addresses.pop_front() } else { None };
         self.leave(gone);
     }
 
     /// Forgets the half of a partner's certificates that came longest ago, if there are as many as may be: so one that comes costs little.
     fn make_room(&mut self, partner: &PartnerCode) {
-        if self.partners.get(partner).is_none_or(|certificates| *certificates < REMEMBERED) {
+        if self.partners.get(partner).is_none_or(|certificates| *certificates < KNOWN_CERTIFICATES_PER_PARTNER) {
             return;
         }
         let of_partner = self.certificates.iter().filter(|(_, known)| known.partner == *partner);
         let mut oldest: Vec<_> = of_partner.map(|(certificate, known)| (known.latest, *certificate)).collect();
         oldest.sort_unstable();
-        oldest.truncate(REMEMBERED / 2);
+        oldest.truncate(KNOWN_CERTIFICATES_PER_PARTNER / 2);
         for (_, certificate) in oldest {
             self.forget(&certificate);
         }
@@ -149,6 +144,7 @@ impl RecentMembers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn israel() -> PartnerCode {
         "ISR".parse().unwrap()
@@ -158,7 +154,7 @@ mod tests {
     async fn address_is_known_for_a_week_after_a_member_came() {
         let known = KnownMembers::new();
         let (avi, from) = (Sha256::of(b"avi"), IpAddr::from([192, 0, 2, 1]));
-        let nearly = LATELY.checked_sub(Duration::from_secs(1)).unwrap();
+        let nearly = ADDRESS_KNOWN_FOR.checked_sub(Duration::from_secs(1)).unwrap();
         known.note(&israel(), avi, from, true);
         tokio::time::advance(nearly).await;
         assert!(known.came_from(from));
@@ -194,19 +190,22 @@ mod tests {
         let certificate = |number: usize| Sha256::of(&number.to_be_bytes());
         let (korea, of_korea, from_korea) = ("KOR".parse().unwrap(), Sha256::of(b"minjun"), [192, 0, 2, 9].into());
         known.note(&korea, of_korea, from_korea, true);
-        for number in 0..REMEMBERED {
+        for number in 0..KNOWN_CERTIFICATES_PER_PARTNER {
             tokio::time::advance(Duration::from_millis(1)).await;
             known.note(&israel(), certificate(number), [192, 0, 2, 1].into(), true);
         }
-        assert!((0..REMEMBERED).all(|number| known.contains(&certificate(number))));
+        assert!((0..KNOWN_CERTIFICATES_PER_PARTNER).all(|number| known.contains(&certificate(number))));
         // Who comes again is no longer the one who came longest ago.
         tokio::time::advance(Duration::from_millis(1)).await;
         known.note(&israel(), certificate(0), [192, 0, 2, 1].into(), true);
-        known.note(&israel(), certificate(REMEMBERED), [192, 0, 2, 2].into(), true);
-        assert!(known.contains(&certificate(0)) && known.contains(&certificate(REMEMBERED)));
-        assert!(!known.contains(&certificate(1)) && !known.contains(&certificate(REMEMBERED / 2)));
-        assert!((REMEMBERED / 2 + 1..REMEMBERED).all(|number| known.contains(&certificate(number))));
+        known.note(&israel(), certificate(KNOWN_CERTIFICATES_PER_PARTNER), [192, 0, 2, 2].into(), true);
+        assert!(known.contains(&certificate(0)) && known.contains(&certificate(KNOWN_CERTIFICATES_PER_PARTNER)));
+        assert!(!known.contains(&certificate(1)) && !known.contains(&certificate(KNOWN_CERTIFICATES_PER_PARTNER / 2)));
+        assert!(
+            (KNOWN_CERTIFICATES_PER_PARTNER / 2 + 1..KNOWN_CERTIFICATES_PER_PARTNER)
+                .all(|number| known.contains(&certificate(number)))
+        );
         assert!(known.contains(&of_korea) && known.came_from(from_korea));
-        assert_eq!(known.lock().partners, [(israel(), REMEMBERED / 2 + 1), (korea, 1)].into());
+        assert_eq!(known.lock().partners, [(israel(), KNOWN_CERTIFICATES_PER_PARTNER / 2 + 1), (korea, 1)].into());
     }
 }

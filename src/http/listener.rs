@@ -13,12 +13,16 @@ use super::{
     outgoing::ResponseBody,
     peer::Peer,
     refusal::{EdgeRefusal, Shared},
-    shares::{Downloads, HeldByAnswer, Quota, SMALL, Shares},
+    shares::{Downloads, HeldByAnswer, Quota, Shares},
     strangers::{Stranger, Strangers, source},
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
 };
-use crate::{metrics, wire::AGE_MEDIA_TYPE};
+use crate::{
+    metrics,
+    share_table::{ANSWER_BYTES, BODY_BYTES, SMALL_BODY_BYTES, STREAMS_PER_CONNECTION, UNANNOUNCED_BODY_BYTES},
+    wire::AGE_MEDIA_TYPE,
+};
 use axum::{
     Router,
     body::{Body, HttpBody},
@@ -57,20 +61,12 @@ use tower::ServiceExt;
 /// An upload at full speed over a long path needs a wide window; hyper's default of 64 KiB ran 2 to 4 times slower.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
-/// What a client sends beyond them waits at its side.
-const CONCURRENT_STREAMS: u32 = 32;
 /// What HTTP/2 takes of one answer ahead of the connection, beside a piece of it.
 const SEND_BUFFER: usize = 64 << 10;
 /// What the system takes ahead of what it has sent. It asks for more once half of that has gone, which is when a slow client is seen to
 /// move: within the stall limit, at half a KiB a second. More would be memory that nobody counts.
 const UNSENT: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
-const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };
-/// Bytes of bodies that are kept in memory until their request is answered. Documents that are not small stream and count nothing.
-const BODY_BYTES: Quota = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-/// What a body of unknown length counts as: no operation keeps more.
-const UNANNOUNCED: usize = 16 << 20;
 /// For a retired connection without requests to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -95,9 +91,9 @@ pub async fn serve(
 ) -> Drained {
     let known = KnownMembers::new();
     let shares = |quota, one| Shares::new(quota, one, Arc::clone(&known));
-    let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES, SMALL));
+    let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES.into(), SMALL_BODY_BYTES));
     // A member who holds no answer is answered in any case.
-    let answers = shares(ANSWER_BYTES, 0);
+    let answers = shares(ANSWER_BYTES.into(), 0);
     let downloads = Downloads(shares(limits.download_quota(), 1));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
     let router =
@@ -294,7 +290,7 @@ impl Server {
             Protocol::Http2 => {
                 let mut http = http2::Builder::new(TokioExecutor::new());
                 http.timer(TokioTimer::new())
-                    .max_concurrent_streams(CONCURRENT_STREAMS)
+                    .max_concurrent_streams(STREAMS_PER_CONNECTION)
                     .max_send_buf_size(SEND_BUFFER)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
@@ -528,9 +524,9 @@ fn kept_bytes(request: &Request) -> usize {
     match announced.upper() {
         _ if is_read => 0,
         // A small one is read before it is known whose it is.
-        upper if is_document && upper.is_none_or(|upper| upper > SMALL as u64) => 0,
-        Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED),
-        None => UNANNOUNCED,
+        upper if is_document && upper.is_none_or(|upper| upper > SMALL_BODY_BYTES as u64) => 0,
+        Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED_BODY_BYTES),
+        None => UNANNOUNCED_BODY_BYTES,
     }
 }
 

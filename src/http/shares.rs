@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::id::{PartnerCode, Sha256},
     metrics,
+    share_table::{Division, PART_KEPT, PART_OF_A_STRANGER, PART_OF_STRANGERS, SMALL_THINGS_OF_A_REGISTRAR},
 };
 use axum::{
     extract::FromRequestParts,
@@ -25,18 +26,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// So long a body is taken from every member, whatever it is about, and read before anything is asked of the database.
-pub(super) const SMALL: usize = 64 << 10;
-/// The part of a member's share that a certificate has which no key card is known to name, once it holds something.
-const OF_A_STRANGER: usize = 16;
-/// The part of a partner's that all of these have together.
-const OF_STRANGERS: usize = 4;
-/// So large a part of what a partner has, and of all there is, those who hold nothing may take past it.
-const KEPT: usize = 4;
-
-/// So many small things a registrar has, whatever others hold. A partner's card names 16 registrars at most, so this is bounded, too.
-const OF_A_REGISTRAR: usize = 4;
 
 /// The most that may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +81,12 @@ pub(super) enum Full {
     Member,
     Partner,
     Everybody,
+}
+
+impl From<Division> for Quota {
+    fn from(Division { all: total, per_partner, per_certificate: per_member }: Division) -> Self {
+        Self { total, per_partner, per_member }
+    }
 }
 
 impl Quota {
@@ -186,11 +181,11 @@ impl Shares {
         let of_member = held.members.get(holder).copied().unwrap_or_default();
         let of_partner = held.partners.get(&holder.0).copied().unwrap_or_default();
         let of_strangers = held.strangers.get(&holder.0).copied().unwrap_or_default();
-        let own = if is_stranger && of_member > 0 { per_member / OF_A_STRANGER } else { per_member };
+        let own = if is_stranger && of_member > 0 { per_member / PART_OF_A_STRANGER } else { per_member };
         if of_member + amount > own {
             return Err(Full::Member);
         }
-        if is_stranger && of_strangers + amount > per_partner.div_ceil(OF_STRANGERS) {
+        if is_stranger && of_strangers + amount > per_partner.div_ceil(PART_OF_STRANGERS) {
             return Err(Full::Partner);
         }
         let left = |end: usize, held: usize| end.saturating_sub(held);
@@ -201,7 +196,7 @@ impl Shares {
         } else {
             return Ok(false);
         };
-        if taker == Taker::Registrar && of_member + amount <= OF_A_REGISTRAR * self.one {
+        if taker == Taker::Registrar && of_member + amount <= SMALL_THINGS_OF_A_REGISTRAR * self.one {
             return Ok(false);
         }
         let is_kept = of_member == 0 && amount <= self.one && self.is_left_of_kept(held, holder, amount, is_stranger);
@@ -217,10 +212,10 @@ impl Shares {
     ) -> bool {
         let Quota { total, per_partner, .. } = self.quota;
         // Half of it is for members alone.
-        let most = if is_stranger { per_partner / KEPT / 2 } else { per_partner.div_ceil(KEPT) };
+        let most = if is_stranger { per_partner / PART_KEPT / 2 } else { per_partner.div_ceil(PART_KEPT) };
         let of_partner = held.kept.get(&holder.0).copied().unwrap_or_default();
         let of_all: usize = held.kept.values().sum();
-        of_partner + amount <= most && of_all + amount <= total.div_ceil(KEPT)
+        of_partner + amount <= most && of_all + amount <= total.div_ceil(PART_KEPT)
     }
 
     fn lock(&self) -> MutexGuard<'_, Holdings> {
@@ -338,6 +333,7 @@ fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share_table::{BODY_BYTES, REQUESTS, SMALL_BODY_BYTES};
 
     fn holder(partner: &str, key: u16) -> (PartnerCode, Sha256) {
         (partner.parse().unwrap(), Sha256::of(&key.to_be_bytes()))
@@ -395,9 +391,9 @@ mod tests {
 
     #[test]
     fn greedy_ones_leave_something_to_those_who_hold_nothing_however_many_act_together() {
-        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
-        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-        for (one, quota) in [(1, places), (SMALL, bytes)] {
+        let places = REQUESTS.into();
+        let bytes = BODY_BYTES.into();
+        for (one, quota) in [(1, places), (SMALL_BODY_BYTES, bytes)] {
             for colleagues in [7, 9, 30] {
                 let shares = of_size(one, quota);
                 let mut held = Vec::new();
@@ -421,9 +417,9 @@ mod tests {
 
     #[test]
     fn registrar_gets_a_few_small_things_though_more_colleagues_act_together_than_any_share_is_for() {
-        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
-        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-        for (one, quota) in [(1, places), (SMALL, bytes)] {
+        let places = REQUESTS.into();
+        let bytes = BODY_BYTES.into();
+        for (one, quota) in [(1, places), (SMALL_BODY_BYTES, bytes)] {
             for colleagues in [7, 70, 200, 900] {
                 let shares = of_size(one, quota);
                 let mut held = Vec::new();
@@ -437,7 +433,7 @@ mod tests {
                     // Whether a key card is known to name the certificate or not, as after a start.
                     for key in [99, 100] {
                         let take = || shares.take_for(holder(partner, key), true, one);
-                        let few: Vec<_> = (0..OF_A_REGISTRAR).map(|_| take()).collect();
+                        let few: Vec<_> = (0..SMALL_THINGS_OF_A_REGISTRAR).map(|_| take()).collect();
                         assert!(few.iter().all(Result::is_ok), "{colleagues} of {partner}");
                         if colleagues > 200 {
                             assert!(take().is_err() && shares.take_for(holder(partner, key), true, one + 1).is_err());

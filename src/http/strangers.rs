@@ -7,6 +7,7 @@
 //! in IPv4, and by the first 64 bits in IPv6, which one machine has for itself.
 
 use super::known_members::KnownMembers;
+use crate::share_table::HANDSHAKES_OF_A_MEMBERS_ADDRESS;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
@@ -14,9 +15,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio_util::sync::CancellationToken;
-
-/// So many handshakes at a time an address has before others for a member's having come from there.
-const OF_A_MEMBER: usize = 16;
 
 /// Places for handshakes.
 #[derive(Debug)]
@@ -108,7 +106,7 @@ impl StrangerSlots {
             *kept.entry(seat.source).or_default() += 1;
         }
         let own = kept.get(&newcomer).copied().unwrap_or_default();
-        if own >= OF_A_MEMBER {
+        if own >= HANDSHAKES_OF_A_MEMBERS_ADDRESS {
             return false;
         }
         if kept.values().sum::<usize>() < most {

@@ -62,19 +62,14 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
     },
     sealing::statement::StatementError,
+    share_table::{self, LONGEST_LOOK, WAIT_FOR_LONG_WORK},
     storage::{Blobs, Db, Queue, Spools, StoreError, Turn, Whose, idempotency::Recorded},
     wire::problem::LineFault,
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 use tokio::{task::spawn_blocking, time::timeout};
-
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long the database works for one long look, all its statements together.
-const LONGEST_LOOK: Duration = Duration::from_mins(2);
 
 /// Queues for work that takes long: manifests, previews, counts, looks before acts and looks over much of the log, which keep a snapshot
 /// open and leave a reader of the database to others, and reading and evaluating policies. No partner has all places of a queue that has
@@ -130,7 +125,7 @@ impl LongWorkQueues {
 
 /// Waits for a turn, which the caller holds while the work runs.
 async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
-    let turn = timeout(PATIENCE, queue.take(Whose::Member(who.clone()))).await;
+    let turn = timeout(WAIT_FOR_LONG_WORK, queue.take(Whose::Member(who.clone()))).await;
     Ok(turn
         .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
@@ -138,13 +133,13 @@ async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
 impl Default for LongWorkQueues {
     fn default() -> Self {
         Self {
-            manifests: Queue::of(2),
-            scans: Queue::of(2),
-            counts: Queue::of(3),
-            looks_before_acts: Queue::of(2),
-            logs: Queue::of(2),
-            policy_texts: Queue::of(1),
-            evaluations: Queue::of(2),
+            manifests: Queue::of(share_table::MANIFESTS),
+            scans: Queue::of(share_table::SCANS),
+            counts: Queue::of(share_table::COUNTS),
+            looks_before_acts: Queue::of(share_table::LOOKS_BEFORE_ACTS),
+            logs: Queue::of(share_table::LOG_LOOKS),
+            policy_texts: Queue::of(share_table::POLICY_TEXTS),
+            evaluations: Queue::of(share_table::EVALUATIONS),
         }
     }
 }

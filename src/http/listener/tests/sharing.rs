@@ -181,7 +181,7 @@ fn small_document_is_kept_as_other_bodies_are_and_a_large_one_is_not() {
         let request = Request::put("/v1/proposals/p/documents/plan").header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);
         request.body(Body::from(vec![0; size])).unwrap()
     };
-    assert_eq!([SMALL, SMALL + 1].map(|size| kept_bytes(&upload(size))), [SMALL, 0]);
+    assert_eq!([SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1].map(|size| kept_bytes(&upload(size))), [SMALL_BODY_BYTES, 0]);
 }
 
 #[tokio::test]
