@@ -11,7 +11,6 @@ use super::{
     peer::Peer,
     principal::{Caller, Holder, introduce},
     problem::{Fault, without_values},
-    shares::SMALL,
     state::Api,
     timeouts::BodyTooSlow,
 };
@@ -22,6 +21,7 @@ use crate::{
         Credential, Idempotency, Principal, RequestContext, ServiceError, directory,
         first_look::{self, About},
     },
+    share_table::SMALL_BODY_BYTES,
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
@@ -77,7 +77,7 @@ pub(super) enum BodyLimit {
 impl BodyLimit {
     fn bytes(self, general: usize) -> usize {
         match self {
-            Self::Small => general.min(SMALL),
+            Self::Small => general.min(SMALL_BODY_BYTES),
             Self::General => general,
             Self::Ciphertext(bytes) => general.max(bytes),
         }
@@ -169,7 +169,7 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
             let conditions = Conditions::read(&parts.headers)?;
             check_media_type(&parts.headers, "application/json")?;
             let length = check_length(&parts.headers, limit)?;
-            if length.is_none_or(|length| length > SMALL as u64) {
+            if length.is_none_or(|length| length > SMALL_BODY_BYTES as u64) {
                 let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
                 if let Some(about) = T::about(&ids) {
                     first_look::check(api, &principal, &conditions.key, about?).await?;
@@ -348,7 +348,7 @@ pub(super) enum Arriving {
 impl Arriving {
     /// Reads a small one. What it takes of memory is in the sender's share already.
     pub(super) async fn begin(api: &Api, headers: &HeaderMap, body: Body, limit: usize) -> Self {
-        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL) as u64);
+        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL_BODY_BYTES) as u64);
         if !is_small || headers.contains_key(header::EXPECT) {
             return Self::Coming(body);
         }

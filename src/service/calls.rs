@@ -160,7 +160,9 @@ async fn amend_as_counted(
     let mut counted = None;
     if effect != AmendmentEffect::Keeps {
         drop(look);
-        let turn = exchange.long_work.count(&context.principal).await?;
+        let (queues, principal) = (&exchange.long_work, &context.principal);
+        let turn =
+            if body.dry_run { queues.count(principal).await? } else { queues.look_before_act(principal).await? };
         look = Rehearsal::rehearse(exchange, context).await?;
         look.tx.hold(turn, LONGEST_LOOK).await?;
         call = call_to_amend(&mut look, id).await?.0;

@@ -63,33 +63,36 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
     },
     sealing::statement::StatementError,
+    share_table::{self, LONGEST_LOOK, WAIT_FOR_LONG_WORK},
     storage::{Blobs, Db, Queue, Spools, StoreError, Turn, Whose, idempotency::Recorded},
     wire::problem::LineFault,
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long the database works for one long look, all its statements together.
-const LONGEST_LOOK: Duration = Duration::from_mins(2);
-
-/// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers
-/// of the database to others, and reading and evaluating policies. A member without permission does not queue.
+/// Queues for work that takes long: manifests, previews, counts, looks before acts and looks over much of the log, which keep a snapshot
+/// open and leave a reader of the database to others, and reading and evaluating policies. No partner has all places of a queue that has
+/// several. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
+    manifests: Queue,
     scans: Queue,
     counts: Queue,
+    looks_before_acts: Queue,
     logs: Queue,
     policy_texts: Queue,
     evaluations: Queue,
 }
 
 impl LongWorkQueues {
-    /// A turn at a scan over many proposals: a preview, a manifest.
+    /// A turn at a manifest, which can take an hour: nobody's preview waits for one.
+    pub async fn manifest(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.manifests, &principal.member).await
+    }
+
+    /// A turn at a scan over many proposals: a preview, a dry run.
     pub async fn scan(&self, principal: &Principal) -> Result<Turn> {
         take(&self.scans, &principal.member).await
     }
@@ -97,6 +100,11 @@ impl LongWorkQueues {
     /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, &principal.member).await
+    }
+
+    /// A turn at what an act counts or looks for before it takes place: it waits for no mere count.
+    pub async fn look_before_act(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.looks_before_acts, &principal.member).await
     }
 
     /// A turn at a look over much of the log.
@@ -118,7 +126,7 @@ impl LongWorkQueues {
 
 /// Waits for a turn, which the caller holds while the work runs.
 async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
-    let turn = timeout(PATIENCE, queue.take(Whose::Member(who.clone()))).await;
+    let turn = timeout(WAIT_FOR_LONG_WORK, queue.take(Whose::Member(who.clone()))).await;
     Ok(turn
         .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
@@ -126,11 +134,13 @@ async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
 impl Default for LongWorkQueues {
     fn default() -> Self {
         Self {
-            scans: Queue::of(2),
-            counts: Queue::of(3),
-            logs: Queue::of(2),
-            policy_texts: Queue::of(1),
-            evaluations: Queue::of(2),
+            manifests: Queue::of(share_table::MANIFESTS),
+            scans: Queue::of(share_table::SCANS),
+            counts: Queue::of(share_table::COUNTS),
+            looks_before_acts: Queue::of(share_table::LOOKS_BEFORE_ACTS),
+            logs: Queue::of(share_table::LOG_LOOKS),
+            policy_texts: Queue::of(share_table::POLICY_TEXTS),
+            evaluations: Queue::of(share_table::EVALUATIONS),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How much one may keep on the exchange: what a member begins, what a party uploads, what a nation proposes. The operator sets the numbers;
 //! who comes to the end of one hears the number.
 //!
-//! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::turns`.
+//! These bound what stays; their defaults are in the table of shares. What is under way at a time is divided by `http::shares`, and turns at
+//! writing by `storage::turns`.
 
 use super::{
     Exchange, Result,
@@ -15,6 +16,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId},
         policy::PolicyOwner,
     },
+    share_table,
     storage::{
         Tx,
         announced::{self, AnnouncedBytes},
@@ -91,32 +93,32 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
-            proposals_per_member: 50,
-            drafts_per_member: 20,
-            calls_per_day_per_partner: 50,
-            documents_per_party: 500,
-            bytes_per_party: 64 << 30,
-            bytes_per_partner: 256 << 30,
-            documents_per_slot: 50,
-            arriving_per_slot_per_member: 4,
-            arriving_bytes_per_member: 32 << 30,
-            announced_bytes_per_member: 64 << 30,
+            proposals_per_member: share_table::PROPOSALS_PER_MEMBER,
+            drafts_per_member: share_table::DRAFTS_PER_MEMBER,
+            calls_per_day_per_partner: share_table::CALLS_PER_DAY_PER_PARTNER,
+            documents_per_party: share_table::DOCUMENTS_PER_PARTY,
+            bytes_per_party: share_table::BYTES_PER_PARTY,
+            bytes_per_partner: share_table::BYTES_PER_PARTNER,
+            documents_per_slot: share_table::DOCUMENTS_PER_SLOT,
+            arriving_per_slot_per_member: share_table::ARRIVING_PER_SLOT_PER_MEMBER,
+            arriving_bytes_per_member: share_table::ARRIVING_BYTES_PER_MEMBER,
+            announced_bytes_per_member: share_table::ANNOUNCED_BYTES_PER_MEMBER,
             replaced_documents_days: 30,
-            versions_per_proposal: 200,
-            labels_per_proposal: 200,
-            declarations_per_member_and_proposal: 50,
-            amendments_per_call: 100,
-            extensions_per_call_per_partner: 500,
-            role_changes_per_call_per_partner: 500,
-            wrapped_keys_per_recipient_per_partner: 4,
-            members_per_partner: 20_000,
-            key_cards_per_day_per_member: 20,
-            policy_versions_per_day: 50,
-            stored_bytes_per_day_per_member: 256 << 20,
-            stored_bytes_per_day_per_partner: 1 << 30,
-            logged_reads_per_minute: 3000,
-            acts_per_minute_per_member: 600,
-            acts_per_minute_per_partner: 6000,
+            versions_per_proposal: share_table::VERSIONS_PER_PROPOSAL,
+            labels_per_proposal: share_table::LABELS_PER_PROPOSAL,
+            declarations_per_member_and_proposal: share_table::DECLARATIONS_PER_MEMBER_AND_PROPOSAL,
+            amendments_per_call: share_table::AMENDMENTS_PER_CALL,
+            extensions_per_call_per_partner: share_table::EXTENSIONS_PER_CALL_PER_PARTNER,
+            role_changes_per_call_per_partner: share_table::ROLE_CHANGES_PER_CALL_PER_PARTNER,
+            wrapped_keys_per_recipient_per_partner: share_table::WRAPPED_KEYS_PER_RECIPIENT_PER_PARTNER,
+            members_per_partner: share_table::MEMBERS_PER_PARTNER,
+            key_cards_per_day_per_member: share_table::KEY_CARDS_PER_DAY_PER_MEMBER,
+            policy_versions_per_day: share_table::POLICY_VERSIONS_PER_DAY,
+            stored_bytes_per_day_per_member: share_table::STORED_BYTES_PER_DAY_PER_MEMBER,
+            stored_bytes_per_day_per_partner: share_table::STORED_BYTES_PER_DAY_PER_PARTNER,
+            logged_reads_per_minute: share_table::LOGGED_READS_PER_MINUTE,
+            acts_per_minute_per_member: share_table::ACTS_PER_MINUTE_PER_MEMBER,
+            acts_per_minute_per_partner: share_table::ACTS_PER_MINUTE_PER_PARTNER,
         }
     }
 }

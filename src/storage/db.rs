@@ -42,6 +42,7 @@ pub mod tables;
 mod tests;
 mod unit;
 
+pub use crate::share_table::{LONGEST_READ, READERS};
 pub use gathered::Gathering;
 pub use unit::{ReadTx, WriteTx};
 
@@ -52,16 +53,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const WRITERS_WAITING: &str = "entente_writers_waiting";
 pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 
-/// Connections for reading: with SQLite a thread each.
-pub const READERS: u32 = 8;
-
 /// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
 const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
-
-/// How long a read may take in all, from the first moment on, that is for a member or for somebody who may be one. One that looks long has
-/// the limit that [`ReadTx::hold`] is given.
-pub const LONGEST_READ: Duration = Duration::from_mins(1);
 
 /// Why a statement was refused.
 const TIME_IS_OVER: &str = "the read has taken as long as one may";
@@ -188,7 +182,8 @@ impl Db {
         self.read_for(Whose::Exchange).await
     }
 
-    /// The same, once it is their turn at reading. Of all but the exchange itself it ends after [`LONGEST_READ`].
+    /// The same, once it is their turn at reading. Of all but the exchange itself it ends after [`LONGEST_READ`], counted from the first moment
+    /// on. One that looks long has the limit that [`ReadTx::hold`] is given.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.

@@ -15,15 +15,21 @@ use entente::{
         entry::EntryKind,
         id::{ProposalId, Sha256, VaultId, WrappedKeyId},
     },
-    service::Principal,
+    service::{self, Principal},
     storage::{
-        args,
+        Turn, args,
         entries::{self, EntryRow},
     },
-    wire::{call::Amended, directory::CreateProgram, problem::Problem},
+    wire::{call::Amended, directory::CreateProgram, problem::Problem, proposal::Filter},
 };
+use futures_util::poll;
 use reqwest::Method;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::Pin, task::Poll};
+
+/// Who takes turns at long work.
+fn principal(member: &str) -> Principal {
+    Principal { member: id(member), certificate: Sha256::of(b"one of theirs") }
+}
 
 async fn refused_act_waits_for_nobody(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
@@ -97,15 +103,65 @@ async fn amendment_counts_before_its_turn_and_keeps_nobody_from_writing() {
     let stage = Stage::open().await;
     stage.submitted().await;
     let turns = &stage.server.exchange.long_work;
-    let noa = Principal { member: id("ISR:noa"), certificate: Sha256::of(b"one of hers") };
-    let under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&noa).await];
+    let (noa, minjun) = (principal("ISR:noa"), principal("KOR:minjun"));
+    let under_way = [turns.look_before_act(&noa).await, turns.look_before_act(&minjun).await];
     let mut amendment = Box::pin(amended_voiding(&stage, 1));
     tokio::select! {
-        amended = &mut amendment => panic!("it counted beside three others: {amended:?}"),
+        amended = &mut amendment => panic!("it counted beside two others: {amended:?}"),
         _ = stage.prepared() => {}
     }
     drop(under_way);
     assert_eq!(amendment.await.unwrap().voided, 1);
+    stage.stop().await;
+}
+
+/// Takes all turns that there are for one, and waits for another.
+async fn greedy<F: Future<Output = service::Result<Turn>>>(
+    mut ask: impl FnMut() -> F,
+    held: &mut Vec<Turn>,
+) -> Pin<Box<F>> {
+    loop {
+        let mut asked = Box::pin(ask());
+        match poll!(&mut asked) {
+            Poll::Ready(turn) => held.push(turn.unwrap()),
+            Poll::Pending => return asked,
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_work_of_one_nation_leaves_previews_counts_and_acts_to_the_others() {
+    let stage = Stage::open().await;
+    stage.submitted().await;
+    let (turns, noa) = (&stage.server.exchange.long_work, principal("ISR:noa"));
+    let mut held = Vec::new();
+    let waiting = (
+        greedy(|| turns.manifest(&noa), &mut held).await,
+        greedy(|| turns.scan(&noa), &mut held).await,
+        greedy(|| turns.count(&noa), &mut held).await,
+        greedy(|| turns.look_before_act(&noa), &mut held).await,
+        greedy(|| turns.log(&noa), &mut held).await,
+    );
+    assert_eq!(held.len(), 1 + 1 + 2 + 1 + 1);
+    let dana = stage.client("USA:dana");
+    dana.preview_roles(stage.call, &id("USA:frank"), &BTreeSet::new()).await.unwrap();
+    assert_eq!(dana.api().count_proposals(&Filter::default()).await.unwrap().proposals, 1);
+    assert_eq!(amended_voiding(&stage, 1).await.unwrap().voided, 1);
+    // A manifest and a preview of one nation do not wait for each other.
+    drop((waiting, held));
+    let _manifest = turns.manifest(&principal("ISR:drafter")).await.unwrap();
+    stage.client("ISR:noa").preview_roles(stage.call, &id("ISR:eitan"), &BTreeSet::new()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn amendment_waits_for_no_counts() {
+    let stage = Stage::open().await;
+    stage.submitted().await;
+    let turns = &stage.server.exchange.long_work;
+    let (noa, minjun) = (principal("ISR:noa"), principal("KOR:minjun"));
+    let _under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&minjun).await];
+    assert_eq!(amended_voiding(&stage, 1).await.unwrap().voided, 1);
     stage.stop().await;
 }
 

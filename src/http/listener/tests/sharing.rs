@@ -52,7 +52,11 @@ async fn requests_of_one_member_leave_room_for_the_others() {
     assert!(status == 429 && text.contains("problem:too-many-requests") && text.contains("retry-after: "), "{text}");
     assert!(text.contains("ratelimit-policy: \"requests\";q=2;qu=\"concurrent-requests\""), "{text}");
     assert!(text.contains("ratelimit: \"requests\";r=0"), "{text}");
-    assert_eq!(ask(&mut world.connect(&colleague).await, WHO).await.0, 503, "the partner has as many as it may");
+    // The colleague has less than a member may, and the partner as many as it may.
+    let (status, text) = ask(&mut world.connect(&colleague).await, WHO).await;
+    assert!(status == 503 && text.contains("problem:overloaded") && text.contains("retry-after: "), "{text}");
+    assert!(text.contains("ratelimit-policy: \"requests-of-partner\";q=3;qu=\"concurrent-requests\""), "{text}");
+    assert!(text.contains("ratelimit: \"requests-of-partner\";r=0"), "{text}");
     assert_eq!(ask(&mut world.connect(&innocent).await, WHO).await.0, 200, "another partner's member is served");
     world.go_on.notify_waiters();
     for mut stream in under_way {
@@ -177,7 +181,7 @@ fn small_document_is_kept_as_other_bodies_are_and_a_large_one_is_not() {
         let request = Request::put("/v1/proposals/p/documents/plan").header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);
         request.body(Body::from(vec![0; size])).unwrap()
     };
-    assert_eq!([SMALL, SMALL + 1].map(|size| kept_bytes(&upload(size))), [SMALL, 0]);
+    assert_eq!([SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1].map(|size| kept_bytes(&upload(size))), [SMALL_BODY_BYTES, 0]);
 }
 
 #[tokio::test]
