@@ -86,6 +86,18 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
         #[arg(long)]
         reason: String,
     },
+    /// Take a reopening back, as an officer: the review counts again as it was handed in
+    #[command(after_help = "Examples:
+  entente review reinstate $REVIEW --reason 'its reviewer is on leave until August'
+
+Possible until its reviewer hands in another revision or the decision is final.")]
+    Reinstate {
+        /// The review
+        review: ReviewId,
+        /// Why; logged
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +163,12 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         ReviewCommand::Reopen { review, reason: why } => {
             client.api().reopen_review(review, reason(&why)?).await?;
             context.out.done(&format!("{review} is reopened; its reviewer can hand in a new revision"))
+        }
+        ReviewCommand::Reinstate { review, reason: why } => {
+            client.api().reinstate_review(review, reason(&why)?).await?;
+            context.out.done(&format!("{review} counts again as it was handed in"))?;
+            context.out.note("give its reviewer the key to the others' reviews again: `entente key share --call CALL`");
+            Ok(())
         }
     }
 }

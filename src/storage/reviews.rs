@@ -237,6 +237,13 @@ pub async fn reopen(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow, now: Tim
     Ok(())
 }
 
+/// Takes the reopening of a review back.
+pub async fn reinstate(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
+    tx.execute("UPDATE reviews SET reopened_at = NULL WHERE review_id = $1", args![row.id]).await?;
+    Ok(())
+}
+
 fn read(row: &Row) -> Result<ReviewRow, StoreError> {
     Ok(ReviewRow {
         id: row.parse("review_id")?,

@@ -128,7 +128,7 @@ catalogue! {
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
     NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";
-    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
+    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "nothing to do if it is to stay as it is; for another revision, an officer reopens it (`entente review reopen`)";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
     DecisionDiffers "decision-differs" 409 "another decision was proposed before" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
