@@ -223,7 +223,7 @@ pub async fn submit(
         statement: body.statement.clone(),
         ciphertext,
         submitted_at: act.now,
-        reopened_at: None,
+        reopened: None,
     };
     reviews::submit(&mut act.tx, &permit, &row).await?;
     let payload = ReviewSubmitted {
@@ -330,7 +330,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
     if proposal.row.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
-    if row.reopened_at.is_some() || !is_latest(&mut act, &row).await? {
+    if row.reopened.is_some() || !is_latest(&mut act, &row).await? {
         return Err(Refusal::NoReview { member: row.reviewer }.into());
     }
     let now = act.now;
@@ -398,7 +398,8 @@ fn answer(row: ReviewRow, set_aside: Option<SetAside>, with_content: bool) -> Re
         revision: row.revision,
         manifest_sha256: row.manifest,
         submitted_at: row.submitted_at.into(),
-        reopened_at: row.reopened_at.map(Into::into),
+        reopened_at: row.reopened.as_ref().map(|reopening| reopening.at.into()),
+        reopened_by: row.reopened.and_then(|reopening| reopening.by),
         set_aside,
         statement: row.statement,
         ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),

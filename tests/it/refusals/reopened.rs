@@ -3,20 +3,25 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{Stage, review},
+    stage::{Stage, id, review},
     world::Store,
 };
 use entente::{
     client::api::Paging,
     domain::{
+        ambient::Clock,
         decision::Outcome,
         entry::EntryKind,
-        id::{ProposalId, ReviewId},
+        id::{MemberId, ProposalId, ReviewId},
+        member::ConflictGround,
+        reopening::Reopening,
         review::Points,
+        set_aside::SetAside,
     },
 };
 use reqwest::Method;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Reviews of 5 and 5 by Carol, of 1 and 1 by Maya, which officers can open; Carol's.
 async fn reviewed(stage: &Stage) -> (ProposalId, ReviewId) {
@@ -27,6 +32,23 @@ async fn reviewed(stage: &Stage) -> (ProposalId, ReviewId) {
     (proposal, carol)
 }
 
+/// What an officer counts under the call: assignments, reviews and reopened ones.
+async fn counted(stage: &Stage) -> (u32, u32, u32) {
+    let progress = stage.client("USA:dana").api().call_progress(stage.call).await.unwrap();
+    (progress.assignments, progress.reviews, progress.reopened)
+}
+
+/// Which assigned reviewers are shown as reopened, and as not in.
+async fn assigned_and_reopened(stage: &Stage, proposal: ProposalId) -> BTreeMap<MemberId, Reopening> {
+    let lines = stage.client("USA:dana").api().assignments(proposal).await.unwrap();
+    let reopened = lines.into_iter().filter_map(|line| {
+        let at = line.reopened_at?.0;
+        assert!(!line.has_reviewed && line.set_aside.is_none(), "{line:?}");
+        Some((line.reviewer, Reopening { at, by: line.reopened_by }))
+    });
+    reopened.collect()
+}
+
 async fn reopening_is_taken_back(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     let (proposal, review) = reviewed(&stage).await;
@@ -35,12 +57,23 @@ async fn reopening_is_taken_back(store: Store) {
     assert_eq!((before[0].reviews, before[0].total), (2, Some(Points::from_hundredths(600))));
 
     noa.api().reopen_review(review, "the impact is to be explained").await.unwrap();
+    let reopening = Reopening { at: stage.clock.now(), by: Some(id("ISR:noa")) };
     let lines = dana.ranking(stage.call).await.unwrap().lines;
     assert_eq!((lines[0].reviews, lines[0].total), (1, Some(Points::from_hundredths(200))));
+    assert_eq!(lines[0].reopened, [(id("USA:carol"), reopening.clone())].into(), "it does not vanish without a word");
+    assert_eq!((&lines[0].missing, lines[0].set_aside.len()), (&[id("USA:carol")].into(), 0), "she owes another");
+    assert_eq!(counted(&stage).await, (2, 1, 1));
+    assert_eq!(assigned_and_reopened(&stage, proposal).await, [(id("USA:carol"), reopening)].into());
+    let mine = carol.api().proposal(proposal).await.unwrap().mine;
+    assert_eq!((mine.has_reviewed, mine.reopened_by), (false, Some(id("ISR:noa"))), "and she is told");
+    let opened = dana.open_reviews(proposal).await.unwrap();
+    assert_eq!((opened.reviews.len(), opened.reopened.len()), (1, 1));
 
     // An officer of another nation, whom nobody has to ask.
     dana.api().reinstate_review(review, "she is on leave").await.unwrap();
     assert_eq!(dana.ranking(stage.call).await.unwrap().lines, before);
+    assert_eq!(counted(&stage).await, (2, 2, 0));
+    assert!(assigned_and_reopened(&stage, proposal).await.is_empty());
     stage.refuses("already-reviewed", carol.submit_review(proposal, &self::review(4.0, 4.0))).await;
     // Her key to the others' reviews went with the reopening, and comes from an officer as at the first time.
     stage.prepare_panel().await;
@@ -64,6 +97,20 @@ async fn reopening_is_taken_back(store: Store) {
 async fn reopening_is_taken_back_by_an_officer_of_another_nation_and_the_review_counts_as_before() {
     reopening_is_taken_back(Store::Sqlite).await;
     reopening_is_taken_back(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn review_that_is_reopened_and_set_aside_is_shown_as_both() {
+    let stage = Stage::open().await;
+    let (proposal, review) = reviewed(&stage).await;
+    let dana = stage.client("USA:dana");
+    dana.api().reopen_review(review, "look again").await.unwrap();
+    stage.client("USA:carol").declare(proposal, Some(ConflictGround::Financial)).await.unwrap();
+    let line = dana.ranking(stage.call).await.unwrap().lines.remove(0);
+    assert_eq!(line.set_aside, [(id("USA:carol"), SetAside::Conflict)].into());
+    assert!(line.reopened.contains_key(&id("USA:carol")) && line.missing.is_empty(), "{line:?}");
+    assert_eq!(counted(&stage).await, (1, 1, 0), "none of hers is waited for");
+    stage.stop().await;
 }
 
 #[tokio::test]
