@@ -470,6 +470,10 @@ impl ApiClient {
         self.done(Method::POST, &format!("/v1/reviews/{id}/reopen"), Some(&because(reason))).await
     }
 
+    pub async fn reinstate_review(&self, id: ReviewId, reason: &str) -> Result<()> {
+        self.done(Method::POST, &format!("/v1/reviews/{id}/reinstate"), Some(&because(reason))).await
+    }
+
     /// The proposed or final decision, if there is one for the caller.
     pub async fn decision(&self, id: ProposalId) -> Result<Option<Tagged<Decision>>> {
         let shown: Option<Tagged<Decision>> = self.transport.get_optional(&of(id, "/decision")).await?;

@@ -14,6 +14,7 @@ pub mod phase;
 pub mod policy;
 pub mod proposal;
 pub mod refusal;
+pub mod reopening;
 pub mod review;
 pub mod set_aside;
 pub mod vault;

@@ -326,15 +326,20 @@ pub async fn assignments(
         let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
         let (facts, rule) = (&proposal.facts, counts::review_set_aside);
         let aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, rule).await?;
-        let item = |row: AssignmentRow| Assignment {
-            proposal: id,
-            set_aside: aside.get(&row.reviewer).copied(),
-            conflict: declared(&proposal, &row.reviewer),
-            has_reviewed: facts.reviewed.contains(&row.reviewer),
-            assigned_at: row.assigned_at.into(),
-            assigned_by: row.assigned_by,
-            statement: row.statement,
-            reviewer: row.reviewer,
+        let item = |row: AssignmentRow| {
+            let reopened = proposal.row.reopened.get(&row.reviewer);
+            Assignment {
+                proposal: id,
+                set_aside: aside.get(&row.reviewer).copied(),
+                conflict: declared(&proposal, &row.reviewer),
+                has_reviewed: facts.reviewed.contains(&row.reviewer),
+                reopened_at: reopened.map(|reopening| reopening.at.into()),
+                reopened_by: reopened.and_then(|reopening| reopening.by.clone()),
+                assigned_at: row.assigned_at.into(),
+                assigned_by: row.assigned_by,
+                statement: row.statement,
+                reviewer: row.reviewer,
+            }
         };
         page.add(rows.into_iter().map(|row| (row.reviewer.clone(), item(row))).collect());
     }

@@ -331,7 +331,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     let (mut view, call) = authorized().await?;
     view.tx.hold(turn, LONGEST_LOOK).await?;
     let mut progress =
-        Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
+        Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, reopened: 0, decided: 0 };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     for status in Status::ALL {
         let filter = Filter { call: Some(id), status: Some(*status), ..Filter::default() };
@@ -341,6 +341,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
         }
         progress.assignments += small(totals.assignments);
         progress.reviews += small(totals.reviews);
+        progress.reopened += small(totals.reopened);
         progress.decided += small(totals.decided);
     }
     Ok(progress)

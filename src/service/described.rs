@@ -26,6 +26,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
     let wish = |(partner, row): (PartnerCode, WishRow)| {
         (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
     };
+    let reopened = proposal.row.reopened.get(me);
     Ok(Proposal {
         id: proposal.row.id,
         call: proposal.row.call,
@@ -52,6 +53,8 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
             is_assigned: proposal.row.assigned.contains(me),
             is_clear: proposal.row.clear.contains(me),
             has_reviewed: proposal.row.reviewed.contains(me),
+            reopened_at: reopened.map(|reopening| reopening.at.into()),
+            reopened_by: reopened.and_then(|reopening| reopening.by.clone()),
         },
     })
 }

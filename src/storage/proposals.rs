@@ -1,8 +1,8 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
 use super::{
-    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, revision::touch_if_observed,
-    visible,
+    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, reviews,
+    revision::touch_if_observed, visible,
 };
 use crate::{
     domain::{
@@ -10,6 +10,7 @@ use crate::{
         label::Label,
         name::{folded, is_same},
         proposal::{Parties, Version},
+        reopening::Reopening,
     },
     policy::{Action, Permit},
 };
@@ -39,6 +40,8 @@ pub struct ProposalRow {
     pub assigned: BTreeSet<MemberId>,
     /// Reviewers whose latest review is in and not reopened.
     pub reviewed: BTreeSet<MemberId>,
+    /// Reviewers whose latest review was reopened.
+    pub reopened: BTreeMap<MemberId, Reopening>,
     /// Whether a decision is in force: every funder has signed it, and it was not rescinded.
     pub is_decided: bool,
     /// The label in force.
@@ -448,6 +451,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             clear: BTreeSet::new(),
             assigned: BTreeSet::new(),
             reviewed: BTreeSet::new(),
+            reopened: BTreeMap::new(),
             is_decided: false,
             label: label(row)?,
         };
@@ -500,12 +504,18 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
     for row in tx.fetch_all(set("t.reviewer", "assignments t"), ids.clone()).await? {
         of(&mut found, &row)?.assigned.insert(row.parse("reviewer")?);
     }
-    let columns = "t.reviewer, t.reopened_at";
-    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at FROM reviews r WHERE r.revision = \
+    let columns = "t.reviewer, t.reopened_at, t.reopened_by";
+    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at, r.reopened_by FROM reviews r WHERE r.revision = \
                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = r.proposal_id AND l.reviewer = r.reviewer)) t";
     for row in tx.fetch_all(set(columns, from), ids.clone()).await? {
-        if row.opt_time("reopened_at")?.is_none() {
-            of(&mut found, &row)?.reviewed.insert(row.parse("reviewer")?);
+        let (reviewer, proposal) = (row.parse("reviewer")?, of(&mut found, &row)?);
+        match reviews::reopening(&row)? {
+            Some(reopening) => {
+                proposal.reopened.insert(reviewer, reopening);
+            }
+            None => {
+                proposal.reviewed.insert(reviewer);
+            }
         }
     }
     if found.values().any(|proposal| proposal.label.is_some()) {

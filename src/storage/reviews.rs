@@ -8,6 +8,7 @@ use crate::{
     domain::{
         id::{MemberId, ProposalId, ReviewId, Sha256},
         member::ConflictGround,
+        reopening::Reopening,
     },
     policy::{Action, Permit},
 };
@@ -24,7 +25,7 @@ pub struct ReviewRow {
     pub statement: String,
     pub ciphertext: Vec<u8>,
     pub submitted_at: Timestamp,
-    pub reopened_at: Option<Timestamp>,
+    pub reopened: Option<Reopening>,
 }
 
 /// An assignment.
@@ -193,7 +194,7 @@ pub async fn unassign(
 }
 
 const COLUMNS: &str = "SELECT review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
-                       submitted_at, reopened_at FROM reviews";
+                       submitted_at, reopened_at, reopened_by FROM reviews";
 
 /// Every revision of every review of a proposal, by reviewer and revision, without their ciphertext: each can have a mebibyte.
 pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<ReviewRow>, StoreError> {
@@ -250,7 +251,15 @@ pub async fn submit(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Resul
 /// Reopens a review.
 pub async fn reopen(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
-    tx.execute("UPDATE reviews SET reopened_at = $2 WHERE review_id = $1", args![row.id, now]).await?;
+    let sql = "UPDATE reviews SET reopened_at = $2, reopened_by = $3 WHERE review_id = $1";
+    tx.execute(sql, args![row.id, now, permit.principal()]).await?;
+    Ok(())
+}
+
+/// Takes the reopening of a review back.
+pub async fn reinstate(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
+    tx.execute("UPDATE reviews SET reopened_at = NULL, reopened_by = NULL WHERE review_id = $1", args![row.id]).await?;
     Ok(())
 }
 
@@ -264,6 +273,12 @@ fn read(row: &Row) -> Result<ReviewRow, StoreError> {
         statement: row.text("statement")?,
         ciphertext: row.bytes("ciphertext")?,
         submitted_at: row.time("submitted_at")?,
-        reopened_at: row.opt_time("reopened_at")?,
+        reopened: reopening(row)?,
     })
+}
+
+/// What the columns `reopened_at` and `reopened_by` say.
+pub(super) fn reopening(row: &Row) -> Result<Option<Reopening>, StoreError> {
+    let Some(at) = row.opt_time("reopened_at")? else { return Ok(None) };
+    Ok(Some(Reopening { at, by: row.opt_parse("reopened_by")? }))
 }

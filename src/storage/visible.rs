@@ -261,6 +261,8 @@ pub struct Totals {
     pub assignments: u64,
     /// Reviewers whose latest review is in, not reopened and not set aside.
     pub reviews: u64,
+    /// Reviewers whose latest review is reopened and not set aside.
+    pub reopened: u64,
     /// Proposals with a decision in force.
     pub decided: u64,
 }
@@ -271,6 +273,7 @@ impl Totals {
             proposals: row.count("proposals")?,
             assignments: row.count("assignments")?,
             reviews: row.count("reviews")?,
+            reopened: row.count("reopened")?,
             decided: row.count("decided")?,
         })
     }
@@ -315,22 +318,23 @@ async fn whole(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Arc<Plan>, Stor
 }
 
 /// Names, and what each proposal adds. Assignments and reviews that are set aside add nothing.
-fn each_total() -> [(&'static str, String); 4] {
+fn each_total() -> [(&'static str, String); 5] {
     let counts = columns::counts();
+    let latest_reviews = |which: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND {which} AND s.revision = \
+             (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer) \
+             AND {counts})"
+        )
+    };
     [
         ("proposals", "1".to_owned()),
         (
             "assignments",
             format!("(SELECT COUNT(*) FROM assignments s WHERE s.proposal_id = p.proposal_id AND {counts})"),
         ),
-        (
-            "reviews",
-            format!(
-                "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND s.reopened_at IS NULL AND s.revision = \
-                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer) \
-                 AND {counts})"
-            ),
-        ),
+        ("reviews", latest_reviews("s.reopened_at IS NULL")),
+        ("reopened", latest_reviews("s.reopened_at IS NOT NULL")),
         (
             "decided",
             format!(

@@ -101,7 +101,7 @@ catalogue! {
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
     // proposals
     DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "while the call is `open` or in `grace` its officers can give you more time, with a reason: ask them; once it is in `review` nobody can";
-    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give you more time, with a reason: ask them; once it is in `review` these bytes can no longer follow";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give your nation or everybody more time, with a reason (`entente call extend --partner`): ask them; once it is in `review` these bytes can no longer follow";
     NotCommitted "not-committed" 409 "this file is not part of the signed version" => "after the deadline only the files of the version that every party signed can follow, unchanged";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
@@ -128,7 +128,7 @@ catalogue! {
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
     NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";
-    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
+    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "nothing to do if it is to stay as it is; for another revision, an officer reopens it (`entente review reopen`)";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
     DecisionDiffers "decision-differs" 409 "another decision was proposed before" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";

@@ -183,6 +183,12 @@ answer! {
         /// Whether the caller has declared that no conflict exists.
         pub is_clear: bool,
         pub has_reviewed: bool,
+        /// When an officer reopened the caller's review, while no other revision is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_at: Option<Time>,
+        /// The officer who reopened it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_by: Option<MemberId>,
     }
 
     /// An invitation to a party, and its acceptance.

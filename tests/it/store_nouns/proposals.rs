@@ -9,6 +9,7 @@ use entente::{
         id::{MemberId, ProposalId, Sha256, Slug},
         member::ConflictGround,
         proposal::{Sort, Version},
+        reopening::Reopening,
         vault::VaultKind,
     },
     policy::Action,
@@ -287,21 +288,30 @@ async fn review_counts_until_it_is_reopened(store: Store) {
         statement: "a.b.c".into(),
         ciphertext: vec![0, 255, letter as u8],
         submitted_at: at(9),
-        reopened_at: None,
+        reopened: None,
     };
-    let (permit, reopening) =
+    let (permit, reopening_permit) =
         (office.on_proposal("ISR:maya", Action::Review), office.on_proposal("USA:dana", Action::ReopenReview));
-    let reviewed = async || !seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().reviewed.is_empty();
+    let found = async || seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap();
+    let reviewed = async || !found().await.reviewed.is_empty();
     let (first, second) = (row('B', 1), row('A', 2));
     done!(store, tx => reviews::submit(&mut tx, &permit, &first));
     assert!(reviewed().await);
     let twice = refused!(store, tx => reviews::submit(&mut tx, &permit, &row('C', 1)));
     assert_eq!(twice, "reviews_proposal_id_reviewer_revision_key");
-    done!(store, tx => reviews::reopen(&mut tx, &reopening, &first, at(10)));
+    done!(store, tx => reviews::reopen(&mut tx, &reopening_permit, &first, at(10)));
     assert!(!reviewed().await, "the latest is open again");
+    let reopening = Reopening { at: at(10), by: Some(is("USA:dana")) };
+    assert_eq!(found().await.reopened, [(is::<MemberId>("ISR:maya"), reopening.clone())].into());
+    let taking_back = office.on_proposal("ISR:noa", Action::ReopenReview);
+    done!(store, tx => reviews::reinstate(&mut tx, &taking_back, &first));
+    assert!(reviewed().await && found().await.reopened.is_empty(), "as before");
+    assert_eq!(seen!(store, tx => reviews::find(&mut tx, first.id)), Some(first.clone()));
+    done!(store, tx => reviews::reopen(&mut tx, &reopening_permit, &first, at(10)));
     done!(store, tx => reviews::submit(&mut tx, &permit, &second));
     assert!(reviewed().await);
-    let reopened = ReviewRow { reopened_at: Some(at(10)), ..first };
+    assert!(found().await.reopened.is_empty(), "the next revision follows it");
+    let reopened = ReviewRow { reopened: Some(reopening), ..first };
     // Lists are without the ciphertext.
     let listed = [reopened, second.clone()].map(|row| ReviewRow { ciphertext: Vec::new(), ..row });
     assert_eq!(seen!(store, tx => reviews::of_proposal(&mut tx, proposal)), listed, "by revision");
