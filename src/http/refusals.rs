@@ -35,7 +35,7 @@ pub(super) struct RefusedRequest {
     /// SHA-256 of the certificate's subject public key info.
     pub(super) certificate: Sha256,
     pub(super) method: &'static str,
-    /// The template of the route, without identifiers, or what it lies below.
+    /// The template of the route, without identifiers, or what it lies below; of a handshake, why it was refused.
     pub(super) route: String,
     /// Slug of the problem, or the word for all that are not distinguished.
     pub(super) problem: String,
@@ -74,6 +74,12 @@ impl RefusedRequest {
             _ => "/v1/proposals/{proposal}",
         };
         of((method, place, problem))
+    }
+
+    /// A certificate that was refused before there was a request, and why.
+    pub(super) fn in_handshake(certificate: Sha256, reason: &str, problem: &str) -> Self {
+        let (route, problem) = (format!("(handshake: {reason})"), problem.to_owned());
+        Self { certificate, method: "TLS", route, problem }
     }
 }
 
