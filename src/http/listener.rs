@@ -103,7 +103,7 @@ pub async fn serve(
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
-        router: observe(router, ids.clone()),
+        router: observe(router, ids.clone(), Arc::clone(&known)),
         handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address, Arc::clone(&known)),
         connections: ConnectionSlots::new(
             limits.connection_quota(),
@@ -247,7 +247,7 @@ impl Server {
                 return Some((stream, peer));
             }
             (Ok(Err((_, tcp))), Some(Err(refused))) => {
-                ids.refused_certificate(address, refused);
+                ids.refused_certificate(address, refused, &self.known);
                 (refused.refusal.slug(), tcp)
             }
             (Ok(Err((error, tcp))), _) => (handshake_fault(&error), tcp),
