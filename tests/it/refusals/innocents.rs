@@ -81,7 +81,8 @@ async fn innocent_acts_beside(store: Store) {
         () = innocent_acts(&stage) => {}
     }
     // As many requests as one may have; and fewer, with as many bytes as one may have on the way.
-    for (path, length) in [("/v1/programs", 1000), ("/v1/proposals", 4 << 20)] {
+    let begin = format!("/v1/proposals?call={}", stage.call);
+    for (path, length) in [("/v1/programs", 1000), (&*begin, 4 << 20)] {
         let slow = slow_bodies(&stage, path, length).await;
         innocent_acts(&stage).await;
         drop(slow);
