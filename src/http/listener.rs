@@ -99,7 +99,7 @@ pub async fn serve(
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
-        router: observe(router, ids),
+        router: observe(router, ids.clone(), Arc::clone(&known)),
         handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address, Arc::clone(&known)),
         connections: ConnectionSlots::new(
             limits.connection_quota(),
@@ -107,7 +107,7 @@ pub async fn serve(
             Arc::clone(&known),
         ),
         known,
-        tls: Some(tls),
+        tls: Some((tls, ids)),
         limits,
     });
     accept(listener, server, shutdown).await
@@ -132,7 +132,8 @@ struct Server {
     handshakes: Arc<Strangers>,
     connections: Arc<ConnectionSlots>,
     known: Arc<KnownMembers>,
-    tls: Option<Arc<Tls>>,
+    /// Without it there are no certificates, and no record of those that are refused.
+    tls: Option<(Arc<Tls>, RequestIds)>,
     limits: Limits,
 }
 
@@ -193,13 +194,13 @@ impl Server {
     async fn connection(self: Arc<Self>, tcp: TcpStream, address: SocketAddr, retire: CancellationToken) {
         let _ = tcp.set_nodelay(true);
         hold_little_unsent(&tcp);
-        let Some(tls) = &self.tls else {
+        let Some((tls, ids)) = &self.tls else {
             let activity = ConnectionActivity::new(true, retire);
             let _slot = self.connections.take(&None, false, &activity);
             self.speak(tcp, Protocol::Http1, None, activity).await;
             return;
         };
-        let Some((stream, peer)) = self.handshake(tls, tcp, address, &retire).await else { return };
+        let Some((stream, peer)) = self.handshake(tls, ids, tcp, address, &retire).await else { return };
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
@@ -217,6 +218,7 @@ impl Server {
     async fn handshake(
         &self,
         tls: &Tls,
+        ids: &RequestIds,
         tcp: TcpStream,
         address: SocketAddr,
         retire: &CancellationToken,
@@ -240,10 +242,9 @@ impl Server {
                     Peer::new(identity.clone(), intermediates, witness.generation(), address, Arc::clone(tls.trust()));
                 return Some((stream, peer));
             }
-            (Ok(Err((_, tcp))), Some(Err(refusal))) => {
-                // The operator of the host can help the partner with this, so it is logged in full.
-                tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
-                (refusal.slug(), tcp)
+            (Ok(Err((_, tcp))), Some(Err(refused))) => {
+                ids.refused_certificate(address, refused, &self.known);
+                (refused.refusal.slug(), tcp)
             }
             (Ok(Err((error, tcp))), _) => (handshake_fault(&error), tcp),
             (Err(_), _) => ("timeout", None),
@@ -274,6 +275,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity)));
+        let partner = peer.as_ref().map(|peer| peer.partner.clone());
         let service = {
             let (server, activity) = (Arc::clone(self), Arc::clone(&activity));
             service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&activity)))
@@ -300,6 +302,9 @@ impl Server {
                 drive(http.serve_connection(io, service), &activity, &self.limits).await
             }
         };
+        if let (Some(Overrun::Displaced), Some(partner)) = (&ended, &partner) {
+            metrics::displaced(partner);
+        }
         if let Some(overrun) = ended {
             metrics::cut(match overrun {
                 Overrun::Header => "header",

@@ -4,7 +4,7 @@
 //! certificate beyond a partner's code.
 
 use crate::{
-    domain::id::PartnerCode,
+    domain::id::{PartnerCode, Sha256},
     wire::problem::{Kind, Problem},
 };
 use axum::{
@@ -142,13 +142,19 @@ impl CertificateRefusal {
         }
     }
 
-    /// How far a certificate got before it was refused: of several answers the farthest explains most.
+    /// How far a certificate got before it was refused: of several answers the farthest explains most. From 2 on its signatures lead to the
+    /// anchor.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::UnknownIssuer => 0,
             Self::BadSignature => 1,
             _ => 2,
         }
+    }
+
+    /// Whether the anchor that gave this answer is the one that the certificate's signatures lead to.
+    pub(super) fn is_of_its_anchor(&self) -> bool {
+        self.rank() >= 2
     }
 
     pub(super) fn from_tls(error: &TlsError) -> Self {
@@ -200,6 +206,23 @@ impl CertificateRefusal {
             | Self::OtherPartnersAnchor { .. }
             | Self::Other => CertificateError::Other(OtherError(Arc::new(self.clone()))),
         })
+    }
+}
+
+/// A certificate that was refused, and whose it is as far as its signatures show. Nobody has proved to hold its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusedCertificate {
+    pub(super) refusal: CertificateRefusal,
+    /// SHA-256 of its subject public key info; none where it cannot be read.
+    pub(super) key: Option<Sha256>,
+    /// The partner to whose anchor its signatures lead.
+    pub(super) partner: Option<PartnerCode>,
+}
+
+impl RefusedCertificate {
+    /// Slug of the problem that it would be in an answer.
+    pub(super) fn problem(&self) -> &'static str {
+        EdgeRefusal::CertificateRefused(self.refusal.clone()).kind().slug()
     }
 }
 

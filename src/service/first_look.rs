@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, ProposalId, VaultId},
+        id::{CallId, MemberId, ProgramId, ProposalId, VaultId},
         policy::PolicyOwner,
     },
     policy::{Action, Resource},
@@ -26,6 +26,8 @@ use crate::{
 pub enum About {
     /// Any of the actions on a call.
     Call(CallId, &'static [Action]),
+    /// A call that is drafted under a program.
+    Draft(ProgramId),
     /// Any of the actions on a proposal.
     Proposal(ProposalId, &'static [Action]),
     /// An invitation of a member to a party.
@@ -46,6 +48,10 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
         About::Call(id, actions) => {
             let call = view.call(id).await?;
             permitted_any(&view, actions, Resource::Call(&call.facts))
+        }
+        About::Draft(id) => {
+            let program = state::program(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
+            permitted_any(&view, &[Action::CreateCall], Resource::Program(&program.facts))
         }
         About::Proposal(id, actions) => {
             let proposal = view.proposal(id).await?;

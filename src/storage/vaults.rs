@@ -310,7 +310,7 @@ pub async fn remove_held_keys(
     drop_held_keys(tx, held).await
 }
 
-/// The same by the exchange itself, of keys that went with a role: whoever took the role had a permit.
+/// The same by the exchange itself, of keys that went with a role: the member who took the role had a permit.
 pub async fn drop_held_keys(tx: &mut WriteTx, held: &[(&VaultRow, &MemberId)]) -> Result<(), StoreError> {
     let held: Vec<(VaultId, &MemberId)> = held.iter().map(|(vault, holder)| (vault.id, *holder)).collect();
     for part in held.chunks(many::AT_ONCE) {

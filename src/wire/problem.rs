@@ -57,6 +57,8 @@ catalogue! {
     BadCursor "bad-cursor" 400 "the cursor is invalid" => "start over without a cursor";
     IdempotencyKeyRequired "idempotency-key-required" 400 "this operation needs an `Idempotency-Key` header" => "send a new random key of 1 to 128 visible characters, and the same one again when you retry";
     IdempotencyKeyReused "idempotency-key-reused" 422 "the idempotency key was used for another request" => "use a new key for a new request";
+    SubjectRequired "subject-required" 400 "a large request does not say in its address what it is about" => "name it in the address, as `/openapi.json` describes: `?call=` for a new proposal, `?program=` for a new call; or send at most 64 KiB, with `Content-Length`";
+    SubjectDiffers "subject-differs" 422 "the address and the body of the request are about different things" => "name the same call or program in both, or leave it out of the address of a small request";
     TooLarge "too-large" 413 "the body is larger than this operation takes" => "keep within the limit named in the detail";
     LengthRequired "length-required" 411 "a document needs its length announced" => "send `Content-Length`";
     Timeout "timeout" 408 "the request took too long to arrive" => "send it again over a better connection";
@@ -168,6 +170,8 @@ impl Kind {
                 | Self::MethodNotAllowed
                 | Self::Malformed
                 | Self::BadCursor
+                | Self::SubjectRequired
+                | Self::SubjectDiffers
                 | Self::IdempotencyKeyRequired
                 | Self::Timeout
                 | Self::WrongMediaType

@@ -1,6 +1,7 @@
 //! What one member or partner holds leaves room for the others.
 
 use super::*;
+use crate::metrics::FigureRecorder;
 
 #[tokio::test]
 async fn downloads_of_one_member_leave_room_for_the_others() {
@@ -221,4 +222,26 @@ async fn one_request_too_many_gets_503_with_retry_after() {
     world.go_on.notify_one();
     assert_eq!(ask(&mut first, "").await.0, 200);
     assert_eq!(ask(&mut second, WHO).await.0, 200);
+}
+
+#[tokio::test]
+async fn connection_that_gives_way_is_counted_for_the_partner_that_lost_it() {
+    let recorder = FigureRecorder::default();
+    // The server runs on this thread, so what it counts is counted here.
+    let _counting = ::metrics::set_default_local_recorder(&recorder);
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let world = World::with_limits(vec![isr.of("ISR"), kor.of("KOR")], |limits| {
+        (limits.connections, limits.connections_per_partner) = (2, 2);
+    })
+    .await;
+    let mut held = Vec::new();
+    for held_by in [isr.member("ISR:avi"), isr.member("ISR:noa"), kor.member("KOR:min")] {
+        let mut stream = world.connect(&held_by).await;
+        assert_eq!(ask(&mut stream, WHO).await.0, 200);
+        held.push(stream);
+    }
+    closed(held.remove(0)).await;
+    let figures = recorder.render();
+    assert!(figures.contains("entente_connections_displaced_total{partner=\"ISR\"} 1\n"), "{figures}");
+    assert!(!figures.contains("displaced_total{partner=\"KOR\""), "{figures}");
 }
