@@ -18,6 +18,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId, WrappedKeyId},
         member::CallRole,
         proposal::Status,
+        text::counted,
     },
     wire::proposal::MissingKey,
 };
@@ -105,7 +106,8 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
             if to_call {
                 let wrapped = client.wrap_to_call(proposal).await?;
                 return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
-                    screen.line(&format!("{wrapped} vaults were wrapped to the call's vault, beside what was there"));
+                    let wrapped = counted(wrapped, "vault was", "vaults were");
+                    screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
                 });
             }
             show(context, &share(&client, proposal).await?)
@@ -190,8 +192,8 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         return Ok(());
     }
     let help = "discard what does not open with `--remove`; a member who holds a key can wrap what is missing with `entente key share`";
-    Err(CliError { exit: Exit::Unverified, ..CliError::failed(format!("{left} keys do not open or are missing")) }
-        .help(help))
+    let message = counted(left, "key does not open or is missing", "keys do not open or are missing");
+    Err(CliError { exit: Exit::Unverified, ..CliError::failed(message) }.help(help))
 }
 
 /// The key, if it is the member's own and to be discarded.
@@ -277,7 +279,9 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         | ClientError::Local { .. }
         | ClientError::NotSigned(_) => Exit::Failed,
     };
-    let message = format!("{} keys were not wrapped, {} proposals were left out", refused.len(), skipped.len());
+    let (keys, proposals) =
+        (counted(refused.len(), "key was", "keys were"), counted(skipped.len(), "proposal was", "proposals were"));
+    let message = format!("{keys} not wrapped, {proposals} left out");
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))
 }
 

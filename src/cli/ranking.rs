@@ -12,6 +12,7 @@ use crate::{
     domain::{
         id::CallId,
         review::{Criterion, Points, Ranked},
+        text::counted,
     },
 };
 use clap::Args;
@@ -41,8 +42,8 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     match invalid.first() {
         None => Ok(()),
         Some(first) => Err(CliError::unverified(format!(
-            "{} reviews do not verify and count as missing; {} of {}: {}",
-            invalid.len(),
+            "{} missing; {} of {}: {}",
+            counted(invalid.len(), "review does not verify and counts as", "reviews do not verify and count as"),
             first.id,
             first.reviewer,
             first.fault

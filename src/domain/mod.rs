@@ -16,6 +16,7 @@ pub mod proposal;
 pub mod refusal;
 pub mod review;
 pub mod set_aside;
+pub mod text;
 pub mod vault;
 
 pub use refusal::{DailyQuota, Refusal};

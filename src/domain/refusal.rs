@@ -5,6 +5,7 @@
 use super::{
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
     phase::Phase,
+    text::counted,
 };
 use jiff::Timestamp;
 
@@ -49,9 +50,9 @@ pub enum Refusal {
     #[error("an amendment cannot take out partners that may take part: {partners}")]
     EligibleFixed { partners: String },
     #[error(
-        "the amendment voids {}; the request says {}",
-        counted(*voids),
-        given.map_or_else(|| "no number".to_owned(), |given| given.to_string())
+        "the amendment voids {}; the request {}",
+        counted(*voids, "proposal", "proposals"),
+        given.map_or_else(|| "does not confirm how many".to_owned(), |given| format!("says {given}"))
     )]
     VoidsDiffer { voids: u32, given: Option<u32> },
     #[error("partner `{partner}` is not eligible under this call")]
@@ -207,8 +208,4 @@ impl DailyQuota {
     pub fn is_of_bytes(self) -> bool {
         matches!(self, Self::StoredBytes | Self::StoredBytesOfPartner)
     }
-}
-
-fn counted(proposals: u32) -> String {
-    if proposals == 1 { "1 proposal".into() } else { format!("{proposals} proposals") }
 }

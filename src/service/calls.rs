@@ -18,6 +18,7 @@ use crate::{
         call::{self as rules, AmendmentEffect, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
+        text::counted,
     },
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
@@ -211,7 +212,7 @@ async fn amend_as_counted(
     act.finish(answer).await.map(Some)
 }
 
-/// What an amendment would be.
+/// A planned amendment.
 struct Amendment<'b> {
     version: u32,
     publication: CallPublication,
@@ -439,8 +440,9 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
             "a party of `{partner}` is required, and `{partner}` has no member with a key card in force who is neither officer, reviewer nor decider"
         ),
         None if present < fewest => format!(
-            "the call asks for {fewest} parties, and only {present} of the eligible partners can be one: each needs a member with a key card \
-             in force who is neither officer, reviewer nor decider"
+            "the call asks for {}, and only {present} of the eligible partners can be one: each needs a member with a key card \
+             in force who is neither officer, reviewer nor decider",
+            counted(fewest, "party", "parties")
         ),
         None => return Ok(()),
     };

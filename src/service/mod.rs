@@ -60,6 +60,7 @@ use crate::{
         Refusal,
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode, Sha256},
+        text::counted,
     },
     sealing::statement::StatementError,
     storage::{Blobs, Db, Queue, Spools, StoreError, Turn, Whose, idempotency::Recorded},
@@ -286,7 +287,7 @@ pub enum ServiceError {
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
-    #[error("lines that cannot be done: {}", .0.len())]
+    #[error("{} be done", counted(.0.len(), "line cannot", "lines cannot"))]
     Lines(Vec<LineFault>),
     #[error("the cursor is invalid")]
     BadCursor,

@@ -23,7 +23,7 @@ use self::{
 };
 use super::Result;
 use crate::{
-    domain::id::Sha256,
+    domain::{id::Sha256, text::counted},
     storage::{
         BlobEngine, StoreError,
         backup::{DatabaseState, DocumentBytes, state_of},
@@ -121,7 +121,8 @@ impl Verifier<'_> {
         }
         if state.entries != state.last_entry {
             let missing = state.last_entry.abs_diff(state.entries);
-            let fault = format!("{missing} entries are missing: the last one is number {}", state.last_entry);
+            let missing = counted(missing, "entry is", "entries are");
+            let fault = format!("{missing} missing: the last one is number {}", state.last_entry);
             self.report.found("the log", fault);
         }
         self.report.verified.state = state;

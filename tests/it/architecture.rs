@@ -1,7 +1,8 @@
 //! The rules of `ARCHITECTURE.md` that a compiler does not hold. Here: which module may import which, and which crate is used where.
-//! Beside it: circles of imports, names, and what a file looks like. The sources are read as text; a rule is a row of a table.
+//! Beside it: circles of imports, names, counts, and what a file looks like. The sources are read as text; a rule is a row of a table.
 
 mod circles;
+mod counts;
 mod files;
 mod names;
 mod source;

@@ -6,7 +6,7 @@
 //! copied, and a copy goes only into a database that holds no table.
 
 use super::{Db, Engine, PATIENCE, PostgresLimits, Tx, TxOf, WriteTx, postgres};
-use crate::domain::id::Sha256;
+use crate::domain::{id::Sha256, text::counted};
 use crate::storage::{
     StoreError,
     migrations::{self, Migration},
@@ -331,7 +331,7 @@ pub(in crate::storage) async fn occupied((url, limits): (&str, PostgresLimits)) 
     let found = tables(&mut *db.read().await?).await;
     db.close().await;
     let found = found?;
-    Ok((!found.is_empty()).then(|| format!("{} tables in the database", found.len())))
+    Ok((!found.is_empty()).then(|| format!("{} in the database", counted(found.len(), "table", "tables"))))
 }
 
 fn occupied_place(path: &Path) -> Option<String> {
@@ -396,7 +396,7 @@ async fn restore_tables(
     tx.take_your_time().await?;
     let there = tables(&mut tx).await?;
     if !there.is_empty() {
-        return Err(StoreError::NotEmpty(format!("{} tables in the database", there.len())));
+        return Err(StoreError::NotEmpty(format!("{} in the database", counted(there.len(), "table", "tables"))));
     }
     let steps: Vec<Migration> = migrations::ALL.iter().filter(|step| step.version <= schema).copied().collect();
     super::schema::apply_within(&mut tx, &steps, now).await?;
