@@ -49,7 +49,7 @@ officers say that they cannot open them.")]
   entente key check $PROPOSAL
   entente key check --call $CALL                the officers' keys to the call's vault
   entente key check $PROPOSAL --remove          discard those that do not open
-  entente key check $PROPOSAL --discard $KEY    discard this one without a look at it
+  entente key check $PROPOSAL --discard $KEY    discard this one without trying it
 
 A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
 can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
@@ -78,7 +78,7 @@ pub struct Check {
     /// Discard those for recipients that your key card no longer names
     #[arg(long)]
     remove_replaced: bool,
-    /// Discard this key of yours without trying any: for a key that no machine can try
+    /// Discard this key without trying to open it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
     discard: Option<WrappedKeyId>,
 }

@@ -35,7 +35,7 @@ pub enum Refusal {
     ExtensionBackwards { until: Timestamp, present: Timestamp },
     #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
-    #[error("it gives time until {until}, which is no more than 72 hours away; it is {now}")]
+    #[error("the extension ends at {until}, within 72 hours of now, {now}; it can no longer be withdrawn")]
     ExtensionReliedOn { until: Timestamp, now: Timestamp },
     #[error("extension {number} was withdrawn before")]
     ExtensionWithdrawn { number: u32 },

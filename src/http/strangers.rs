@@ -15,7 +15,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// So many handshakes at a time an address has before others for a member's having come from there.
+/// The most handshakes of one address that keep their places because a member has connected from it.
 const OF_A_MEMBER: usize = 16;
 
 /// Places for handshakes.

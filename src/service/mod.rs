@@ -283,7 +283,7 @@ pub enum ServiceError {
     CertificateRefused(String),
     #[error("send the `ETag` you read in `If-Match`")]
     PreconditionRequired,
-    #[error("it is at `{current}` now")]
+    #[error("its `ETag` is now `{current}`")]
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
