@@ -226,7 +226,7 @@ async fn call_to_amend<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<(Ca
     Ok((call, permit))
 }
 
-/// What the amendment would be, if it can be.
+/// Plans the amendment, or refuses it.
 async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -417,13 +417,13 @@ async fn verified_publication<T: Reads>(
     Ok((publication, text))
 }
 
-/// That a text holds together, and that this exchange takes what it asks for.
+/// Checks that a text is consistent and within the limits of this exchange.
 fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
     text.validate(participants)?;
     quotas::check_slots(exchange, text)
 }
 
-/// That an amendment does not close the call by asking for parties that nobody can be: each needs a member who may join it.
+/// Checks that an amendment does not close the call by requiring impossible parties: each needs a member who may join it.
 async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &rules::CallText) -> Result<()> {
     if next.parties == call.text.parties && next.eligible == call.text.eligible {
         return Ok(());

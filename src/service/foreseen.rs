@@ -1,7 +1,7 @@
-//! What an act rests on that takes long to find: it is found on a snapshot before the act's turn, because others wait while one writes.
+//! Facts for an act that take long to find: they are found on a snapshot before the act's turn, because others wait while one writes.
 //!
-//! In its turn the act asks what was done in between. Where that can have changed more than a few proposals, it gives its turn back and looks
-//! again; it never looks long within it.
+//! In its turn the act reads which acts were done in between. If they can have changed more than a few proposals, it gives its turn back
+//! and searches again; it never searches long within its turn.
 
 use super::{
     Result, ServiceError,

@@ -34,7 +34,7 @@ use std::{
 /// The copy of a SQLite database.
 const SQLITE_FILE: &str = "database.sqlite";
 
-/// What is read of a file at a time.
+/// The bytes that are read from a file at a time.
 const CHUNK: usize = 512 << 10;
 
 /// A file of a copy.
@@ -50,7 +50,7 @@ pub struct CopiedFile {
     pub table: Option<CopiedTable>,
 }
 
-/// What a file of a table holds.
+/// The content of a table's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CopiedTable {
@@ -322,7 +322,7 @@ pub(in crate::storage) async fn copy_in(
     done
 }
 
-/// What of a database is there already; none if a copy can be put in its place.
+/// The existing part of a database; none if a copy can be put in its place.
 pub(in crate::storage) async fn occupied((url, limits): (&str, PostgresLimits)) -> Result<Option<String>, StoreError> {
     if let Some(path) = sqlite_path(url)? {
         return Ok(occupied_place(&path));
