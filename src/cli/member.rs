@@ -38,7 +38,7 @@ pub enum MemberCommand {
         /// Its name
         member: MemberId,
     },
-    /// Show what another key card of a member, or none, would change, before a registrar issues it (policy officers)
+    /// Show what a new, changed or revoked key card would change (policy officers)
     #[command(after_help = "Examples:
   entente member preview ISR:avi --organisation 'Galil Optics'
   entente member preview ISR:avi --role policy_officer

@@ -14,6 +14,7 @@ use crate::{
         id::CallId,
         reopening::Reopening,
         review::{Criterion, Points, Ranked},
+        text::counted,
     },
     wire::Time,
 };
@@ -47,8 +48,8 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     match invalid.first() {
         None => Ok(()),
         Some(first) => Err(CliError::unverified(format!(
-            "{} reviews do not verify and count as missing; {} of {}: {}",
-            invalid.len(),
+            "{} missing; {} of {}: {}",
+            counted(invalid.len(), "review does not verify and counts as", "reviews do not verify and count as"),
             first.id,
             first.reviewer,
             first.fault

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         id::{ProposalId, ReviewId, Slug},
         review::{Criterion, Points},
+        text::counted,
     },
     wire::review::Review,
 };
@@ -247,12 +248,10 @@ async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -
     match invalid.first() {
         None => Ok(()),
         Some(first) => {
-            let (count, fault) = (invalid.len(), &first.fault);
-            Err(CliError::unverified(format!(
-                "{count} reviews do not verify; {} of {}: {fault}",
-                first.id, first.reviewer
-            ))
-            .help(fault.help()))
+            let count = counted(invalid.len(), "review does not verify", "reviews do not verify");
+            let fault = &first.fault;
+            Err(CliError::unverified(format!("{count}; {} of {}: {fault}", first.id, first.reviewer))
+                .help(fault.help()))
         }
     }
 }

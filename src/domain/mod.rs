@@ -17,6 +17,7 @@ pub mod refusal;
 pub mod reopening;
 pub mod review;
 pub mod set_aside;
+pub mod text;
 pub mod vault;
 
 pub use refusal::{DailyQuota, Refusal};

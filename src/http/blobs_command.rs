@@ -9,7 +9,10 @@ use super::{
     serve::{self, StartError},
 };
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        text::counted,
+    },
     service::{
         Exchange, ServiceError,
         marks::{self, Survey},
@@ -202,7 +205,9 @@ async fn sweep(exchange: &Exchange, dry_run: bool, everything: bool, out: &mut i
 async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) -> Result<(), BlobsError> {
     let Scrubbed { documents, bytes, damaged, recovered, unreadable, named } =
         upkeep::scrub_now(exchange, only_damaged).await?;
-    writeln!(out, "{documents} documents were read, {bytes} bytes; {recovered} that were damaged are right again")?;
+    let (read, bytes) = (counted(documents, "document was", "documents were"), counted(bytes, "byte", "bytes"));
+    let right = counted(recovered, "that was damaged is", "that were damaged are");
+    writeln!(out, "{read} read, {bytes}; {right} right again")?;
     for (row, error) in &named {
         let DocumentRow { id, proposal, slot, blob, .. } = row;
         writeln!(out, "unreadable {id} of {proposal}, slot `{slot}`, file {blob}: {}", whole(error))?;
@@ -220,7 +225,8 @@ async fn empty(exchange: &Exchange, days: u16, yes: bool, out: &mut impl Write) 
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let removed = upkeep::empty_quarantine(exchange, age, !yes).await?;
     let done = if yes { "removed for good" } else { "would be removed; nothing was changed" };
-    writeln!(out, "{} files, {} bytes, in quarantine for {days} days or more: {done}", removed.blobs, removed.bytes)?;
+    let (files, bytes) = (counted(removed.blobs, "file", "files"), counted(removed.bytes, "byte", "bytes"));
+    writeln!(out, "{files}, {bytes}, in quarantine for {} or more: {done}", counted(days, "day", "days"))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::{
     trust::{PartnerTrust, Trust, TrustFault},
 };
 use crate::{
-    domain::ambient::Clock,
+    domain::{ambient::Clock, text::counted},
     sealing::card::PartnerCard,
     service::{marks, visibility::ExchangeKey},
     storage::{
@@ -153,7 +153,7 @@ async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(Par
         Ok(FoundDatabase::Strange(tables)) => {
             checked.fault(
                 "database.url",
-                format!("`{shown}` holds {tables} tables of another program"),
+                format!("`{shown}` holds {} of another program", counted(tables, "table", "tables")),
                 "name a database that the exchange has for itself",
             );
             None
@@ -161,7 +161,8 @@ async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(Par
         Ok(FoundDatabase::Exchange { schema, partners, mut lists, mark }) => {
             let waiting = migrate::ALL.iter().filter(|step| step.version > schema).count();
             if waiting > 0 {
-                checked.notes.push(format!("{waiting} migrations run on start, from schema {schema}: back up before"));
+                let waiting = counted(waiting, "migration runs", "migrations run");
+                checked.notes.push(format!("{waiting} on start, from schema {schema}: back up before"));
             }
             common_mark(config, mark, checked).await;
             let with_lists = |row: PartnerRow| {

@@ -17,7 +17,10 @@ use super::{
     trust::{PartnerSource, PartnerTrust, Reloaded, SourceError, Trust, TrustError},
 };
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        text::counted,
+    },
     jobs::{
         self, Jobs,
         figures::{self, Figures},
@@ -99,7 +102,7 @@ pub enum StartError {
 }
 
 fn faults(count: usize) -> String {
-    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
+    counted(count, "fault", "faults")
 }
 
 /// A server that answers.

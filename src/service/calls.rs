@@ -18,6 +18,7 @@ use crate::{
         call::{self as rules, AmendmentEffect, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
+        text::counted,
     },
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
@@ -213,7 +214,7 @@ async fn amend_as_counted(
     act.finish(answer).await.map(Some)
 }
 
-/// What an amendment would be.
+/// A planned amendment.
 struct Amendment<'b> {
     version: u32,
     publication: CallPublication,
@@ -227,7 +228,7 @@ async fn call_to_amend<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<(Ca
     Ok((call, permit))
 }
 
-/// What the amendment would be, if it can be.
+/// Plans the amendment, or refuses it.
 async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -421,13 +422,13 @@ async fn verified_publication<T: Reads>(
     Ok((publication, text))
 }
 
-/// That a text holds together, and that this exchange takes what it asks for.
+/// Checks that a text is consistent and within the limits of this exchange.
 fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
     text.validate(participants)?;
     quotas::check_slots(exchange, text)
 }
 
-/// That an amendment does not close the call by asking for parties that nobody can be: each needs a member who may join it.
+/// Checks that an amendment does not close the call by requiring impossible parties: each needs a member who may join it.
 async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &rules::CallText) -> Result<()> {
     if next.parties == call.text.parties && next.eligible == call.text.eligible {
         return Ok(());
@@ -444,8 +445,9 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
             "a party of `{partner}` is required, and `{partner}` has no member with a key card in force who is neither officer, reviewer nor decider"
         ),
         None if present < fewest => format!(
-            "the call asks for {fewest} parties, and only {present} of the eligible partners can be one: each needs a member with a key card \
-             in force who is neither officer, reviewer nor decider"
+            "the call asks for {}, and only {present} of the eligible partners can be one: each needs a member with a key card \
+             in force who is neither officer, reviewer nor decider",
+            counted(fewest, "party", "parties")
         ),
         None => return Ok(()),
     };

@@ -1,8 +1,7 @@
-//! Documents whose stored bytes are not what was acknowledged: found when they are fetched and by a daily check, noted, and not handed
-//! out until they are right again.
+//! Documents whose stored bytes differ from the acknowledged ones: found at a fetch or by the daily check, noted, and not served until they
+//! are right again.
 //!
-//! The log names blobs by their keys, which are names of files and say nothing of a proposal; which documents they are, the operator
-//! asks the program.
+//! The log names blobs by their keys, which are file names and reveal nothing about a proposal. The operator's command lists the documents.
 
 use crate::storage::{
     Db, StoreError,

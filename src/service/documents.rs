@@ -1,7 +1,7 @@
 //! Sealed documents: stored, listed, fetched and taken out.
 //!
-//! This file decides where a document belongs and when it may come. `sealed_bytes` takes and checks the bytes; neither
-//! learns more about them than they show without a key.
+//! This file decides where a document belongs and when it may come. `sealed_bytes` takes and checks the bytes; neither learns more about
+//! them than is visible without a key.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage, manifests, quotas,
@@ -37,7 +37,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use std::{ops::Range, sync::Arc};
 
-/// What a client announces before the bytes of a document.
+/// The announcement that a client sends before the bytes of a document.
 #[derive(Debug, Clone)]
 pub struct Announced {
     pub proposal: ProposalId,
@@ -50,7 +50,7 @@ pub struct Announced {
     pub here_at: Option<Timestamp>,
 }
 
-/// Where a document goes, checked before a single byte is taken.
+/// The place of a document, checked before the first byte is accepted.
 struct Place {
     proposal: ProposalState,
     party: Option<PartnerCode>,

@@ -72,7 +72,7 @@ async fn call_to_extend<T: Reads>(act: &mut Act<'_, T>, id: CallId, body: &Exten
     Ok((call, reach))
 }
 
-/// What the extension would be, if it can be, and its reason.
+/// The planned extension, if it is possible, and its reason.
 async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -212,7 +212,7 @@ pub async fn list(
     Ok(Page { items, next: Some(cursors.seal(passed)) })
 }
 
-/// Which of these proposals under the call the caller hears of here.
+/// The proposals under the call about which the caller learns here.
 async fn seen_among(
     view: &mut View<'_>,
     call: &Arc<CallState>,
@@ -227,7 +227,7 @@ async fn seen_among(
     Ok(seen.into_iter().map(|state| state.row.id).collect())
 }
 
-/// What an extension is about, with the permit for it.
+/// The subject of an extension, with the permit for it.
 struct Reach {
     moved: Moved,
     permit: Permit,
@@ -237,7 +237,7 @@ struct Reach {
 }
 
 impl Reach {
-    /// An officer with a conflict gets no permit for a proposal, and hears nothing of it.
+    /// An officer with a conflict gets no permit for a proposal, and learns nothing about it.
     async fn authorized<T: Reads>(act: &mut Act<'_, T>, call: &CallState, moved: Moved) -> Result<Self> {
         let Some(proposal) = only_proposal(&moved) else {
             let permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;

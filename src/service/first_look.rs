@@ -1,6 +1,6 @@
 //! A check before a large body is read: a member who may not do the act, whatever the body says, is refused before they have sent it.
 //!
-//! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
+//! The check uses the address alone and facts that need no body; the act decides everything again.
 
 use super::{
     Exchange, Principal, Result, ServiceError, parties, policies, state,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What an act with a large body is about.
+/// The subject of an act with a large body.
 #[derive(Debug, Clone)]
 pub enum About {
     /// Any of the actions on a call.

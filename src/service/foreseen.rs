@@ -1,7 +1,7 @@
-//! What an act rests on that takes long to find: it is found on a snapshot before the act's turn, because others wait while one writes.
+//! Facts for an act that take long to find: they are found on a snapshot before the act's turn, because others wait while one writes.
 //!
-//! In its turn the act asks what was done in between. Where that can have changed what was found, it gives its turn back and looks again; after
-//! the last look it makes do with what it finds within its turn, so that nobody keeps it from being done by doing something all the time.
+//! In its turn the act reads which acts were done in between. If they can have changed what was found, it gives its turn back and searches
+//! again; after the last search it makes do with what it finds within its turn, so that steady acts of others cannot keep it from being done.
 
 use super::{
     Result, ServiceError,

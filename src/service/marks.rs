@@ -1,5 +1,4 @@
-//! Which folder of documents belongs to which database: the mark that both have, how they come by it, and how an operator gives
-//! them a new one.
+//! The mark that says which folder of documents belongs to which database: how both get it, and how an operator gives them a new one.
 //!
 //! A mark is made without anybody's help only where it is certain that both belong together: nothing was stored yet, or every
 //! document that the database names is in the folder. In every other case the server does not start, since it would answer
@@ -23,7 +22,7 @@ use std::sync::Arc;
 /// How many documents are looked at a time.
 const BATCH: u32 = 500;
 
-/// What a database names and what a folder has.
+/// The documents that a database names and those that a folder has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Documents that the database names.

@@ -61,6 +61,7 @@ use crate::{
         Refusal,
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode, Sha256},
+        text::counted,
     },
     sealing::statement::StatementError,
     share_table::{self, LONGEST_LOOK, WAIT_FOR_LONG_WORK},
@@ -155,7 +156,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 pub struct Exchange {
     pub db: Db,
     pub blobs: Blobs,
-    /// Where answers wait that are taken slowly.
+    /// Answers that clients read slowly wait here.
     pub spools: Spools,
     /// Which policies are in force.
     pub rules: rules::Rules,
@@ -165,25 +166,25 @@ pub struct Exchange {
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,
-    /// What was asked for lists before.
+    /// The conditions of earlier lists.
     pub lists: lists::KnownLists,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
-    /// What the acts left of the keys that went with a role.
+    /// Keys that went with a role and that no act has removed yet.
     pub leftover_keys: leftover_keys::LeftoverKeys,
-    /// Who looks long, and who waits.
+    /// The turns at long looks.
     pub long_work: LongWorkQueues,
-    /// What the exchange signs with.
+    /// The exchange's signing key.
     pub signer: visibility::ExchangeKey,
     /// Largest ciphertext that any slot takes here, in bytes.
     pub document_limit: u64,
     /// How much one may keep here.
     pub quotas: quotas::Quotas,
-    /// What counts towards them and is in no row of the database.
+    /// The amounts that count towards them and are in no row of the database.
     pub usage: usage::Usage,
 }
 
-/// Who is asking: a certificate under a partner's anchor, and the member that a key card names for it.
+/// The caller: a certificate under a partner's anchor, and the member that a key card names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     pub member: MemberId,
@@ -191,7 +192,7 @@ pub struct Principal {
     pub certificate: Sha256,
 }
 
-/// What makes a repeated request recognisable.
+/// The key and digest by which a repeated request is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     pub key: String,
@@ -209,7 +210,7 @@ pub struct RequestContext {
     pub if_match: Option<String>,
     /// Whether only the head of the answer is wanted: nothing is handed out then, so nothing is logged.
     pub is_head: bool,
-    /// What the caller came with, when that can stop counting while the request is under way.
+    /// The caller's certificate, if it can become invalid while the request is under way.
     pub credential: Option<Arc<dyn Credential>>,
     /// When the last byte of the request was here; none for what is judged when it takes place.
     pub arrived_at: Option<Timestamp>,
@@ -219,7 +220,7 @@ pub struct RequestContext {
     pub is_rehearsal: bool,
 }
 
-/// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
+/// The certificate that admitted a caller. The upload may have taken hours since, so an act checks it again.
 pub trait Credential: fmt::Debug + Send + Sync {
     /// Says why it no longer counts, if it does not.
     fn check(&self) -> Result<(), String>;
@@ -250,8 +251,8 @@ impl RequestContext {
     }
 }
 
-/// What a rehearsal has settled: a refusal, or what was answered before. All else is for the act in its turn, and so is what went wrong
-/// with the snapshot.
+/// The result of a rehearsal: a refusal, or an earlier answer. Everything else is left to the act in its turn, and so is a failure of the
+/// snapshot.
 pub fn settled<T>(rehearsed: Result<T>) -> Option<Result<T>> {
     match rehearsed {
         Err(ServiceError::Store(_)) => None,
@@ -295,15 +296,15 @@ pub enum ServiceError {
     CertificateRefused(String),
     #[error("send the `ETag` you read in `If-Match`")]
     PreconditionRequired,
-    #[error("it is at `{current}` now")]
+    #[error("its `ETag` is now `{current}`")]
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
-    #[error("lines that cannot be done: {}", .0.len())]
+    #[error("{} be done", counted(.0.len(), "line cannot", "lines cannot"))]
     Lines(Vec<LineFault>),
     #[error("the cursor is invalid")]
     BadCursor,
-    /// The policies cannot be asked as a whole, though each could be when it was loaded.
+    /// The policies cannot be evaluated as a whole, though each could be when it was loaded.
     #[error("{0}")]
     Policies(String),
     /// The exchange's own key cannot sign.
@@ -362,7 +363,7 @@ impl Answer {
         Self { etag: Some(etag), ..self }
     }
 
-    /// That it was done, without what the answer said of it.
+    /// The bare fact that it was done, without the content of the answer.
     fn without_content(self) -> Self {
         Self { body: Vec::new(), etag: None, location: None, ..self }
     }

@@ -27,8 +27,8 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Who holds a key to a vault of the proposal that policy no longer lets them use, as far as the caller could have wrapped
-/// it. A party learns of members of the parties only.
+/// The holders of keys to the proposal's vaults that policy no longer lets them use, as far as the caller could have wrapped the keys. A
+/// party learns of members of the parties only.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SurplusKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;

@@ -1,5 +1,5 @@
-//! What the server does about the folder of documents by itself, once a day, and the operator by hand: sweep what no document names
-//! into quarantine, and look at every byte that a document names.
+//! Upkeep of the folder of documents, daily by the server and by hand by the operator: sweep blobs that no document names into quarantine,
+//! and check every byte of every document.
 //!
 //! INVARIANT: nothing that a document names, or named in any copy of the database, is removed here without the operator's order.
 
@@ -43,7 +43,7 @@ pub const GENTLE: Duration = Duration::from_micros(15_625);
 /// How many documents that cannot be read are named at most.
 const NAMED: usize = 1000;
 
-/// What a look at bytes found.
+/// The findings of a check of bytes.
 #[derive(Debug, Default)]
 pub struct Scrubbed {
     pub documents: u64,
@@ -286,7 +286,7 @@ async fn verify(
     Ok(())
 }
 
-/// Which of these blobs a document names, as long as the database is the one whose mark the folder has.
+/// The blobs among these that a document names, provided that the folder has the mark of the database.
 async fn named(db: Db, mark: Mark, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
     let mut tx = db.read().await?;
     match mark::of_database(&mut tx).await? {

@@ -1,5 +1,5 @@
-//! What this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and documents that
-//! are on their way.
+//! Amounts that this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and
+//! documents that are on their way.
 
 use super::Result;
 use crate::domain::{
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What an act adds beside the bytes of its request and of its answer: its entry in the log and rows of a few columns.
+/// The bytes that an act adds beside its request and its answer: its entry in the log and rows of a few columns.
 pub(super) const OF_AN_ENTRY: u64 = 1 << 10;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Past so many members, those for whom nothing counts now are forgotten.

@@ -160,9 +160,9 @@ struct Manifest<'a> {
     partner: &'a PartnerCode,
     lines: Lines,
     view: View<'a>,
-    /// Who is named; a manifest says of nobody else who they are.
+    /// The named members; a manifest identifies nobody else.
     named: BTreeSet<MemberId>,
-    /// Who was looked up; none without a key card in force.
+    /// The members that were looked up; none for one without a key card in force.
     known: BTreeMap<MemberId, Option<Arc<MemberFacts>>>,
     calls: BTreeMap<CallId, Arc<CallState>>,
 }
@@ -223,7 +223,7 @@ impl Manifest<'_> {
         }
     }
 
-    /// What the manifest says of a proposal.
+    /// The manifest's lines about a proposal.
     async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
         let (facts, me) = (&proposal.facts, &self.view.me);
         let hearing = Hearing::of(me, facts);

@@ -330,7 +330,7 @@ async fn keep_role_statement(
     Ok(())
 }
 
-/// What was signed about the roles in a call since it was published, in its order; the first is the roll.
+/// The signed statements about roles in a call since it was published, in their order; the first is the roll.
 pub async fn role_statements(tx: &mut Tx, id: CallId) -> Result<Vec<Stated>, StoreError> {
     let sql = "SELECT number, statement, statement_sha256, stated_by, stated_at FROM role_statements \
                WHERE call_id = $1 ORDER BY number";

@@ -44,7 +44,7 @@ pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRo
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
 }
 
-/// What one member has uploaded to a slot, replaced documents included.
+/// One member's uploads to a slot, replaced documents included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub uploaded_by: MemberId,
@@ -53,7 +53,7 @@ pub struct Kept {
     pub bytes: u64,
 }
 
-/// What is kept of a proposal's documents, by member and slot.
+/// The stored documents of a proposal, by member and slot.
 pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreError> {
     let sql = "SELECT uploaded_by, slot, COUNT(*) AS documents, CAST(SUM(size) AS BIGINT) AS bytes FROM documents \
                WHERE proposal_id = $1 GROUP BY uploaded_by, slot";
@@ -154,7 +154,7 @@ pub async fn replaced(
     tx.fetch_all(Sql::built(sql), args![before, after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
-/// That no version of its proposal names a document.
+/// The condition that no version of its proposal names a document.
 fn unnamed(tx: &Tx) -> String {
     let position = tx.dialect().position;
     format!(
@@ -196,7 +196,7 @@ pub async fn count_damaged(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one(sql, args![]).await?.count("damaged")
 }
 
-/// Which of these blobs a document refers to; for the sweep of orphans.
+/// The blobs among these to which a document refers; for the sweep of orphans.
 pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
     if keys.is_empty() {
         return Ok(HashSet::new());

@@ -94,7 +94,7 @@ pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: 
     tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 
-/// Which of these recipients the key card in force of the member whom it stands with names.
+/// Those of these recipients that the key card in force of their member names.
 pub async fn named_recipients(
     tx: &mut Tx,
     sought: &[(MemberId, String)],

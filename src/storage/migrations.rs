@@ -5,7 +5,7 @@
 pub struct Migration {
     /// Its number; they rise without a gap from 1.
     pub version: i64,
-    /// What it is about.
+    /// Its subject.
     pub name: &'static str,
     /// The statements for SQLite.
     pub sqlite: &'static str,

@@ -34,7 +34,7 @@ pub struct AssignmentRow {
     pub reviewer: MemberId,
     pub assigned_by: MemberId,
     pub assigned_at: Timestamp,
-    /// Compact JWS; none of what was assigned before statements were asked for.
+    /// Compact JWS; none for an assignment from before statements were required.
     pub statement: Option<String>,
 }
 
@@ -76,7 +76,7 @@ async fn keep_declaration(
     Ok(())
 }
 
-/// What was stated about everybody's interest in a proposal, or one member's, in its order.
+/// The declarations about a proposal, everybody's or one member's, in their order.
 pub async fn declarations(
     tx: &mut Tx,
     proposal: ProposalId,
@@ -138,7 +138,7 @@ pub async fn lift(
     keep_declaration(tx, proposal, member, permit.principal(), statement, now).await
 }
 
-/// So many assignments of a proposal, all or one reviewer's, by reviewer and after one.
+/// A page of a proposal's assignments, all or one reviewer's, by reviewer and after one.
 pub async fn some_assignments(
     tx: &mut Tx,
     proposal: ProposalId,

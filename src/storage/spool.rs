@@ -18,7 +18,7 @@ struct HeaderProgress {
     is_whole: bool,
 }
 
-/// Where answers wait: beside ciphertext, in a folder that must have its mark. Like uploads they leave the reserve of its disk.
+/// The folder where answers wait: beside ciphertext, in a folder that must have its mark. Like uploads they leave the reserve of its disk.
 #[derive(Debug, Clone)]
 pub struct Spools {
     folder: Arc<BlobFolder>,

@@ -1,4 +1,4 @@
-//! Who comes next where places are few: at writing, of which there is one, at reading the database, and at long looks over it. Among
+//! A fair queue for scarce slots: one writer, the readers, the long reads. Among
 //! those that wait the partners take turns, and within a partner its members, so that a thousand requests of one keep nobody else waiting for
 //! more than one of them. And where there are several places, the last free one goes only to a partner that holds none, so that no partner
 //! has them all, however long it holds each.

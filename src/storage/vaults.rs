@@ -179,7 +179,7 @@ pub async fn recipients_without_key(
     Ok(found)
 }
 
-/// Who holds a key to the panel's vault of which of these proposals, for each recipient of their key card in force.
+/// The holders of a key to the panel's vault, by proposal, for each recipient of their key card in force.
 pub async fn panel_holders_among(
     tx: &mut Tx,
     proposals: &[ProposalId],
@@ -201,7 +201,7 @@ pub async fn panel_holders_among(
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 
-/// So many of the vaults of a call's proposals to which somebody holds a key, in order after one, without their statements: there can be many.
+/// A page of the vaults of a call's proposals to which a member holds a key, in order after one, without their statements: there can be many.
 pub async fn held_under(
     tx: &mut Tx,
     call: CallId,

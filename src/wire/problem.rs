@@ -103,8 +103,8 @@ catalogue! {
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
     // proposals
     DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "while the call is `open` or in `grace` its officers can give you more time, with a reason: ask them; once it is in `review` nobody can";
-    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give your nation or everybody more time, with a reason (`entente call extend --partner`): ask them; once it is in `review` these bytes can no longer follow";
-    NotCommitted "not-committed" 409 "this file is not part of the signed version" => "after the deadline only the files of the version that every party signed can follow, unchanged";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace` (another proposal may have a later deadline), its officers can give your nation or everybody more time, with a reason (`entente call extend --partner`): ask them; once it is in `review` these bytes can no longer follow";
+    NotCommitted "not-committed" 409 "this file is not part of the signed version" => "upload the exact file of the signed version; check it with `entente proposal status`";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
     StillCounted "still-counted" 409 "the member's organisation still counts" => "after the deadline a member leaves only while another party member is of the same organisation; ask a colleague of theirs to join first, or withdraw the proposal";

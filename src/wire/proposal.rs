@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a list of proposals is narrowed to; what is left out narrows nothing.
+/// The filters of a list of proposals. An absent filter does not restrict the list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
     pub call: Option<CallId>,
@@ -64,7 +64,7 @@ request! {
 
     /// A vault and the keys to it.
     pub struct NewVault {
-        /// Compact JWS of type `entente-vault+jws`. The vault's identifier is of the caller's making, as a proposal's is.
+        /// Compact JWS of type `entente-vault+jws`. The caller makes the vault's identifier, as for a proposal.
         pub statement: String,
         pub keys: Vec<WrappedKeyIn>,
     }

@@ -101,6 +101,8 @@ mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;
 #[cfg(feature = "client")]
+mod time_zones;
+#[cfg(feature = "client")]
 mod turns;
 mod upgrades;
 #[cfg(feature = "client")]

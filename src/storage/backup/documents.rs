@@ -1,5 +1,5 @@
-//! Documents on their way from one place to another, and what is wrong with one that cannot go. Of a place is known what every
-//! engine promises, and no more.
+//! Copies documents from one place to another, and reports the fault of one that cannot be copied. It relies only on what every engine
+//! promises.
 
 use super::{BackupStep, flaw::Flaw, layout::BackupError};
 use crate::{
@@ -32,7 +32,7 @@ pub struct DocumentBytes {
     pub bytes: Option<KeptBytes>,
 }
 
-/// Where the bytes of a document lie and what they are.
+/// The place, size and digest of a document's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptBytes {
     pub blob: BlobKey,
@@ -79,7 +79,7 @@ impl DocumentBytes {
         Self { document: text(0).to_owned(), proposal: text(1).to_owned(), place, bytes: bytes() }
     }
 
-    /// What is wrong with its row, or with its bytes in a place for documents, if anything. All of them are read.
+    /// The fault of its row, or of its bytes in a place for documents, if any. All bytes are read.
     pub async fn fault_in(&self, place: &Arc<dyn BlobEngine>) -> Result<Option<String>, StoreError> {
         let Some(bytes) = self.bytes.clone() else { return Ok(Some(NO_BYTES.to_owned())) };
         ask(place, move |place| Ok(bytes.flaw_in(place)?.map(|flaw| bytes.fault(&flaw)))).await
@@ -90,7 +90,7 @@ impl DocumentBytes {
     }
 }
 
-/// What is wrong with a row that says no bytes.
+/// The fault of a row that names no bytes.
 const NO_BYTES: &str = "its row has no key, size and digest of a document";
 
 impl KeptBytes {
@@ -98,7 +98,7 @@ impl KeptBytes {
         format!("blob {} {flaw}", self.blob)
     }
 
-    /// What is wrong with the bytes in a place, if anything.
+    /// The fault of the bytes in a place, if any.
     fn flaw_in(&self, place: &dyn BlobEngine) -> Result<Option<Flaw>, StoreError> {
         self.read(place, |_| Ok(()))
     }
@@ -171,7 +171,7 @@ fn found(place: &dyn BlobEngine, key: &BlobKey) -> Result<Option<OpenedBlob>, St
     place.open(key, 0)
 }
 
-/// What the system said, if anything.
+/// The system's message, if any.
 pub(super) fn cause(error: &StoreError) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,6 +1,6 @@
 //! The searches for one page: by own rows, and without. Each looks at a bounded number of proposals.
 //!
-//! A search that stops early says where. What it left out without a word would be hidden from somebody who may see it.
+//! A search that stops early returns the position. A proposal that it skipped silently would be hidden from a member who may see it.
 
 use super::{
     super::{Arg, Row, Sql, StoreError, Tx, blocking::blocking, db::Dialect},
@@ -15,11 +15,11 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// What one search found, in whatever order.
+/// The findings of one search, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
     found: Vec<ListPosition>,
-    /// Where it stopped before it had a page, if it looked at as many as it may.
+    /// The position where it stopped before the page was full, if it reached its limit.
     until: Option<ListPosition>,
 }
 
@@ -163,7 +163,7 @@ fn merged_buckets(builder: &mut SqlBuilder<'_>, plan: &Plan, page: PageRequest) 
     )))
 }
 
-/// What a walk passes.
+/// The proposals that a walk passes.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     /// All proposals, this many at first.
