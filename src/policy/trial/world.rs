@@ -78,7 +78,6 @@ struct RawProgram {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawCall {
     id: String,
     draft: bool,
@@ -86,10 +85,9 @@ struct RawCall {
     opened: bool,
     eligible: Vec<String>,
     funders: Vec<String>,
-    officers: Vec<String>,
-    reviewers: Vec<String>,
-    deciders: Vec<String>,
-    observers: Vec<String>,
+    /// The rest: the members with each role, by its attribute, and nothing else.
+    #[serde(flatten)]
+    roles: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +210,7 @@ impl TrialWorld {
             lead: parse("program.lead", &raw.program.lead)?,
             partners: set("program.partners", &raw.program.partners)?,
         };
+        let roles = members_by_role(raw.call.roles)?;
         let call = CallFacts {
             id: parse("call.id", &raw.call.id)?,
             program: Arc::new(program),
@@ -220,13 +219,7 @@ impl TrialWorld {
             opened: raw.call.opened,
             eligible: set("call.eligible", &raw.call.eligible)?,
             funders: set("call.funders", &raw.call.funders)?,
-            roles: [
-                (CallRole::Officer, set("call.officers", &raw.call.officers)?),
-                (CallRole::Reviewer, set("call.reviewers", &raw.call.reviewers)?),
-                (CallRole::Decider, set("call.deciders", &raw.call.deciders)?),
-                (CallRole::Observer, set("call.observers", &raw.call.observers)?),
-            ]
-            .into(),
+            roles,
         };
         let raw = raw.proposal;
         let proposal = ProposalFacts {
@@ -258,6 +251,22 @@ impl TrialWorld {
         }
         let proposal = ProposalFacts { label, ..proposal };
         Ok(Self { given, members, proposal })
+    }
+}
+
+/// The members with each role, from those facts of a call that no field is for.
+fn members_by_role(mut facts: Map<String, Value>) -> Result<BTreeMap<CallRole, BTreeSet<MemberId>>, String> {
+    let mut roles = BTreeMap::new();
+    for role in CallRole::ALL {
+        let name = format!("call.{}", role.attribute());
+        let members = facts.remove(role.attribute()).ok_or_else(|| format!("in the world: `{name}` is missing"))?;
+        let members: Vec<String> =
+            serde_json::from_value(members).map_err(|error| format!("in the world: `{name}`: {error}"))?;
+        roles.insert(*role, set(&name, &members)?);
+    }
+    match facts.keys().next() {
+        Some(unknown) => Err(format!("in the world: unknown field `{unknown}` of `call`")),
+        None => Ok(roles),
     }
 }
 
