@@ -18,7 +18,7 @@ use crate::{
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::ask,
-        documents::{self, DocumentRow},
+        held_blobs,
         mark::Mark,
         sweep::{Extent, Swept},
     },
@@ -149,8 +149,8 @@ async fn look(
 ) -> Result<(), BlobsError> {
     let engine = config.blob_engine();
     describe(config, db, &engine, out).await?;
-    for row in documents::damaged(&mut *db.read().await?, LISTED).await? {
-        writeln!(out, "damaged   {} of {}, slot `{}`, file {}", row.id, row.proposal, row.slot, row.blob)?;
+    for held in held_blobs::damaged(&mut *db.read().await?, LISTED).await? {
+        writeln!(out, "damaged   {held}")?;
     }
     match command {
         BlobsCommand::Adopt { yes: true, .. } => {
@@ -203,9 +203,8 @@ async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) ->
     let Scrubbed { documents, bytes, damaged, recovered, unreadable, named } =
         upkeep::scrub_now(exchange, only_damaged).await?;
     writeln!(out, "{documents} documents were read, {bytes} bytes; {recovered} that were damaged are right again")?;
-    for (row, error) in &named {
-        let DocumentRow { id, proposal, slot, blob, .. } = row;
-        writeln!(out, "unreadable {id} of {proposal}, slot `{slot}`, file {blob}: {}", whole(error))?;
+    for (held, error) in &named {
+        writeln!(out, "unreadable {held}: {}", whole(error))?;
     }
     if damaged > 0 {
         writeln!(out, "`entente-server blobs status` names the damaged ones")?;
