@@ -278,3 +278,26 @@ pub(super) fn parse<T: FromStr<Err: Display>>(fact: &str, text: &str) -> Result<
 fn set<T: FromStr<Err: Display> + Ord>(fact: &str, texts: &[String]) -> Result<BTreeSet<T>, String> {
     texts.iter().map(|text| parse(fact, text)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_of_a_world_names_the_members_with_each_role_and_has_no_other_fact() {
+        let refused = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let mut world: Value = serde_json::from_str(WORLD).unwrap();
+            change(world["call"].as_object_mut().unwrap());
+            TrialWorld::parse("world.json", &world.to_string()).unwrap_err().to_string()
+        };
+        for role in CallRole::ALL {
+            let name = role.attribute();
+            let without = refused(&|call| drop(call.remove(name)));
+            assert!(without.contains(&format!("`call.{name}` is missing")), "{without}");
+            let wrong = refused(&|call| drop(call.insert(name.to_owned(), "USA:officer".into())));
+            assert!(wrong.contains(&format!("`call.{name}`: invalid type")), "{wrong}");
+        }
+        let unknown = refused(&|call| drop(call.insert("reviewer".to_owned(), Value::Bool(true))));
+        assert!(unknown.contains("unknown field `reviewer` of `call`"), "{unknown}");
+    }
+}
