@@ -238,7 +238,7 @@ async fn describe(
         Ok(mark) => mark_text(mark.as_ref(), false),
         Err(error) => error.to_string(),
     };
-    writeln!(out, "folder    {}\n          {found}", config.blobs.folder.display())?;
+    writeln!(out, "documents {}\n          {found}", engine.describe())?;
     let Survey { documents, missing, other_size, files, unknown } = survey;
     for (count, what) in [
         (documents, "documents that the database names"),
