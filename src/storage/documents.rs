@@ -47,7 +47,7 @@ pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRo
 
 /// What one member has uploaded to a slot, replaced documents included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct SlotUploads {
     pub uploaded_by: MemberId,
     pub slot: Slug,
     pub documents: u64,
@@ -55,12 +55,12 @@ pub struct Kept {
 }
 
 /// What is kept of a proposal's documents, by member and slot.
-pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreError> {
+pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<SlotUploads>, StoreError> {
     let sql = "SELECT uploaded_by, slot, COUNT(*) AS documents, CAST(SUM(size) AS BIGINT) AS bytes FROM documents \
                WHERE proposal_id = $1 GROUP BY uploaded_by, slot";
     let rows = tx.fetch_all(sql, args![proposal]).await?;
     let kept = rows.iter().map(|row| {
-        Ok(Kept {
+        Ok(SlotUploads {
             uploaded_by: row.parse("uploaded_by")?,
             slot: row.parse("slot")?,
             documents: row.count("documents")?,
