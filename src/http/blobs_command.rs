@@ -21,7 +21,7 @@ use crate::{
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::ask,
-        documents::{self, DocumentRow},
+        held_blobs,
         mark::Mark,
         sweep::{Extent, Swept},
     },
@@ -152,8 +152,8 @@ async fn look(
 ) -> Result<(), BlobsError> {
     let engine = config.blob_engine();
     describe(config, db, &engine, out).await?;
-    for row in documents::damaged(&mut *db.read().await?, LISTED).await? {
-        writeln!(out, "damaged   {} of {}, slot `{}`, file {}", row.id, row.proposal, row.slot, row.blob)?;
+    for held in held_blobs::damaged(&mut *db.read().await?, LISTED).await? {
+        writeln!(out, "damaged   {held}")?;
     }
     match command {
         BlobsCommand::Adopt { yes: true, .. } => {
@@ -208,9 +208,8 @@ async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) ->
     let (read, bytes) = (counted(documents, "document was", "documents were"), counted(bytes, "byte", "bytes"));
     let right = counted(recovered, "that was damaged is", "that were damaged are");
     writeln!(out, "{read} read, {bytes}; {right} right again")?;
-    for (row, error) in &named {
-        let DocumentRow { id, proposal, slot, blob, .. } = row;
-        writeln!(out, "unreadable {id} of {proposal}, slot `{slot}`, file {blob}: {}", whole(error))?;
+    for (held, error) in &named {
+        writeln!(out, "unreadable {held}: {}", whole(error))?;
     }
     if damaged > 0 {
         writeln!(out, "`entente-server blobs status` names the damaged ones")?;
@@ -245,7 +244,7 @@ async fn describe(
         Ok(mark) => mark_text(mark.as_ref(), false),
         Err(error) => error.to_string(),
     };
-    writeln!(out, "folder    {}\n          {found}", config.blobs.folder.display())?;
+    writeln!(out, "documents {}\n          {found}", engine.describe())?;
     let Survey { documents, missing, other_size, files, unknown } = survey;
     for (count, what) in [
         (documents, "documents that the database names"),

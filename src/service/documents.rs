@@ -24,6 +24,7 @@ use crate::{
     storage::{
         Reading, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
+        held_blobs::HeldBlob,
         vaults,
     },
     wire::{
@@ -199,7 +200,7 @@ pub async fn fetch(
     let stored = Stored { size: row.size, sha256: row.sha256 };
     let reading = match exchange.blobs.read(&row.blob, stored, range).await {
         Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
-            damage::note(&exchange.db, &row, exchange.clock.now(), &error).await;
+            damage::note(&exchange.db, &HeldBlob::Document(row), exchange.clock.now(), &error).await;
             return Err(ServiceError::Damaged);
         }
         read => read?,
@@ -251,11 +252,12 @@ fn noting_damage(
     bytes: BoxStream<'static, Result<Bytes, StoreError>>,
 ) -> BoxStream<'static, Result<Bytes, StoreError>> {
     let (db, clock) = (exchange.db.clone(), Arc::clone(&exchange.clock));
+    let held = HeldBlob::Document(row);
     let noted = bytes.or_else(move |error| {
-        let (db, clock, row) = (db.clone(), Arc::clone(&clock), row.clone());
+        let (db, clock, held) = (db.clone(), Arc::clone(&clock), held.clone());
         async move {
             if matches!(error, StoreError::DamagedBlob { .. }) {
-                damage::note(&db, &row, clock.now(), &error).await;
+                damage::note(&db, &held, clock.now(), &error).await;
             }
             Err(error)
         }

@@ -12,7 +12,7 @@ use crate::{
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::{self, ask},
-        documents,
+        held_blobs,
         mark::{self, DatabaseMark, Mark},
     },
 };
@@ -152,15 +152,15 @@ pub async fn survey(db: &Db, blobs: &Arc<dyn BlobEngine>) -> Result<Survey, Stor
     let mut survey = Survey::default();
     let mut after = None;
     loop {
-        let rows = documents::by_blob(&mut *db.read().await?, after.as_ref(), BATCH).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.blob.clone());
-        let keys: Vec<_> = rows.iter().map(|row| row.blob.clone()).collect();
+        let held = held_blobs::next(&mut *db.read().await?, after.as_ref(), BATCH).await?;
+        let Some(last) = held.last() else { break };
+        after = Some(last.key().clone());
+        let keys: Vec<_> = held.iter().map(|held| held.key().clone()).collect();
         let sizes = ask(blobs, move |blobs| keys.iter().map(|key| blobs.size(key)).collect::<Result<Vec<_>, _>>());
-        for (row, found) in rows.iter().zip(sizes.await?) {
+        for (held, found) in held.iter().zip(sizes.await?) {
             survey.documents += 1;
             survey.missing += u64::from(found.is_none());
-            survey.other_size += u64::from(found.is_some_and(|size| size != row.size));
+            survey.other_size += u64::from(found.is_some_and(|size| size != held.stored().size));
         }
     }
     survey.files = ask(blobs, blob_engine::count).await?;

@@ -28,10 +28,10 @@ pub(super) struct StoredLimits {
 
 /// Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Usage(Arc<Mutex<Counted>>);
+pub struct Usage(Arc<Mutex<UsageCounts>>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct UsageCounts {
     members: Levels<MemberId>,
     partners: Levels<PartnerCode>,
     coming: HashMap<u64, Coming>,
@@ -66,7 +66,7 @@ pub(super) struct Arrival {
 }
 
 impl Usage {
-    fn counted(&self) -> MutexGuard<'_, Counted> {
+    fn counted(&self) -> MutexGuard<'_, UsageCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

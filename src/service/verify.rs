@@ -26,9 +26,9 @@ use crate::{
     domain::{id::Sha256, text::counted},
     storage::{
         BlobEngine, StoreError,
-        backup::{DatabaseState, DocumentBytes, state_of},
+        backup::{DatabaseState, state_of},
         db::tables::{Cell, Cells, Column, Tables},
-        migrate,
+        held_blobs, migrate,
     },
 };
 use std::{collections::HashSet, sync::Arc};
@@ -148,19 +148,17 @@ impl Verifier<'_> {
     /// Reads every document's bytes; what complete versions name must be among them.
     async fn documents(&mut self, place: &Arc<dyn BlobEngine>, complete: &[Complete]) -> Result<()> {
         let (mut held, report) = (HashSet::new(), &mut self.report);
-        self.tables
-            .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, async |cells| {
-                let document = DocumentBytes::read(&cells);
-                if let Some(fault) = document.fault_in(place).await? {
-                    report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
-                }
-                let bytes = document.bytes.as_ref();
-                let place = document.place.each_ref().map(String::as_str);
-                held.extend(bytes.map(|bytes| document_key(&document.proposal, place, &bytes.sha256, bytes.size)));
-                report.document(bytes.map_or(0, |bytes| bytes.size));
-                Ok::<_, StoreError>(())
-            })
-            .await?;
+        held_blobs::each_in_pages(self.tables, async |document| {
+            if let Some(fault) = document.fault_in(place).await? {
+                report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
+            }
+            let bytes = document.bytes.as_ref();
+            let place = document.place.each_ref().map(String::as_str);
+            held.extend(bytes.map(|bytes| document_key(&document.proposal, place, &bytes.sha256, bytes.size)));
+            report.document(bytes.map_or(0, |bytes| bytes.size));
+            Ok::<_, StoreError>(())
+        })
+        .await?;
         for version in complete {
             let gone = version.documents.iter().filter(|named| !held.contains(*named)).count();
             if gone > 0 {

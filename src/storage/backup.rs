@@ -25,7 +25,7 @@ mod layout;
 mod notes;
 mod state;
 
-pub use documents::{DocumentBytes, KeptBytes, Unsound};
+pub use documents::Unsound;
 pub use flaw::Flaw;
 pub use layout::{BackupError, BackupManifest};
 pub use notes::{BackupNote, last_backup, refuse_half_restored, restored_from};

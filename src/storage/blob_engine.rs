@@ -30,6 +30,9 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     /// The name of any thing in the place; none when the place is empty or missing.
     fn anything(&self) -> Result<Option<String>, StoreError>;
 
+    /// What messages to the operator call the place, as in ``the folder `/srv/blobs` ``.
+    fn describe(&self) -> String;
+
     /// The folder that the place is, if it is one: backups are kept apart from it, and its disk is measured.
     fn folder(&self) -> Option<&Path> {
         None

@@ -102,6 +102,10 @@ impl BlobEngine for BlobFolder {
         Ok(anything_in(&self.path)?.map(|name| name.to_string_lossy().into_owned()))
     }
 
+    fn describe(&self) -> String {
+        format!("the folder `{}`", self.path.display())
+    }
+
     fn folder(&self) -> Option<&Path> {
         Some(&self.path)
     }

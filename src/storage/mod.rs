@@ -21,6 +21,7 @@ pub mod entries;
 pub mod error;
 pub mod extensions;
 mod folder;
+pub mod held_blobs;
 pub mod idempotency;
 pub mod inspect;
 mod intake;

@@ -11,7 +11,7 @@ use entente::{
     domain::{DailyQuota, Refusal, call::Phase},
     http::{
         arguments::Arguments,
-        refusal::{CertificateRefusal, EdgeRefusal, Spent},
+        refusal::{CertificateRefusal, EdgeRefusal, Shared, Spent},
     },
     sealing::signer::SignerError,
     service::{Answer, ServiceError, time::ClockFault},
@@ -197,6 +197,7 @@ samples! { refusals_of_the_edge of EdgeRefusal {
     CertificateRequired
     HeadersTooLarge { limit: 32_768 }
     Overloaded
+    OverloadedPartner { what: Shared::Requests, limit: 512 }
     TooManyRequests { limit: 64 }
     TooManyBodies { limit: 64_000_000 }
     TooManyDownloads { limit: 8 }

@@ -86,6 +86,7 @@ mod repeats;
 mod revocation;
 mod scrubs;
 #[cfg(feature = "client")]
+mod second_engine;
 mod shares;
 #[cfg(feature = "client")]
 mod signers;

@@ -11,6 +11,7 @@ use entente::{
     domain::{
         ambient::SystemRng,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, Slug},
+        member::CallRole,
     },
     policy::Engine,
     sealing::statement::Manifest,
@@ -101,9 +102,9 @@ impl World {
                 by: &members[0],
             });
             for member in &members {
-                for role in ["officer", "reviewer", "decider", "observer"] {
-                    if chance.percent(if role == "reviewer" { 25 } else { 10 }) {
-                        rows.role(*call, member, role);
+                for role in CallRole::ALL {
+                    if chance.percent(if *role == CallRole::Reviewer { 25 } else { 10 }) {
+                        rows.role(*call, member, role.as_str());
                     }
                 }
             }

@@ -18,6 +18,7 @@ use entente::{
         decisions::{self, DecisionRow, LetterRow},
         documents::{self, DocumentRow},
         entries::{self, EntryRow},
+        held_blobs::{self, HeldBlob},
         idempotency::{self, Recorded},
         invitations,
         proposals::{self, SignatureRow},
@@ -233,8 +234,18 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
     assert!(done!(store, tx => documents::drop_replaced(&mut tx, c.id)));
     assert_eq!((bytes().await, seen!(store, tx => documents::bytes_of_partner(&mut tx, &is("USA")))), (3 * size, 0));
     let stranger = document('E', "plan", None);
-    let known = seen!(store, tx => documents::known_blobs(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
+    let known = seen!(store, tx => held_blobs::named(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
     assert_eq!(known, [a.blob.clone()].into());
+    let held = seen!(store, tx => held_blobs::next(&mut tx, None, 10));
+    let (mut keys, count) = ([&a, &b, &d].map(|row| &row.blob), held.len() as u64);
+    keys.sort_by_key(ToString::to_string);
+    assert_eq!(held.iter().map(HeldBlob::key).collect::<Vec<_>>(), keys, "in the order of their keys");
+    let after = seen!(store, tx => held_blobs::next(&mut tx, Some(keys[0]), 1));
+    assert_eq!(after, [held[1].clone()], "a page goes on after a key");
+    assert_eq!(
+        seen!(store, tx => held_blobs::totals(&mut tx)),
+        (count, held.iter().map(|held| held.stored().size).sum())
+    );
     let again = DocumentRow { blob: a.blob, ..stranger };
     assert_eq!(refused!(store, tx => documents::put(&mut tx, &permit, &again)), "documents_blob_key_key");
 }
