@@ -2,18 +2,23 @@
 //! nation opens new connections and acts, again and again.
 //!
 //! `cargo bench --bench attacks` runs each attack for some seconds against the server as it is configured by default; `-- --only NAME` one of
-//! them, `--seconds N` for another time. It says how often the officer acted, how long that took at the median and at worst, beside the same
+//! them, `--seconds N` for another time. `--away MS` puts the officer so far away, each way, and `--strangers N` has as many connections a
+//! second come from strangers. It says how often the officer acted, how long that took at the median and at worst, beside the same
 //! with nobody attacking in the same run, and what the attackers sent and heard. The attackers run on the same machine and take its
 //! processors, too, so a figure is an upper bound of what the exchange adds.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
+#[path = "common/away.rs"]
+mod away;
+#[path = "../tests/it/harness/hostile.rs"]
+mod hostile;
 #[path = "common/server.rs"]
 mod server;
 #[path = "../tests/it/harness/worst_texts.rs"]
 mod worst_texts;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use away::from_away;
 use entente::{
     client::proposals::NewProposal,
     demo::world::{DemoPlan, DemoWorld, example_policies},
@@ -22,16 +27,12 @@ use entente::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{MemberId, ProposalId, Sha256, VaultId},
         policy::PolicyOwner,
-        vault::WrapTarget,
     },
-    sealing::{
-        jws::SigningKey,
-        seal::seal_bytes,
-        statement::{WrapStatement, sign_statement},
-    },
+    sealing::{jws::SigningKey, seal::seal_bytes},
     storage::PostgresLimits,
     wire::{call::CallText, directory::CreateProgram},
 };
+use hostile::{upload_head, wrapped_keys};
 use jiff::SignedDuration;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore,
@@ -71,6 +72,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is attacked, and what the attackers sent and heard.
 struct Ground {
     address: SocketAddr,
+    /// Where the officer reaches the server.
+    of_innocent: SocketAddr,
+    /// How many connections strangers open a second.
+    strangers: u32,
     tls: BTreeMap<&'static str, Arc<ClientConfig>>,
     proposal: ProposalId,
     vault: VaultId,
@@ -90,7 +95,7 @@ type Attack = fn(&Arc<Ground>, &mut JoinSet<()>);
 
 const ATTACKS: &[(&str, &str, Attack)] = &[
     ("nobody", "", |_, _| {}),
-    ("silent", "1,500 connections a second from 1,024 addresses that say nothing", |ground, tasks| {
+    ("silent", "connections from 1,024 addresses that say nothing", |ground, tasks| {
         from_everywhere(ground, tasks, false);
     }),
     ("hello", "the same, each with a ClientHello and nothing after it", |ground, tasks| {
@@ -168,10 +173,13 @@ fn main() {
     };
     let time = Duration::from_secs(after("--seconds").map_or(10, |seconds| seconds.parse().unwrap()));
     let only = after("--only");
+    let away = Duration::from_millis(after("--away").map_or(0, |ms| ms.parse().unwrap()));
+    let strangers: u32 = after("--strangers").map_or(1_500, |count| count.parse().unwrap());
     let folder = tempfile::Builder::new().prefix("entente-bench-").tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (proposal, vault, recipient) = runtime.block_on(prepare(folder.path()));
     println!("{} s each; {}", time.as_secs(), machine());
+    println!("strangers open {strangers} connections a second; the officer is {} ms away", away.as_millis());
     println!("{:<12} {:>5} {:>9} {:>9} {:>7}   attackers", "attack", "acts", "median", "worst", "failed");
     for (name, what, attack) in ATTACKS {
         if only.as_ref().is_some_and(|only| only != name) {
@@ -179,8 +187,13 @@ fn main() {
         }
         // A server of its own for each, which remembers nothing of the one before.
         let server = Server::start(folder.path());
-        let ground = Arc::new(Ground::new(folder.path(), server.port, proposal, vault, &recipient));
-        let acted = runtime.block_on(async {
+        let mut ground = Ground::new(folder.path(), server.port, proposal, vault, &recipient);
+        ground.strangers = strangers;
+        let (ground, acted) = runtime.block_on(async {
+            if !away.is_zero() {
+                ground.of_innocent = from_away(ground.address, away).await;
+            }
+            let ground = Arc::new(ground);
             // Members are known from where they came before.
             innocent(&ground).await.unwrap();
             let mut tasks = JoinSet::new();
@@ -188,7 +201,7 @@ fn main() {
             sleep(Duration::from_secs(1)).await;
             let acted = act_for(&ground, time).await;
             tasks.shutdown().await;
-            acted
+            (ground, acted)
         });
         let heard: Vec<String> =
             ground.heard.lock().unwrap().iter().map(|(what, count)| format!("{count} × {what}")).collect();
@@ -264,16 +277,11 @@ fn call_text() -> CallText {
     .unwrap()
 }
 
-/// One key to the vault, wrapped to its own wrapper again, as often as a request may bring it.
+/// A request with as many wrapped keys as one may have, by the first attacker.
 fn keys_of(pki: &Path, vault: VaultId, recipient: &str) -> String {
     let read = |what: &str| fs::read(pki.join(format!("ISR/avi.{what}"))).unwrap();
     let key = SigningKey::from_pem(&read("key"), &read("crt")).unwrap();
-    let ciphertext = seal_bytes(&[recipient.to_owned()], b"nothing").unwrap();
-    let to = WrapTarget::Member(ATTACKERS[0].parse().unwrap());
-    let statement = WrapStatement { vault, to, recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
-    let statement = sign_statement(&key, &statement).unwrap();
-    let key = json!({ "statement": statement, "ciphertext": BASE64_STANDARD.encode(ciphertext) });
-    json!({ "keys": vec![key; 128] }).to_string()
+    wrapped_keys(&key, vault, &ATTACKERS[0].parse().unwrap(), recipient)
 }
 
 impl Ground {
@@ -296,8 +304,11 @@ impl Ground {
         let mut hello = Vec::new();
         let mut client = ClientConnection::new(Arc::clone(&tls[INNOCENT]), "localhost".try_into().unwrap()).unwrap();
         client.write_tls(&mut hello).unwrap();
+        let address = SocketAddr::from((HOME, port));
         Self {
-            address: SocketAddr::from((HOME, port)),
+            address,
+            of_innocent: address,
+            strangers: 0,
             tls,
             proposal,
             vault,
@@ -314,15 +325,15 @@ impl Ground {
         }
     }
 
-    async fn connect(&self, from: Ipv4Addr) -> io::Result<TcpStream> {
+    async fn connect(&self, from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
-        socket.connect(self.address).await
+        socket.connect(to).await
     }
 
     async fn open(&self, who: &str) -> io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::clone(&self.tls[who]));
-        let tcp = self.connect(HOME).await?;
+        let tcp = self.connect(HOME, if who == INNOCENT { self.of_innocent } else { self.address }).await?;
         tcp.set_nodelay(true)?;
         connector.connect("localhost".try_into().unwrap(), tcp).await
     }
@@ -402,10 +413,12 @@ fn from_everywhere(ground: &Arc<Ground>, tasks: &mut JoinSet<()>, speaks: bool) 
     for part in 0..4_u8 {
         let ground = Arc::clone(ground);
         tasks.spawn(async move {
-            let (mut open, mut pace) = (VecDeque::new(), interval(Duration::from_micros(2_667)));
+            // One of four.
+            let mut pace = interval(Duration::from_secs(4) / ground.strangers.max(1));
+            let mut open = VecDeque::new();
             for number in (0..=u8::MAX).cycle() {
                 pace.tick().await;
-                let Ok(mut tcp) = ground.connect(Ipv4Addr::new(127, 1, part, number)).await else {
+                let Ok(mut tcp) = ground.connect(Ipv4Addr::new(127, 1, part, number), ground.address).await else {
                     ground.hear("not connected");
                     continue;
                 };
@@ -535,7 +548,7 @@ fn entries(ground: &Ground) -> Vec<u8> {
 
 /// Announces a document of 512 KiB, sends half of it, and goes away.
 async fn broken_upload(ground: Arc<Ground>, who: &'static str) {
-    let digest = BASE64_STANDARD.encode(Sha256::of(&ground.sealed).as_bytes());
+    let digest = Sha256::of(&ground.sealed);
     let (half, length) = (&ground.sealed[..ground.sealed.len() / 2], ground.sealed.len());
     loop {
         let Ok(mut stream) = ground.open(who).await else {
@@ -543,13 +556,8 @@ async fn broken_upload(ground: Arc<Ground>, who: &'static str) {
             continue;
         };
         let number = ground.number.fetch_add(1, Ordering::Relaxed);
-        let head = format!(
-            "PUT /v1/proposals/{}/documents/work-plan HTTP/1.1\r\nhost: localhost\r\nidempotency-key: bench-{}-{number}\r\n\
-             content-type: application/vnd.age\r\nentente-media-type: application/pdf\r\n\
-             repr-digest: sha-256=:{digest}:\r\ncontent-length: {length}\r\n\r\n",
-            ground.proposal,
-            std::process::id()
-        );
+        let key = format!("bench-{}-{number}", std::process::id());
+        let head = upload_head(ground.proposal, ("work-plan", "application/pdf"), &key, &digest, length);
         if stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(half).await.is_ok() {
             ground.sent.fetch_add(half.len() as u64, Ordering::Relaxed);
             ground.hear("broken off");

@@ -82,5 +82,7 @@ pub mod sealing;
 #[cfg(feature = "server")]
 pub mod service;
 #[cfg(feature = "server")]
+pub mod share_table;
+#[cfg(feature = "server")]
 pub mod storage;
 pub mod wire;

@@ -27,6 +27,7 @@ const REQUESTS_REFUSED: &str = "entente_requests_refused_total";
 const REFUSALS: &str = "entente_refusals_total";
 const HANDSHAKES: &str = "entente_handshakes_total";
 const CONNECTIONS: &str = "entente_connections";
+const CONNECTIONS_DISPLACED: &str = "entente_connections_displaced_total";
 const CONNECTIONS_CUT: &str = "entente_connections_cut_total";
 const ACCEPT_FAILURES: &str = "entente_accept_failures_total";
 const BYTES_IN: &str = "entente_body_bytes_received_total";
@@ -66,9 +67,13 @@ fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to the answer's header, by route template");
     describe_gauge!(REQUESTS_OPEN, "Requests being answered");
     describe_counter!(REQUESTS_REFUSED, "Requests the edge refused before a handler saw them, by reason");
-    describe_counter!(REFUSALS, "Requests refused by the edge or by a handler, by partner and problem");
+    describe_counter!(
+        REFUSALS,
+        "Requests refused by the edge or by a handler, and certificates refused in the handshake, by partner and problem; `none` where no anchor vouches for the certificate"
+    );
     describe_counter!(HANDSHAKES, "TLS handshakes by outcome: `ok` or why not");
     describe_gauge!(CONNECTIONS, "Connections with an accepted certificate");
+    describe_counter!(CONNECTIONS_DISPLACED, "Connections that gave way to others, by the partner that lost them");
     describe_counter!(CONNECTIONS_CUT, "Connections the server ended, by reason");
     describe_counter!(ACCEPT_FAILURES, "Connections the system could not hand over");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of request bodies");
@@ -227,9 +232,10 @@ pub(crate) fn refused(reason: &'static str) {
     counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
 }
 
-/// The slugs are those of the catalogue, and partners are few.
-pub(crate) fn refused_to(partner: &PartnerCode, problem: &str) {
-    counter!(REFUSALS, "partner" => partner.to_string(), "problem" => problem.to_owned()).increment(1);
+/// The slugs are those of the catalogue, and partners are few. No partner's code is `none`, which is in small letters.
+pub(crate) fn refused_to(partner: Option<&PartnerCode>, problem: &str) {
+    let partner = partner.map_or("none", PartnerCode::as_str);
+    counter!(REFUSALS, "partner" => partner.to_owned(), "problem" => problem.to_owned()).increment(1);
 }
 
 pub(crate) fn handshake(outcome: &'static str) {
@@ -238,6 +244,10 @@ pub(crate) fn handshake(outcome: &'static str) {
 
 pub(crate) fn connections(count: usize) {
     gauge!(CONNECTIONS).set(as_float(count as u64));
+}
+
+pub(crate) fn displaced(partner: &PartnerCode) {
+    counter!(CONNECTIONS_DISPLACED, "partner" => partner.to_string()).increment(1);
 }
 
 pub(crate) fn cut(reason: &'static str) {

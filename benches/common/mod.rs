@@ -9,6 +9,7 @@ use entente::{
     policy::{Engine, Guardrails, PartnerRules},
     service::{
         Exchange, LongWorkQueues,
+        leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
         quotas::Quotas,
@@ -61,6 +62,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         rng,
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
+        leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
         signer: ExchangeKey::new("".into(), "".into()),
         host: host.clone(),

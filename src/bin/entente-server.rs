@@ -1,7 +1,7 @@
 //! The exchange's server, and what its operator does beside it. Everything happens in the library; here are arguments, signals
 //! and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
@@ -17,7 +17,7 @@ use entente::{
         problem,
         serve::{self, StartError},
     },
-    process::{State, tell_manager},
+    process::{State, tell_manager, time_zones},
 };
 use std::{
     io::{self, Write},
@@ -31,7 +31,17 @@ use tokio::{
 };
 
 fn main() -> ExitCode {
-    let Arguments { config, check, settings, command } = Arguments::parse();
+    let Arguments { config, check, settings, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to read it when the terminal is gone.
+            let _ = error.print();
+            if error.kind() == ErrorKind::DisplayVersion {
+                let _ = writeln!(io::stdout(), "{}", time_zones());
+            }
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
     let printed = match command {
         Some(ServerCommand::Openapi) => Some(api::openapi_json()),
         Some(ServerCommand::Problems) => Some(problem::catalogue()),

@@ -11,7 +11,7 @@ use crate::{
         ClientError,
         agent::{Agent, AgentAct, AgentSubject, Event, RoundTally, pause},
     },
-    domain::id::CallId,
+    domain::{id::CallId, text::counted},
     process::{State, tell_manager},
 };
 use clap::{Args, Subcommand};
@@ -134,7 +134,8 @@ fn finished(RoundTally { wrapped, removed, not_done }: RoundTally) -> Result<()>
     if not_done == 0 {
         return Ok(());
     }
-    let message = format!("{not_done} things could not be done; {wrapped} keys were wrapped, {removed} removed");
+    let (left, wrapped) = (counted(not_done, "thing", "things"), counted(wrapped, "key was", "keys were"));
+    let message = format!("{left} could not be done; {wrapped} wrapped, {removed} removed");
     Err(CliError { exit: Exit::Refused, ..CliError::failed(message) }.help("the lines above say why"))
 }
 

@@ -207,11 +207,14 @@ pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone
             Some(true) => "CONFLICT",
             Some(false) => "none",
         };
-        let review = match (line.set_aside, line.has_reviewed) {
-            (Some(why), true) => format!("set aside: {why}"),
-            (Some(why), false) => format!("not asked for: {why}"),
-            (None, true) => "in".to_owned(),
-            (None, false) => "missing".to_owned(),
+        let reopened = line.reopened_at.map(|at| format!("reopened {}", zone.both_by(at.0, line.reopened_by.as_ref())));
+        let review = match (line.set_aside, reopened, line.has_reviewed) {
+            (Some(why), None, true) => format!("set aside: {why}"),
+            (Some(why), None, false) => format!("not asked for: {why}"),
+            (Some(why), Some(reopened), _) => format!("{reopened}, not asked for: {why}"),
+            (None, Some(reopened), _) => reopened,
+            (None, None, true) => "in".to_owned(),
+            (None, None, false) => "missing".to_owned(),
         };
         let at = zone.both(line.assigned_at.0);
         table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);

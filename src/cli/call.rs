@@ -220,7 +220,7 @@ pub struct RoleSet {
     /// Take all roles away
     #[arg(long)]
     none: bool,
-    /// Vouch for so many statements about roles, although a key card of a signer was revoked as stolen since
+    /// Confirm this many role statements whose signer's card was later revoked as stolen
     #[arg(long, value_name = "NUMBER", conflicts_with = "dry_run")]
     vouch: Option<u32>,
     /// Only say what it would change

@@ -18,6 +18,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId, WrappedKeyId},
         member::CallRole,
         proposal::Status,
+        text::counted,
     },
     wire::proposal::MissingKey,
 };
@@ -48,7 +49,7 @@ officers say that they cannot open them.")]
   entente key check $PROPOSAL
   entente key check --call $CALL                the officers' keys to the call's vault
   entente key check $PROPOSAL --remove          discard those that do not open
-  entente key check $PROPOSAL --discard $KEY    discard this one without a look at it
+  entente key check $PROPOSAL --discard $KEY    discard this one without trying it
 
 A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
 can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
@@ -77,7 +78,7 @@ pub struct Check {
     /// Discard those for recipients that your key card no longer names
     #[arg(long)]
     remove_replaced: bool,
-    /// Discard this key of yours without trying any: for a key that no machine can try
+    /// Discard this key without trying to open it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
     discard: Option<WrappedKeyId>,
 }
@@ -105,7 +106,8 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
             if to_call {
                 let wrapped = client.wrap_to_call(proposal).await?;
                 return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
-                    screen.line(&format!("{wrapped} vaults were wrapped to the call's vault, beside what was there"));
+                    let wrapped = counted(wrapped, "vault was", "vaults were");
+                    screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
                 });
             }
             show(context, &share(&client, proposal).await?)
@@ -190,8 +192,8 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         return Ok(());
     }
     let help = "discard what does not open with `--remove`; a member who holds a key can wrap what is missing with `entente key share`";
-    Err(CliError { exit: Exit::Unverified, ..CliError::failed(format!("{left} keys do not open or are missing")) }
-        .help(help))
+    let message = counted(left, "key does not open or is missing", "keys do not open or are missing");
+    Err(CliError { exit: Exit::Unverified, ..CliError::failed(message) }.help(help))
 }
 
 /// The key, if it is the member's own and to be discarded.
@@ -277,7 +279,9 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         | ClientError::Local { .. }
         | ClientError::NotSigned(_) => Exit::Failed,
     };
-    let message = format!("{} keys were not wrapped, {} proposals were left out", refused.len(), skipped.len());
+    let (keys, proposals) =
+        (counted(refused.len(), "key was", "keys were"), counted(skipped.len(), "proposal was", "proposals were"));
+    let message = format!("{keys} not wrapped, {proposals} left out");
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))
 }
 

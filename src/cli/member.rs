@@ -38,7 +38,7 @@ pub enum MemberCommand {
         /// Its name
         member: MemberId,
     },
-    /// Show what another key card of a member, or none, would change, before a registrar issues it (policy officers)
+    /// Show what a new, changed or revoked key card would change (policy officers)
     #[command(after_help = "Examples:
   entente member preview ISR:avi --organisation 'Galil Optics'
   entente member preview ISR:avi --role policy_officer
@@ -56,7 +56,8 @@ writes.")]
 
 Shows the last 500 different refusals of the server that answers, since it was started. They say who asked and on \
 which route, never about what. For calls and proposals, `refused` stands for every problem that would show that \
-something hidden exists. `entente policy explain` says why a policy refuses.")]
+something hidden exists. `TLS` marks a certificate that was refused when it connected, with the reason. \
+`entente policy explain` says why a policy refuses.")]
     Refusals,
 }
 

@@ -41,11 +41,15 @@ mod trust;
 pub use context::{Context, Global};
 
 use crate::{client::unfinished, demo, platform, process};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
-use std::{pin::pin, process::ExitCode};
+use std::{
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+};
 
 /// Exchange research proposals between nations, sealed on the way and at rest
 #[derive(Debug, Parser)]
@@ -246,6 +250,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || !json {
         // Nobody is left to read an error when the terminal is gone.
         let _ = error.print();
+        if error.kind() == ErrorKind::DisplayVersion {
+            let _ = writeln!(io::stdout(), "{}", process::time_zones());
+        }
         return ExitCode::from(if error.use_stderr() { error::Exit::Usage.code() } else { 0 });
     }
     let error = CliError::usage(first_paragraph(&error.render().to_string())).help("see `--help`");

@@ -12,7 +12,10 @@ use crate::{
         Client,
         preview::{ChangeSummary, PreviewedAct, SignedSummary, Sums},
     },
-    domain::id::{MemberId, PartnerCode, ProposalId},
+    domain::{
+        id::{MemberId, PartnerCode, ProposalId},
+        text::counted,
+    },
     wire::policy::{PreviewedChange, Tally},
 };
 use clap::Args;
@@ -110,7 +113,9 @@ pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<
 /// A change for people.
 fn worded(change: &PreviewedAct) -> String {
     match change {
-        PreviewedAct::Assign { call, assignments } => format!("{} assignments under {call}", assignments.len()),
+        PreviewedAct::Assign { call, assignments } => {
+            format!("{} under {call}", counted(assignments.len(), "assignment", "assignments"))
+        }
         PreviewedAct::Unassign { proposal, reviewer } => format!("taking {proposal} back from {reviewer}"),
         PreviewedAct::Roles { call, member, roles } if roles.is_empty() => format!("{member} without a role in {call}"),
         PreviewedAct::Roles { call, member, roles } => format!("{member} as {} of {call}", joined(roles)),
@@ -148,7 +153,7 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
         screen.styled(&[(Style::Yellow, &line)]);
     }
     if sums.keys_needed > 0 {
-        let keys = if sums.keys_needed == 1 { "1 key".to_owned() } else { format!("{} keys", sums.keys_needed) };
+        let keys = counted(sums.keys_needed, "key", "keys");
         screen.line(&format!("{keys} would have to be wrapped before they can read"));
     }
     if sums.fetched_before > 0 {
@@ -161,7 +166,7 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
 
 /// How many, in words.
 pub(super) fn proposals(count: u64) -> String {
-    if count == 1 { "1 proposal".to_owned() } else { format!("{count} proposals") }
+    counted(count, "proposal", "proposals")
 }
 
 /// One line for each member and proposal.

@@ -6,13 +6,17 @@ use super::{
     error::{CliError, Result},
     output::{Screen, Style},
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::ranking::Ranking,
     domain::{
         id::CallId,
+        reopening::Reopening,
         review::{Criterion, Points, Ranked},
+        text::counted,
     },
+    wire::Time,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -25,7 +29,9 @@ use std::collections::BTreeMap;
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
-or has lost the role, the assignment or the key card is set aside: shown with the reason, and in none of the numbers.")]
+or has lost the role, the assignment or the key card is set aside: shown with the reason, and in none of the numbers. A review that an officer reopened is shown with that officer and the \
+time. It is in none of the numbers until its reviewer hands in another revision, or an officer takes the reopening back with \
+`entente review reinstate`.")]
 pub struct RankingArgs {
     /// The call
     call: CallId,
@@ -36,13 +42,14 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let criteria = client.call(args.call).await?.rules.criteria.clone();
     let ranking = client.ranking(args.call).await?;
-    context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking))?;
+    let zone = context.zone()?;
+    context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking, &zone))?;
     let invalid = &ranking.invalid;
     match invalid.first() {
         None => Ok(()),
         Some(first) => Err(CliError::unverified(format!(
-            "{} reviews do not verify and count as missing; {} of {}: {}",
-            invalid.len(),
+            "{} missing; {} of {}: {}",
+            counted(invalid.len(), "review does not verify and counts as", "reviews do not verify and count as"),
             first.id,
             first.reviewer,
             first.fault
@@ -52,10 +59,12 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
 }
 
 /// The ranking, the best first.
-pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], Ranking { lines, closed, .. }: &Ranking) {
+pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Ranking, zone: &Zone) {
+    let Ranking { lines, closed, .. } = ranking;
     let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
-    let mut table = Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "BELOW"].map(str::to_owned)));
+    let last = ["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "REOPENED", "BELOW"].map(str::to_owned);
+    let mut table = Table::new(heads.chain(last));
     for line in lines {
         let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
         let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
@@ -63,7 +72,13 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], Ranking { lines,
         cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
-        cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, joined(&line.below)]);
+        let reopened = line
+            .reopened
+            .iter()
+            .map(|(reviewer, reopening)| format!("{reviewer} ({})", zone.both_by(reopening.at, reopening.by.as_ref())));
+        let reopened = reopened.collect::<Vec<_>>().join(", ");
+        let below = joined(&line.below);
+        cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, reopened, below]);
         table.row(cells);
     }
     screen.table(&table, "nothing to rank");
@@ -89,9 +104,12 @@ fn as_json(ranking: &Ranking) -> Value {
 fn line(line: &Ranked) -> Value {
     let averages: BTreeMap<String, f64> =
         line.averages.iter().map(|(name, points)| (name.to_string(), points.to_number())).collect();
+    let reopened = |Reopening { at, by }: &Reopening| json!({ "reopened_at": Time(*at), "reopened_by": by });
+    let reopened: BTreeMap<String, Value> =
+        line.reopened.iter().map(|(reviewer, reopening)| (reviewer.to_string(), reopened(reopening))).collect();
     json!({
         "proposal": line.proposal, "rank": line.rank, "total": line.total.map(Points::to_number),
         "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
-        "reviews": line.reviews, "set_aside": line.set_aside,
+        "reviews": line.reviews, "set_aside": line.set_aside, "reopened": reopened,
     })
 }

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         id::{ProposalId, ReviewId, Slug},
         review::{Criterion, Points},
+        text::counted,
     },
     wire::review::Review,
 };
@@ -80,6 +81,18 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
     #[command(after_help = "Examples:
   entente review reopen $REVIEW --reason 'scored the wrong version'")]
     Reopen {
+        /// The review
+        review: ReviewId,
+        /// Why; logged
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a reopening back, as an officer: the review counts again as it was handed in
+    #[command(after_help = "Examples:
+  entente review reinstate $REVIEW --reason 'its reviewer is on leave until August'
+
+Possible until its reviewer hands in another revision or the decision is final.")]
+    Reinstate {
         /// The review
         review: ReviewId,
         /// Why; logged
@@ -152,6 +165,12 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
             client.api().reopen_review(review, reason(&why)?).await?;
             context.out.done(&format!("{review} is reopened; its reviewer can hand in a new revision"))
         }
+        ReviewCommand::Reinstate { review, reason: why } => {
+            client.api().reinstate_review(review, reason(&why)?).await?;
+            context.out.done(&format!("{review} counts again as it was handed in"))?;
+            context.out.note("give its reviewer the key to the others' reviews again: `entente key share --call CALL`");
+            Ok(())
+        }
     }
 }
 
@@ -208,30 +227,31 @@ async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zon
 }
 
 async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
-    let OpenedReviews { reviews, invalid } = client.open_reviews(id).await?;
+    let OpenedReviews { reviews, invalid, reopened } = client.open_reviews(id).await?;
     let criteria = criteria(client, id).await?;
     let faults: Vec<_> = invalid
         .iter()
         .map(|review| json!({ "id": review.id, "reviewer": review.reviewer, "fault": review.fault.to_string() }))
         .collect();
     let items: Vec<_> = reviews.iter().map(opened_json).collect();
-    context.out.answer(&json!({ "items": items, "invalid": faults }), |screen| {
+    context.out.answer(&json!({ "items": items, "invalid": faults, "reopened": reopened }), |screen| {
         for review in &reviews {
             show_opened(screen, review, &criteria, zone);
         }
-        if reviews.is_empty() && invalid.is_empty() {
+        for review in &reopened {
+            show_reopened(screen, review, zone);
+        }
+        if reviews.is_empty() && invalid.is_empty() && reopened.is_empty() {
             screen.styled(&[(Style::Dim, "no reviews that are open to you")]);
         }
     })?;
     match invalid.first() {
         None => Ok(()),
         Some(first) => {
-            let (count, fault) = (invalid.len(), &first.fault);
-            Err(CliError::unverified(format!(
-                "{count} reviews do not verify; {} of {}: {fault}",
-                first.id, first.reviewer
-            ))
-            .help(fault.help()))
+            let count = counted(invalid.len(), "review does not verify", "reviews do not verify");
+            let fault = &first.fault;
+            Err(CliError::unverified(format!("{count}; {} of {}: {fault}", first.id, first.reviewer))
+                .help(fault.help()))
         }
     }
 }
@@ -258,11 +278,24 @@ fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
 pub(super) fn lines(screen: &mut Screen, reviews: &[Review], zone: &Zone) {
     let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
     for review in reviews {
-        let reopened = review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default();
+        let reopened = reopened(review, zone).unwrap_or_default();
         let (id, by) = (review.id.to_string(), review.reviewer.to_string());
         table.row([id, by, review.revision.to_string(), zone.both(review.submitted_at.0), reopened]);
     }
     screen.table(&table, "no reviews that you may see");
+}
+
+/// When a review was reopened and by whom, if it was.
+fn reopened(review: &Review, zone: &Zone) -> Option<String> {
+    review.reopened_at.map(|at| zone.both_by(at.0, review.reopened_by.as_ref()))
+}
+
+/// A review that is not in force, since it was reopened and no other revision is in.
+pub(super) fn show_reopened(screen: &mut Screen, review: &Review, zone: &Zone) {
+    let when = reopened(review, zone).unwrap_or_default();
+    let sentence =
+        format!("{} of {}, {when}; it counts for nothing until another revision is in", review.id, review.reviewer);
+    screen.styled(&[(Style::Yellow, "reopened: "), (Style::Plain, &sentence)]);
 }
 
 /// A review that was opened.
@@ -270,10 +303,7 @@ pub(super) fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: 
     let OpenedReview { review, body } = opened;
     screen.heading(&format!("{} by {}, verified", review.id, review.reviewer));
     let revision = format!("{}, handed in {}", review.revision, zone.both(review.submitted_at.0));
-    screen.fields(&[
-        ("revision", revision),
-        ("reopened", review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default()),
-    ]);
+    screen.fields(&[("revision", revision), ("reopened", reopened(review, zone).unwrap_or_default())]);
     if let Some(why) = review.set_aside {
         let sentence = format!("{} {}; it no longer counts", review.reviewer, why.sentence());
         screen.styled(&[(Style::Yellow, "set aside: "), (Style::Plain, &sentence)]);

@@ -4,7 +4,7 @@
 //! rather than choose a deadline silently.
 
 use super::error::{CliError, Result};
-use crate::domain::id::PartnerCode;
+use crate::domain::id::{MemberId, PartnerCode};
 use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 /// The reader's zone.
@@ -42,6 +42,12 @@ impl Zone {
         let whole = in_zone(at, &self.zone);
         let here = if same_day { whole.rsplit(' ').next().unwrap_or(&whole) } else { &whole };
         format!("{utc} UTC ({here} {})", self.name)
+    }
+
+    /// The same of an act, with who did it where that is known.
+    pub fn both_by(&self, at: Timestamp, by: Option<&MemberId>) -> String {
+        let by = by.map(|member| format!(" by {member}")).unwrap_or_default();
+        format!("{}{by}", self.both(at))
     }
 
     /// A deadline over several lines: UTC with the time left, the reader's zone, and each party's zone once.

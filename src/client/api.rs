@@ -226,7 +226,9 @@ impl ApiClient {
     }
 
     pub async fn draft_call(&self, body: &DraftCall) -> Result<Tagged<Call>> {
-        self.transport.send(Method::POST, "/v1/calls", Some(body), None).await
+        // Named in the address, too, since a long text is not read before policy was asked.
+        let path = format!("/v1/calls?program={}", body.program);
+        self.transport.send(Method::POST, &path, Some(body), None).await
     }
 
     pub async fn call(&self, id: CallId) -> Result<Tagged<Call>> {
@@ -320,7 +322,9 @@ impl ApiClient {
     }
 
     pub async fn create_proposal(&self, body: &CreateProposal) -> Result<Proposal> {
-        self.witness.proposal(self.write(Method::POST, "/v1/proposals", body).await?)
+        // Named in the address, too, since many keys are not read before policy was asked.
+        let path = format!("/v1/proposals?call={}", body.call);
+        self.witness.proposal(self.write(Method::POST, &path, body).await?)
     }
 
     pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
@@ -468,6 +472,10 @@ impl ApiClient {
 
     pub async fn reopen_review(&self, id: ReviewId, reason: &str) -> Result<()> {
         self.done(Method::POST, &format!("/v1/reviews/{id}/reopen"), Some(&because(reason))).await
+    }
+
+    pub async fn reinstate_review(&self, id: ReviewId, reason: &str) -> Result<()> {
+        self.done(Method::POST, &format!("/v1/reviews/{id}/reinstate"), Some(&because(reason))).await
     }
 
     /// The proposed or final decision, if there is one for the caller.

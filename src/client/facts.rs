@@ -6,7 +6,7 @@
 use super::{
     Client, ClientError, Result,
     participation::{Interests, Roles},
-    verified::{VerifiedCall, VersionChoice, in_force},
+    verified::{VerifiedCall, VersionChoice, newest},
 };
 use crate::{
     domain::{
@@ -151,7 +151,7 @@ impl Client {
     /// Who signed a review of the version that stands. What does not verify is no review.
     pub(super) async fn reviewers(&self, proposal: &Proposal) -> Result<BTreeSet<MemberId>> {
         let mut reviewers = BTreeSet::new();
-        for review in in_force(self.api().reviews(proposal.id).await?) {
+        for review in newest(self.api().reviews(proposal.id).await?).0 {
             let Ok(signed): Result<Signed<ReviewStatement>, _> = verify_signed(&review.statement) else { continue };
             let ReviewStatement { proposal: about, manifest_sha256, reviewer, revision, .. } = &signed.statement;
             let fits = *about == proposal.id

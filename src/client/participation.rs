@@ -53,8 +53,8 @@ impl Roles {
     }
 
     pub(super) fn members_with(&self, role: CallRole) -> BTreeSet<MemberId> {
-        let bearers = self.by_member.iter().filter(|(_, roles)| roles.contains(&role));
-        bearers.map(|(member, _)| member.clone()).collect()
+        let holders = self.by_member.iter().filter(|(_, roles)| roles.contains(&role));
+        holders.map(|(member, _)| member.clone()).collect()
     }
 
     fn is_officer(&self, member: &MemberId) -> bool {

@@ -7,7 +7,10 @@
 
 use super::{ClientError, Result, files};
 use crate::{
-    domain::id::{MemberId, PartnerCode, Sha256},
+    domain::{
+        id::{MemberId, PartnerCode, Sha256},
+        text::counted,
+    },
     platform,
     sealing::card::PartnerCard,
 };
@@ -135,7 +138,7 @@ impl Home {
         let path = self.profile_path(name)?;
         let waiting = self.unsent(name)?;
         if waiting > 0 {
-            let files = if waiting == 1 { "1 sealed file".to_owned() } else { format!("{waiting} sealed files") };
+            let files = counted(waiting, "sealed file", "sealed files");
             let help = format!(
                 "send what waits with `entente --profile {name} proposal resume`, or discard it with `--discard`; where the exchange \
                  is gone for good, delete `{}`",

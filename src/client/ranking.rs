@@ -15,6 +15,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
         proposal::Status,
+        reopening::Reopening,
         review::{Criterion, Ranked, Reviewed, rank},
         set_aside::SetAside,
     },
@@ -78,7 +79,7 @@ impl Client {
             let judged = self.judged(&facts, &line.reviewer).await?;
             set_aside.extend(judged.or(line.set_aside).map(|aside| (line.reviewer.clone(), aside)));
         }
-        for review in opened.reviews.iter().map(|opened| &opened.review) {
+        for review in opened.reviews.iter().map(|opened| &opened.review).chain(&opened.reopened) {
             let judged = self.judged(&facts, &review.reviewer).await?;
             set_aside.extend(judged.or(review.set_aside).map(|aside| (review.reviewer.clone(), aside)));
         }
@@ -103,7 +104,8 @@ impl Client {
                 let assigned = verified.into_iter().map(|line| line.reviewer).collect();
                 (assigned, self.interests(proposal.id, roles).await?)
             } else {
-                let reviewers = opened.reviews.iter().map(|opened| opened.review.reviewer.clone());
+                let reviews = opened.reviews.iter().map(|opened| &opened.review).chain(&opened.reopened);
+                let reviewers = reviews.map(|review| review.reviewer.clone());
                 (reviewers.chain(shown.iter().map(|line| line.reviewer.clone())).collect(), Interests::default())
             };
         let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
@@ -149,9 +151,14 @@ fn assemble(
         Ok((opened.review.reviewer.clone(), opened.body.points(criteria)?))
     });
     let scores = scores.collect::<Result<_>>()?;
-    let has_review = |reviewer: &MemberId| opened.reviews.iter().any(|opened| opened.review.reviewer == *reviewer);
-    set_aside.retain(|reviewer, _| has_review(reviewer));
-    Ok((Reviewed { proposal, scores, missing, set_aside }, opened.invalid))
+    let reopened = opened.reopened.into_iter().filter_map(|review| {
+        let reopening = Reopening { at: review.reopened_at?.0, by: review.reopened_by };
+        Some((review.reviewer, reopening))
+    });
+    let reopened: BTreeMap<_, _> = reopened.collect();
+    let has_opened = |reviewer: &MemberId| opened.reviews.iter().any(|opened| opened.review.reviewer == *reviewer);
+    set_aside.retain(|reviewer, _| has_opened(reviewer) || reopened.contains_key(reviewer));
+    Ok((Reviewed { proposal, scores, missing, set_aside, reopened }, opened.invalid))
 }
 
 #[cfg(test)]
@@ -176,6 +183,7 @@ mod tests {
             manifest_sha256: Sha256::of(b"manifest"),
             submitted_at: at("2026-05-01T00:00:00Z").into(),
             reopened_at: None,
+            reopened_by: None,
             set_aside: None,
             statement: String::new(),
             ciphertext: None,
@@ -192,7 +200,11 @@ mod tests {
             reviewer: "ISR:noa".parse().unwrap(),
             fault: ClientError::unverified("other bytes", "ask"),
         };
-        let reviews = OpenedReviews { reviews: vec![opened("GBR:ann", 4.0, 3.0)], invalid: vec![invalid] };
+        let reviews = OpenedReviews {
+            reviews: vec![opened("GBR:ann", 4.0, 3.0)],
+            invalid: vec![invalid],
+            ..OpenedReviews::default()
+        };
         let call = call();
         let (line, invalid) =
             assemble(proposal().id, &call.rules.criteria, &assigned, BTreeMap::new(), reviews).unwrap();
@@ -207,7 +219,7 @@ mod tests {
     fn review_without_all_scores_never_reaches_the_arithmetic() {
         let mut one = opened("GBR:ann", 4.0, 3.0);
         one.body.scores.pop_last();
-        let reviews = OpenedReviews { reviews: vec![one], invalid: Vec::new() };
+        let reviews = OpenedReviews { reviews: vec![one], ..OpenedReviews::default() };
         let set_aside = BTreeMap::new();
         assert!(assemble(proposal().id, &call().rules.criteria, &BTreeSet::new(), set_aside, reviews).is_err());
     }
@@ -218,12 +230,37 @@ mod tests {
         let aside = |member: &str, why| (member.parse::<MemberId>().unwrap(), why);
         let set_aside = [aside("GBR:ann", SetAside::Conflict), aside("KOR:kim", SetAside::Card)].into();
         let reviews = vec![opened("GBR:ann", 5.0, 5.0), opened("ISR:noa", 1.0, 1.0)];
-        let reviews = OpenedReviews { reviews, invalid: Vec::new() };
+        let reviews = OpenedReviews { reviews, ..OpenedReviews::default() };
         let call = call();
         let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
         let line = rank(&call.rules.criteria, None, &[line]).remove(0);
         assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
         assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0), 0));
         assert_eq!(line.set_aside, [aside("GBR:ann", SetAside::Conflict)].into(), "Kim has handed nothing in");
+    }
+
+    #[test]
+    fn reopened_review_is_named_and_in_no_number() {
+        let assigned = ["GBR:ann", "ISR:noa"].map(|member| member.parse().unwrap()).into();
+        let reopened_at = at("2026-05-02T00:00:00Z");
+        let reopened = |reviewer: &str| Review {
+            reopened_at: Some(reopened_at.into()),
+            reopened_by: Some("KOR:office".parse().unwrap()),
+            ..opened(reviewer, 5.0, 5.0).review
+        };
+        let reviews = OpenedReviews {
+            reviews: vec![opened("ISR:noa", 1.0, 1.0)],
+            reopened: vec![reopened("GBR:ann"), reopened("KOR:kim")],
+            ..OpenedReviews::default()
+        };
+        let (call, ann): (_, MemberId) = (call(), "GBR:ann".parse().unwrap());
+        let set_aside = [("KOR:kim".parse().unwrap(), SetAside::Role)].into();
+        let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
+        let line = rank(&call.rules.criteria, None, &[line]).remove(0);
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
+        assert_eq!(line.missing, [ann.clone()].into(), "Ann owes another");
+        let reopening = Reopening { at: reopened_at, by: Some("KOR:office".parse().unwrap()) };
+        assert_eq!((line.reopened.len(), &line.reopened[&ann]), (2, &reopening));
+        assert_eq!(line.set_aside.len(), 1, "taking it back would not bring Kim's into the numbers");
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Client, ClientError, Result, blocking, files,
-    verified::{VerifiedCall, VerifiedManifest, VersionChoice, in_force},
+    verified::{VerifiedCall, VerifiedManifest, VersionChoice, newest},
     verify::invalid,
 };
 use crate::{
@@ -65,11 +65,13 @@ pub struct InvalidReview {
     pub fault: ClientError,
 }
 
-/// The reviews in force of a proposal.
+/// The reviews in force of a proposal, and which were reopened.
 #[derive(Debug, Default)]
 pub struct OpenedReviews {
     pub reviews: Vec<OpenedReview>,
     pub invalid: Vec<InvalidReview>,
+    /// By the exchange's word, and not opened: none of them is in force, and nothing in them counts.
+    pub reopened: Vec<Review>,
 }
 
 impl ReviewBody {
@@ -187,8 +189,8 @@ impl Client {
     }
 
     pub(super) async fn open_reviews_of(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<OpenedReviews> {
-        let in_force = in_force(self.api().reviews(proposal.id).await?);
-        let mut opened = OpenedReviews::default();
+        let (in_force, reopened) = newest(self.api().reviews(proposal.id).await?);
+        let mut opened = OpenedReviews { reopened, ..OpenedReviews::default() };
         if in_force.is_empty() {
             return Ok(opened);
         }
@@ -293,6 +295,7 @@ mod tests {
             manifest_sha256: Sha256::of(b"manifest"),
             submitted_at: at("2026-05-01T00:00:00Z").into(),
             reopened_at: is_reopened.then(|| at("2026-05-02T00:00:00Z").into()),
+            reopened_by: is_reopened.then(|| "KOR:office".parse().unwrap()),
             set_aside: None,
             statement: String::new(),
             ciphertext: None,
@@ -312,9 +315,12 @@ mod tests {
             review("KOR:kim", 1, true),
             review("ISR:noa", 1, false),
         ];
-        let found: Vec<String> =
-            in_force(reviews).iter().map(|review| format!("{} {}", review.reviewer, review.revision)).collect();
-        assert_eq!(found, ["GBR:ann 2", "ISR:noa 1"]);
+        let (in_force, reopened) = newest(reviews);
+        let named = |reviews: &[Review]| -> Vec<String> {
+            reviews.iter().map(|review| format!("{} {}", review.reviewer, review.revision)).collect()
+        };
+        assert_eq!(named(&in_force), ["GBR:ann 2", "ISR:noa 1"]);
+        assert_eq!(named(&reopened), ["KOR:kim 1"]);
     }
 
     #[test]
@@ -342,6 +348,7 @@ mod tests {
                 reviewer: "KOR:kim".parse().unwrap(),
                 fault: ClientError::unverified("x", "y"),
             }],
+            reopened: Vec::new(),
         };
         assert_eq!(missing(&assigned, &opened), ["KOR:kim".parse().unwrap()].into());
     }

@@ -114,8 +114,8 @@ impl VerifiedMember {
     }
 }
 
-/// The newest review of each reviewer, unless it was reopened.
-pub(super) fn in_force(reviews: Vec<Review>) -> Vec<Review> {
+/// The newest review of each reviewer: those in force, and those that were reopened.
+pub(super) fn newest(reviews: Vec<Review>) -> (Vec<Review>, Vec<Review>) {
     let mut newest: BTreeMap<MemberId, Review> = BTreeMap::new();
     for review in reviews {
         let is_newer = newest.get(&review.reviewer).is_none_or(|known| known.revision < review.revision);
@@ -123,5 +123,5 @@ pub(super) fn in_force(reviews: Vec<Review>) -> Vec<Review> {
             newest.insert(review.reviewer.clone(), review);
         }
     }
-    newest.into_values().filter(|review| review.reopened_at.is_none()).collect()
+    newest.into_values().partition(|review| review.reopened_at.is_none())
 }

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::PartnerCode,
+        text::counted,
     },
     storage::PostgresLimits,
 };
@@ -59,10 +60,10 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
     };
     let world = DemoWorld::start(plan, clock.clone(), rng).await?;
     narrator::line(&format!(
-        "An exchange listens on {} (mutual TLS 1.3 only); {} members of {} partners have key cards.",
+        "An exchange listens on {} (mutual TLS 1.3 only); {} of {} have key cards.",
         world.address(),
-        world.clients.len(),
-        world.pki.partners.len()
+        counted(world.clients.len(), "member", "members"),
+        counted(world.pki.partners.len(), "partner", "partners")
     ));
     narrator::line(
         "The certificate authorities of Korea and the United Kingdom have the same name; their members are not confused.",

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         id::{MemberId, ProposalId},
         policy::PolicyOwner,
+        text::counted,
     },
     wire::policy::PolicyVersion,
 };
@@ -50,9 +51,11 @@ pub(super) async fn change(world: &DemoWorld, proposal: ProposalId, name: &str, 
 
     let approver = world.client("ISR:approver");
     let (changes, summary) = approver.preview_policy(&proposed).await?;
-    narrator::act("ISR:approver", &format!("looks at what it would change, over {} proposals:", summary.considered));
+    let considered = counted(summary.considered, "proposal", "proposals");
+    narrator::act("ISR:approver", &format!("looks at what it would change, over {considered}:"));
     for (nation, tally) in &summary.losses {
-        let line = format!("{nation}: {} members lose the content of {} proposals", tally.members, tally.readings);
+        let members = counted(tally.members, "member loses", "members lose");
+        let line = format!("{nation}: {members} the content of {}", counted(tally.readings, "proposal", "proposals"));
         narrator::line(&format!("  {:<24} {line}", ""));
     }
     let fetched = changes.iter().filter(|change| change.has_fetched).count();

@@ -61,6 +61,7 @@ worded! {
         ReviewerUnassigned = "reviewer.unassigned",
         ReviewSubmitted = "review.submitted",
         ReviewReopened = "review.reopened",
+        ReviewReinstated = "review.reinstated",
         ReviewFetched = "review.fetched",
         DecisionSigned = "decision.signed",
         DecisionUnsigned = "decision.unsigned",
@@ -169,6 +170,7 @@ impl EntryKind {
             | Self::ReviewerUnassigned
             | Self::ReviewSubmitted
             | Self::ReviewReopened
+            | Self::ReviewReinstated
             | Self::ReviewFetched
             | Self::DecisionSigned
             | Self::DecisionUnsigned

@@ -30,6 +30,25 @@ worded! {
     }
 }
 
+impl CallRole {
+    /// The attribute of a call that policies ask for the members with this role.
+    #[must_use]
+    pub const fn attribute(self) -> &'static str {
+        match self {
+            Self::Officer => "officers",
+            Self::Reviewer => "reviewers",
+            Self::Decider => "deciders",
+            Self::Observer => "observers",
+        }
+    }
+
+    /// The role whose members are in this attribute of a call.
+    #[must_use]
+    pub fn of_attribute(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.attribute() == name)
+    }
+}
+
 worded! {
     /// What is on the record about a member's interest in a proposal.
     pub enum Declared: "a declaration, one of" {

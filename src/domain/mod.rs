@@ -14,8 +14,10 @@ pub mod phase;
 pub mod policy;
 pub mod proposal;
 pub mod refusal;
+pub mod reopening;
 pub mod review;
 pub mod set_aside;
+pub mod text;
 pub mod vault;
 
 pub use refusal::{DailyQuota, Refusal};

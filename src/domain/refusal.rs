@@ -5,6 +5,7 @@
 use super::{
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
     phase::Phase,
+    text::counted,
 };
 use jiff::Timestamp;
 
@@ -34,7 +35,7 @@ pub enum Refusal {
     ExtensionBackwards { until: Timestamp, present: Timestamp },
     #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
-    #[error("it gives time until {until}, which is no more than 72 hours away; it is {now}")]
+    #[error("the extension ends at {until}, within 72 hours of now, {now}; it can no longer be withdrawn")]
     ExtensionReliedOn { until: Timestamp, now: Timestamp },
     #[error("extension {number} was withdrawn before")]
     ExtensionWithdrawn { number: u32 },
@@ -49,9 +50,9 @@ pub enum Refusal {
     #[error("an amendment cannot take out partners that may take part: {partners}")]
     EligibleFixed { partners: String },
     #[error(
-        "the amendment voids {}; the request says {}",
-        counted(*voids),
-        given.map_or_else(|| "no number".to_owned(), |given| given.to_string())
+        "the amendment voids {}; the request {}",
+        counted(*voids, "proposal", "proposals"),
+        given.map_or_else(|| "does not confirm how many".to_owned(), |given| format!("says {given}"))
     )]
     VoidsDiffer { voids: u32, given: Option<u32> },
     #[error("partner `{partner}` is not eligible under this call")]
@@ -172,6 +173,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DailyQuota {
     Calls,
+    KeyCards,
     PolicyVersions,
     StoredBytes,
     StoredBytesOfPartner,
@@ -183,6 +185,7 @@ impl DailyQuota {
     pub fn what(self) -> &'static str {
         match self {
             Self::Calls => "calls that one partner's members draft within 24 hours",
+            Self::KeyCards => "key cards of one member that are published within 24 hours",
             Self::PolicyVersions => "versions of policies that are proposed within 24 hours",
             Self::StoredBytes => "bytes that acts and logged reads of one member add to the database within 24 hours",
             Self::StoredBytesOfPartner => {
@@ -196,6 +199,7 @@ impl DailyQuota {
     pub fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls-of-day",
+            Self::KeyCards => "key-cards-of-day",
             Self::PolicyVersions => "policy-versions-of-day",
             Self::StoredBytes => "stored-bytes-of-day",
             Self::StoredBytesOfPartner => "stored-bytes-of-day-of-partner",
@@ -207,8 +211,4 @@ impl DailyQuota {
     pub fn is_of_bytes(self) -> bool {
         matches!(self, Self::StoredBytes | Self::StoredBytesOfPartner)
     }
-}
-
-fn counted(proposals: u32) -> String {
-    if proposals == 1 { "1 proposal".into() } else { format!("{proposals} proposals") }
 }

@@ -6,6 +6,7 @@
 use super::{
     Refusal,
     id::{MemberId, ProposalId, Slug},
+    reopening::Reopening,
     set_aside::SetAside,
 };
 use std::{
@@ -128,6 +129,8 @@ pub struct Reviewed {
     pub missing: BTreeSet<MemberId>,
     /// Members whose review is on record and no longer counts.
     pub set_aside: BTreeMap<MemberId, SetAside>,
+    /// Members whose newest review was reopened.
+    pub reopened: BTreeMap<MemberId, Reopening>,
 }
 
 /// A line of the ranking.
@@ -147,6 +150,8 @@ pub struct Ranked {
     pub missing: BTreeSet<MemberId>,
     /// Whose review is on record and is in none of these numbers.
     pub set_aside: BTreeMap<MemberId, SetAside>,
+    /// Whose newest review was reopened: it is in none of these numbers either, and if it is still owed, it is missing too.
+    pub reopened: BTreeMap<MemberId, Reopening>,
     pub reviews: u32,
 }
 
@@ -190,6 +195,7 @@ fn line(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &Revi
         below: BTreeSet::new(),
         missing: reviewed.missing.clone(),
         set_aside: reviewed.set_aside.clone(),
+        reopened: reviewed.reopened.clone(),
         reviews: u32::try_from(count).expect("fewer reviewers than 2^32"),
     };
     if count == 0 {
@@ -251,7 +257,7 @@ mod tests {
             })
             .collect();
         let proposal = format!("prop_01J9ZQ4N6M8V7X5T3R2P1K0HG{last}").parse().unwrap();
-        Reviewed { proposal, scores, missing: BTreeSet::new(), set_aside: BTreeMap::new() }
+        Reviewed { proposal, scores, missing: BTreeSet::new(), set_aside: BTreeMap::new(), reopened: BTreeMap::new() }
     }
 
     #[test]

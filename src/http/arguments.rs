@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Configuration file, TOML
     #[arg(long, value_name = "FILE", global = true, env = "ENTENTE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Only say what a start would stumble over; nothing is changed
+    /// Check settings and data without starting; change nothing
     #[arg(long)]
     pub check: bool,
     /// A setting that goes before file and environment, such as `api.listen=127.0.0.1:4433`

@@ -3,7 +3,10 @@
 
 use super::config::Config;
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        text::counted,
+    },
     service::{
         ServiceError,
         verify::{self, VerificationCounts, VerificationEvent},
@@ -106,7 +109,7 @@ pub async fn back_up(config: &Config, words: BackUp, clock: &dyn Clock, out: &mu
     let BackupOutcome { name, manifest, is_of, unsound, copied, copied_bytes } = done;
     let state = if is_complete { "is complete" } else { "is taken and lacks documents" };
     writeln!(out, "backup `{name}` {state}: {}", contents(&manifest))?;
-    writeln!(out, "{copied} documents were new, {} copied", size(copied_bytes))?;
+    writeln!(out, "{} new, {} copied", counted(copied, "document was", "documents were"), size(copied_bytes))?;
     let behind = manifest.begun_at.duration_since(is_of);
     if behind > STALE {
         writeln!(
@@ -219,9 +222,11 @@ async fn look(
             written = std::mem::replace(&mut written, Ok(())).and(line);
         }
         VerificationEvent::Documents { read, bytes } => {
-            teller.tell(|| format!("{read} documents read, {}", size(bytes)));
+            teller.tell(|| format!("{} read, {}", counted(read, "document", "documents"), size(bytes)));
         }
-        VerificationEvent::Statements(count) => teller.tell(|| format!("{count} statements verified")),
+        VerificationEvent::Statements(count) => {
+            teller.tell(|| format!("{} verified", counted(count, "statement", "statements")))
+        }
     };
     let verified = verify::verify(tables, documents, &mut hear).await;
     teller.end();
@@ -250,8 +255,8 @@ fn tell_unsound(unsound: &[Unsound], out: &mut impl Write) -> Result<(), KeepErr
 
 fn contents(manifest: &BackupManifest) -> String {
     format!(
-        "{} documents, {}, schema {}, taken at {}",
-        manifest.documents,
+        "{}, {}, schema {}, taken at {}",
+        counted(manifest.documents, "document", "documents"),
         size(manifest.document_bytes),
         manifest.schema,
         manifest.begun_at,
@@ -260,13 +265,13 @@ fn contents(manifest: &BackupManifest) -> String {
 
 fn summary(verified: &VerificationCounts) -> String {
     format!(
-        "schema {}, mark {}, {} entries: {} documents ({}) and {} statements were looked at",
+        "schema {}, mark {}, {}: {} ({}) and {} were looked at",
         verified.state.schema,
         verified.state.mark.as_deref().and_then(|mark| mark.get(..8)).unwrap_or("none"),
-        verified.state.entries,
-        verified.documents,
+        counted(verified.state.entries, "entry", "entries"),
+        counted(verified.documents, "document", "documents"),
         size(verified.document_bytes),
-        verified.statements,
+        counted(verified.statements, "statement", "statements"),
     )
 }
 

@@ -9,7 +9,10 @@ use super::{
     serve::{self, StartError},
 };
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        text::counted,
+    },
     service::{
         Exchange, ServiceError,
         marks::{self, Survey},
@@ -18,7 +21,7 @@ use crate::{
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::ask,
-        documents::{self, DocumentRow},
+        held_blobs,
         mark::Mark,
         sweep::{Extent, Swept},
     },
@@ -149,8 +152,8 @@ async fn look(
 ) -> Result<(), BlobsError> {
     let engine = config.blob_engine();
     describe(config, db, &engine, out).await?;
-    for row in documents::damaged(&mut *db.read().await?, LISTED).await? {
-        writeln!(out, "damaged   {} of {}, slot `{}`, file {}", row.id, row.proposal, row.slot, row.blob)?;
+    for held in held_blobs::damaged(&mut *db.read().await?, LISTED).await? {
+        writeln!(out, "damaged   {held}")?;
     }
     match command {
         BlobsCommand::Adopt { yes: true, .. } => {
@@ -202,10 +205,11 @@ async fn sweep(exchange: &Exchange, dry_run: bool, everything: bool, out: &mut i
 async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) -> Result<(), BlobsError> {
     let Scrubbed { documents, bytes, damaged, recovered, unreadable, named } =
         upkeep::scrub_now(exchange, only_damaged).await?;
-    writeln!(out, "{documents} documents were read, {bytes} bytes; {recovered} that were damaged are right again")?;
-    for (row, error) in &named {
-        let DocumentRow { id, proposal, slot, blob, .. } = row;
-        writeln!(out, "unreadable {id} of {proposal}, slot `{slot}`, file {blob}: {}", whole(error))?;
+    let (read, bytes) = (counted(documents, "document was", "documents were"), counted(bytes, "byte", "bytes"));
+    let right = counted(recovered, "that was damaged is", "that were damaged are");
+    writeln!(out, "{read} read, {bytes}; {right} right again")?;
+    for (held, error) in &named {
+        writeln!(out, "unreadable {held}: {}", whole(error))?;
     }
     if damaged > 0 {
         writeln!(out, "`entente-server blobs status` names the damaged ones")?;
@@ -220,7 +224,8 @@ async fn empty(exchange: &Exchange, days: u16, yes: bool, out: &mut impl Write) 
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let removed = upkeep::empty_quarantine(exchange, age, !yes).await?;
     let done = if yes { "removed for good" } else { "would be removed; nothing was changed" };
-    writeln!(out, "{} files, {} bytes, in quarantine for {days} days or more: {done}", removed.blobs, removed.bytes)?;
+    let (files, bytes) = (counted(removed.blobs, "file", "files"), counted(removed.bytes, "byte", "bytes"));
+    writeln!(out, "{files}, {bytes}, in quarantine for {} or more: {done}", counted(days, "day", "days"))?;
     Ok(())
 }
 
@@ -239,7 +244,7 @@ async fn describe(
         Ok(mark) => mark_text(mark.as_ref(), false),
         Err(error) => error.to_string(),
     };
-    writeln!(out, "folder    {}\n          {found}", config.blobs.folder.display())?;
+    writeln!(out, "documents {}\n          {found}", engine.describe())?;
     let Survey { documents, missing, other_size, files, unknown } = survey;
     for (count, what) in [
         (documents, "documents that the database names"),

@@ -4,6 +4,7 @@ use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{Calls, Everything, PathIds, RolesQuery, StrictQuery, after},
+    named_subject::DraftedIn,
     principal::Caller,
     state::Api,
 };
@@ -34,7 +35,7 @@ pub(super) async fn list(
 }
 
 /// Drafts a call; you become its first officer.
-#[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = DraftCall,
+#[utoipa::path(post, path = "/v1/calls", tag = "calls", params(DraftedIn), request_body = DraftCall,
     responses((status = 201, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn draft(State(api): State<Api>, change: Change<DraftCall>) -> Result<Answer> {
     act!(api, change.context, |context| calls::draft(&api, context, &change.body))

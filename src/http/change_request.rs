@@ -8,10 +8,10 @@
 
 use super::{
     list::PathIds,
+    named_subject::{NamedSubject, not_named},
     peer::Peer,
     principal::{Caller, Holder, introduce},
     problem::{Fault, without_values},
-    shares::SMALL,
     state::Api,
     timeouts::BodyTooSlow,
 };
@@ -22,12 +22,13 @@ use crate::{
         Credential, Idempotency, Principal, RequestContext, ServiceError, directory,
         first_look::{self, About},
     },
+    share_table::SMALL_BODY_BYTES,
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
     body::{Body, BodyDataStream, Bytes, HttpBody, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderName, Method, header, request::Parts},
+    http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -77,7 +78,7 @@ pub(super) enum BodyLimit {
 impl BodyLimit {
     fn bytes(self, general: usize) -> usize {
         match self {
-            Self::Small => general.min(SMALL),
+            Self::Small => general.min(SMALL_BODY_BYTES),
             Self::General => general,
             Self::Ciphertext(bytes) => general.max(bytes),
         }
@@ -88,8 +89,18 @@ impl BodyLimit {
 pub(super) trait ChangeBody: DeserializeOwned {
     const LIMIT: BodyLimit;
 
+    /// What the address says of its subject beside the path.
+    fn named(_: &Uri) -> Result<Option<NamedSubject>, Fault> {
+        Ok(None)
+    }
+
+    /// The same by the body, of one whose address may name it.
+    fn subject(&self) -> Option<NamedSubject> {
+        None
+    }
+
     /// What the caller has to be permitted before a large one is taken, as far as the address says it.
-    fn about(_: &PathIds) -> Option<Result<About, ServiceError>> {
+    fn about(_: &PathIds, _: Option<NamedSubject>) -> Option<Result<About, Fault>> {
         None
     }
 }
@@ -106,8 +117,29 @@ macro_rules! checked_change_bodies {
         $(impl ChangeBody for $name {
             const LIMIT: BodyLimit = $limit;
 
-            fn about($ids: &PathIds) -> Option<Result<About, ServiceError>> {
-                Some($about)
+            fn about($ids: &PathIds, _: Option<NamedSubject>) -> Option<Result<About, Fault>> {
+                Some($about.map_err(Fault::from))
+            }
+        })*
+    };
+}
+
+/// A body that can be large, and what it is about, which is in the body and in the query of a large one.
+macro_rules! named_change_bodies {
+    ($($name:ty: $limit:expr, $subject:path, $read:path, $field:ident;)*) => {
+        $(impl ChangeBody for $name {
+            const LIMIT: BodyLimit = $limit;
+
+            fn named(uri: &Uri) -> Result<Option<NamedSubject>, Fault> {
+                $read(uri)
+            }
+
+            fn subject(&self) -> Option<NamedSubject> {
+                Some($subject(self.$field))
+            }
+
+            fn about(_: &PathIds, named: Option<NamedSubject>) -> Option<Result<About, Fault>> {
+                Some(named.map(NamedSubject::about).ok_or_else(not_named))
             }
         })*
     };
@@ -123,9 +155,11 @@ change_bodies! {
     BodyLimit::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
         proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
         decision::SignDecision;
-    // Which program or call it is for is in the body.
-    BodyLimit::General => call::DraftCall;
-    BodyLimit::Ciphertext(4 * MIB) => proposal::CreateProposal;
+}
+
+named_change_bodies! {
+    call::DraftCall: BodyLimit::General, NamedSubject::Program, NamedSubject::program, program;
+    proposal::CreateProposal: BodyLimit::Ciphertext(4 * MIB), NamedSubject::Call, NamedSubject::call, call;
 }
 
 checked_change_bodies! {
@@ -169,14 +203,16 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
             let conditions = Conditions::read(&parts.headers)?;
             check_media_type(&parts.headers, "application/json")?;
             let length = check_length(&parts.headers, limit)?;
-            if length.is_none_or(|length| length > SMALL as u64) {
+            let named = T::named(&parts.uri)?;
+            if length.is_none_or(|length| length > SMALL_BODY_BYTES as u64) {
                 let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
-                if let Some(about) = T::about(&ids) {
+                if let Some(about) = T::about(&ids, named) {
                     first_look::check(api, &principal, &conditions.key, about?).await?;
                 }
             }
             let (bytes, arrived_at) = body.whole(api, &parts.headers, limit).await?;
-            let body = parsed(&bytes)?;
+            let body: T = parsed(&bytes)?;
+            body.subject().map_or(Ok(()), |subject| subject.check(named))?;
             still_accepted(&parts)?;
             Ok::<_, Fault>((conditions.context(principal, &parts, &bytes, arrived_at), body))
         };
@@ -348,7 +384,7 @@ pub(super) enum Arriving {
 impl Arriving {
     /// Reads a small one. What it takes of memory is in the sender's share already.
     pub(super) async fn begin(api: &Api, headers: &HeaderMap, body: Body, limit: usize) -> Self {
-        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL) as u64);
+        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL_BODY_BYTES) as u64);
         if !is_small || headers.contains_key(header::EXPECT) {
             return Self::Coming(body);
         }

@@ -6,7 +6,7 @@ use super::{
     trust::{PartnerTrust, Trust, TrustFault},
 };
 use crate::{
-    domain::ambient::Clock,
+    domain::{ambient::Clock, text::counted},
     sealing::card::PartnerCard,
     service::{marks, visibility::ExchangeKey},
     storage::{
@@ -52,7 +52,7 @@ pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clo
     }
     folders(config, &mut checked);
     if let Err(error) = refuse_half_restored(&config.blob_engine()).await {
-        checked.fault("blobs.folder", error.to_string(), error.help());
+        checked.fault(config.blob_setting(), error.to_string(), error.help());
     }
     let partners = database(config, &mut checked).await;
     if let Some(partners) = partners {
@@ -76,14 +76,17 @@ fn is_unused(name: &str) -> bool {
 
 /// Folders and files that are there must be open to this account, and had better be its own.
 fn folders(config: &Config, checked: &mut CheckReport) {
-    let blobs = &config.blobs.folder;
+    let engine = config.blob_engine();
     let mut places: Vec<(&'static str, PathBuf)> = Vec::new();
-    for folder in [blobs.clone(), blobs.join("blobs"), blobs.join("quarantine")] {
-        places.extend(folder.exists().then_some(("blobs.folder", folder)));
+    if let Some(blobs) = engine.folder() {
+        for folder in [blobs.to_owned(), blobs.join("blobs"), blobs.join("quarantine")] {
+            places.extend(folder.exists().then_some(("blobs.folder", folder)));
+        }
+        if !blobs.exists() {
+            places.push(("blobs.folder", existing(blobs)));
+        }
     }
-    if !blobs.exists() {
-        places.push(("blobs.folder", existing(blobs)));
-    }
+    places.extend(config.blobs.spool_folder.as_deref().map(|folder| ("blobs.spool_folder", existing(folder))));
     if let Some(DatabaseKind::Sqlite(file)) = config.database.url.kind() {
         places.push(("database.url", existing(folder_of(&file))));
         for ending in ["", "-wal", "-shm", ".server", ".opening"] {
@@ -153,7 +156,7 @@ async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(Par
         Ok(FoundDatabase::Strange(tables)) => {
             checked.fault(
                 "database.url",
-                format!("`{shown}` holds {tables} tables of another program"),
+                format!("`{shown}` holds {} of another program", counted(tables, "table", "tables")),
                 "name a database that the exchange has for itself",
             );
             None
@@ -161,7 +164,8 @@ async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(Par
         Ok(FoundDatabase::Exchange { schema, partners, mut lists, mark }) => {
             let waiting = migrate::ALL.iter().filter(|step| step.version > schema).count();
             if waiting > 0 {
-                checked.notes.push(format!("{waiting} migrations run on start, from schema {schema}: back up before"));
+                let waiting = counted(waiting, "migration runs", "migrations run");
+                checked.notes.push(format!("{waiting} on start, from schema {schema}: back up before"));
             }
             common_mark(config, mark, checked).await;
             let with_lists = |row: PartnerRow| {
@@ -183,19 +187,20 @@ async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(Par
     }
 }
 
-/// Database and folder of documents must be known to belong together.
+/// Database and place of documents must be known to belong together.
 async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &mut CheckReport) {
-    let folder = &config.blobs.folder;
-    match ask(&config.blob_engine(), |place| place.mark()).await {
+    let documents = config.blob_engine();
+    match ask(&documents, |place| place.mark()).await {
         Ok(found) => {
             if let Err(fault) = marks::compare(database, found) {
-                let place = config.database.url.place();
-                let what = format!("`{}` is not known to belong to the database `{place}`: {fault}", folder.display());
-                checked.fault("blobs.folder", what, fault.help());
+                let (place, database) = (documents.describe(), config.database.url.place());
+                let what = format!("{place} is not known to belong to the database `{database}`: {fault}");
+                checked.fault(config.blob_setting(), what, fault.help());
             }
         }
         Err(error) => {
-            checked.fault("blobs.folder", format!("`{}`: {}", folder.display(), whole(&error)), "see the cause");
+            let what = format!("{}: {}", documents.describe(), whole(&error));
+            checked.fault(config.blob_setting(), what, "see the cause");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::tls::{CertificateFiles, ServerCertificate};
 use crate::{
     domain::id::PartnerCode,
     service::quotas::Quotas,
-    storage::{BlobEngine, BlobFolder, PostgresLimits},
+    storage::{BlobEngine, BlobFolder, PostgresLimits, Spools, mark::Mark},
 };
 use config::{ConfigError as Cause, FileFormat};
 use jiff::Timestamp;
@@ -99,9 +99,15 @@ pub struct DatabaseUrl(String);
 pub struct BlobsConfig {
     /// Folder for sealed documents; made on first start.
     pub folder: PathBuf,
+    /// Folder for answers that wait to be taken; made on first start. Without: the folder of documents, or the system's one for temporary
+    /// files if documents are in no folder.
+    pub spool_folder: Option<PathBuf>,
     /// What uploads leave free on its disk, so that acts go on when it fills.
     #[serde(default = "reserve")]
     pub reserve_bytes: u64,
+    /// Another place for documents instead of the folder, from a program that brings its own; no setting names one yet.
+    #[serde(skip)]
+    pub engine: Option<Arc<dyn BlobEngine>>,
 }
 
 fn reserve() -> u64 {
@@ -213,9 +219,25 @@ impl Config {
         faults.0
     }
 
-    /// The place for documents that the settings name.
+    /// The place for documents that the settings name. Nothing else of the server knows which one it is.
     pub(super) fn blob_engine(&self) -> Arc<dyn BlobEngine> {
-        Arc::new(BlobFolder::new(&self.blobs.folder, self.blobs.reserve_bytes))
+        let folder = || Arc::new(BlobFolder::new(&self.blobs.folder, self.blobs.reserve_bytes)) as Arc<dyn BlobEngine>;
+        self.blobs.engine.clone().unwrap_or_else(folder)
+    }
+
+    /// The setting to look at when something is wrong with that place.
+    pub(super) fn blob_setting(&self) -> &'static str {
+        if self.blobs.engine.is_some() { "blobs" } else { "blobs.folder" }
+    }
+
+    /// Where answers wait to be taken: beside documents with this mark, unless the settings or the place of documents say otherwise.
+    pub(super) fn spools(&self, mark: &Mark) -> Spools {
+        let reserve = self.blobs.reserve_bytes;
+        match (&self.blobs.spool_folder, self.blob_engine().folder()) {
+            (Some(own), _) => Spools::in_own_folder(own, reserve),
+            (None, Some(beside)) => Spools::new(BlobFolder::new(beside, reserve), mark.clone()),
+            (None, None) => Spools::in_own_folder(&std::env::temp_dir(), reserve),
+        }
     }
 
     /// The folders for data that are not there yet and will be made, outer ones first.
@@ -225,12 +247,10 @@ impl Config {
             Some(DatabaseKind::Sqlite(path)) => Some(folder_of(&path).to_owned()),
             _ => None,
         };
-        let blobs = &self.blobs.folder;
-        let mut missing: Vec<PathBuf> = database
-            .into_iter()
-            .chain([folder_of(blobs).to_owned(), blobs.clone()])
-            .filter(|path| !path.exists())
-            .collect();
+        let engine = self.blob_engine();
+        let blobs = engine.folder().into_iter().chain(self.blobs.spool_folder.as_deref());
+        let blobs = blobs.flat_map(|folder| [folder_of(folder).to_owned(), folder.to_owned()]);
+        let mut missing: Vec<PathBuf> = database.into_iter().chain(blobs).filter(|path| !path.exists()).collect();
         missing.sort();
         missing.dedup();
         missing
@@ -275,10 +295,15 @@ impl Config {
                 "use `sqlite://FOLDER/entente.db` or `postgres://USER:PASSWORD@HOST/DATABASE`",
             ),
         }
-        if self.blobs.folder.exists() {
-            faults.is_folder("blobs.folder", &self.blobs.folder);
-        } else {
-            faults.can_be_made("blobs.folder", folder_of(&self.blobs.folder));
+        let engine = self.blob_engine();
+        let blobs = engine.folder().map(|folder| ("blobs.folder", folder));
+        let spools = self.blobs.spool_folder.as_deref().map(|folder| ("blobs.spool_folder", folder));
+        for (key, folder) in blobs.into_iter().chain(spools) {
+            if folder.exists() {
+                faults.is_folder(key, folder);
+            } else {
+                faults.can_be_made(key, folder_of(folder));
+            }
         }
         if let Some(folder) = &self.trust.crl_folder {
             faults.is_folder("trust.crl_folder", folder);
@@ -287,7 +312,8 @@ impl Config {
 
     fn resolve(&mut self, base: &Path) {
         let paths = [&mut self.api.certificate, &mut self.api.private_key, &mut self.blobs.folder];
-        for path in paths.into_iter().chain(self.trust.crl_folder.as_mut()) {
+        let optional = [&mut self.trust.crl_folder, &mut self.blobs.spool_folder];
+        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             *path = base.join(&*path);
         }
         self.database.url.resolve(base);

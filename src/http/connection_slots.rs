@@ -156,7 +156,12 @@ mod tests {
     }
 
     fn note(known: &KnownMembers, certificate: u16, has_key_card: bool) {
-        known.note(Sha256::of(&certificate.to_be_bytes()), [192, 0, 2, 1].into(), has_key_card);
+        known.note(
+            &"ISR".parse().unwrap(),
+            Sha256::of(&certificate.to_be_bytes()),
+            [192, 0, 2, 1].into(),
+            has_key_card,
+        );
     }
 
     fn slots(total: usize, per_partner: usize, per_member: usize) -> Arc<ConnectionSlots> {

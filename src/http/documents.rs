@@ -10,13 +10,14 @@ use super::{
     peer::Peer,
     principal::{Caller, Holder},
     problem::Fault,
-    shares::{DownloadPlace, SMALL},
+    shares::DownloadPlace,
     standing::{while_accepted, while_member},
     state::Api,
 };
 use crate::{
     domain::id::Sha256,
     service::{Answer, Credential, RequestContext, Result, ServiceError, documents},
+    share_table::SMALL_BODY_BYTES,
     wire::{AGE_MEDIA_TYPE, page::Page, problem::Kind, proposal::Document},
 };
 use axum::{
@@ -140,7 +141,7 @@ impl FromRequest<Api> for SealedUpload {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let body = Arriving::begin(api, &parts.headers, body, SMALL).await;
+        let body = Arriving::begin(api, &parts.headers, body, SMALL_BODY_BYTES).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let peer = Peer::from_request_parts(&mut parts, api).await.map_err(IntoResponse::into_response)?;

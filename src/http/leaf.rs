@@ -86,6 +86,12 @@ impl Leaf {
     }
 }
 
+/// SHA-256 of the key in a certificate, if it can be read.
+pub(super) fn key_of(der: &CertificateDer<'_>) -> Option<Sha256> {
+    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der).ok()?;
+    Some(Sha256::of(certificate.public_key().raw))
+}
+
 fn instant(time: ASN1Time) -> Result<Timestamp, CertificateRefusal> {
     anchor::instant(time).map_err(|_| CertificateRefusal::Malformed("a date is out of range"))
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Display, str::FromStr};
@@ -61,11 +61,16 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for StrictQuery<T> {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Fault> {
-        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| {
-            Fault::malformed(format!("the query: {}", super::problem::without_values(&error.body_text())))
-        })?;
-        Ok(Self(query))
+        query(&parts.uri).map(Self)
     }
+}
+
+/// What the query says.
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+    let query = Query::try_from_uri(uri).map_err(|error| {
+        Fault::malformed(format!("the query: {}", super::problem::without_values(&error.body_text())))
+    });
+    query.map(|Query(query)| query)
 }
 
 macro_rules! lists {

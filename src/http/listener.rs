@@ -12,13 +12,17 @@ use super::{
     logging::{RequestIds, observe},
     outgoing::ResponseBody,
     peer::Peer,
-    refusal::EdgeRefusal,
-    shares::{Downloads, Full, HeldByAnswer, Quota, SMALL, Shares},
+    refusal::{EdgeRefusal, Shared},
+    shares::{Downloads, HeldByAnswer, Quota, Shares},
     strangers::{Stranger, Strangers, source},
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
 };
-use crate::{metrics, wire::AGE_MEDIA_TYPE};
+use crate::{
+    metrics,
+    share_table::{ANSWER_BYTES, BODY_BYTES, SMALL_BODY_BYTES, STREAMS_PER_CONNECTION, UNANNOUNCED_BODY_BYTES},
+    wire::AGE_MEDIA_TYPE,
+};
 use axum::{
     Router,
     body::{Body, HttpBody},
@@ -57,20 +61,12 @@ use tower::ServiceExt;
 /// An upload at full speed over a long path needs a wide window; hyper's default of 64 KiB ran 2 to 4 times slower.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
-/// What a client sends beyond them waits at its side.
-const CONCURRENT_STREAMS: u32 = 32;
 /// What HTTP/2 takes of one answer ahead of the connection, beside a piece of it.
 const SEND_BUFFER: usize = 64 << 10;
 /// What the system takes ahead of what it has sent. It asks for more once half of that has gone, which is when a slow client is seen to
 /// move: within the stall limit, at half a KiB a second. More would be memory that nobody counts.
 const UNSENT: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
-const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };
-/// Bytes of bodies that are kept in memory until their request is answered. Documents that are not small stream and count nothing.
-const BODY_BYTES: Quota = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-/// What a body of unknown length counts as: no operation keeps more.
-const UNANNOUNCED: usize = 16 << 20;
 /// For a retired connection without requests to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -95,15 +91,15 @@ pub async fn serve(
 ) -> Drained {
     let known = KnownMembers::new();
     let shares = |quota, one| Shares::new(quota, one, Arc::clone(&known));
-    let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES, SMALL));
+    let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES.into(), SMALL_BODY_BYTES));
     // A member who holds no answer is answered in any case.
-    let answers = shares(ANSWER_BYTES, 0);
+    let answers = shares(ANSWER_BYTES.into(), 0);
     let downloads = Downloads(shares(limits.download_quota(), 1));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
-        router: observe(router, ids),
+        router: observe(router, ids.clone(), Arc::clone(&known)),
         handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address, Arc::clone(&known)),
         connections: ConnectionSlots::new(
             limits.connection_quota(),
@@ -111,7 +107,7 @@ pub async fn serve(
             Arc::clone(&known),
         ),
         known,
-        tls: Some(tls),
+        tls: Some((tls, ids)),
         limits,
     });
     accept(listener, server, shutdown).await
@@ -136,7 +132,8 @@ struct Server {
     handshakes: Arc<Strangers>,
     connections: Arc<ConnectionSlots>,
     known: Arc<KnownMembers>,
-    tls: Option<Arc<Tls>>,
+    /// Without it there are no certificates, and no record of those that are refused.
+    tls: Option<(Arc<Tls>, RequestIds)>,
     limits: Limits,
 }
 
@@ -197,13 +194,13 @@ impl Server {
     async fn connection(self: Arc<Self>, tcp: TcpStream, address: SocketAddr, retire: CancellationToken) {
         let _ = tcp.set_nodelay(true);
         hold_little_unsent(&tcp);
-        let Some(tls) = &self.tls else {
+        let Some((tls, ids)) = &self.tls else {
             let activity = ConnectionActivity::new(true, retire);
             let _slot = self.connections.take(&None, false, &activity);
             self.speak(tcp, Protocol::Http1, None, activity).await;
             return;
         };
-        let Some((stream, peer)) = self.handshake(tls, tcp, address, &retire).await else { return };
+        let Some((stream, peer)) = self.handshake(tls, ids, tcp, address, &retire).await else { return };
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
@@ -221,6 +218,7 @@ impl Server {
     async fn handshake(
         &self,
         tls: &Tls,
+        ids: &RequestIds,
         tcp: TcpStream,
         address: SocketAddr,
         retire: &CancellationToken,
@@ -244,10 +242,9 @@ impl Server {
                     Peer::new(identity.clone(), intermediates, witness.generation(), address, Arc::clone(tls.trust()));
                 return Some((stream, peer));
             }
-            (Ok(Err((_, tcp))), Some(Err(refusal))) => {
-                // The operator of the host can help the partner with this, so it is logged in full.
-                tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
-                (refusal.slug(), tcp)
+            (Ok(Err((_, tcp))), Some(Err(refused))) => {
+                ids.refused_certificate(address, refused, &self.known);
+                (refused.refusal.slug(), tcp)
             }
             (Ok(Err((error, tcp))), _) => (handshake_fault(&error), tcp),
             (Err(_), _) => ("timeout", None),
@@ -278,6 +275,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity)));
+        let partner = peer.as_ref().map(|peer| peer.partner.clone());
         let service = {
             let (server, activity) = (Arc::clone(self), Arc::clone(&activity));
             service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&activity)))
@@ -294,7 +292,7 @@ impl Server {
             Protocol::Http2 => {
                 let mut http = http2::Builder::new(TokioExecutor::new());
                 http.timer(TokioTimer::new())
-                    .max_concurrent_streams(CONCURRENT_STREAMS)
+                    .max_concurrent_streams(STREAMS_PER_CONNECTION)
                     .max_send_buf_size(SEND_BUFFER)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
@@ -304,6 +302,9 @@ impl Server {
                 drive(http.serve_connection(io, service), &activity, &self.limits).await
             }
         };
+        if let (Some(Overrun::Displaced), Some(partner)) = (&ended, &partner) {
+            metrics::displaced(partner);
+        }
         if let Some(overrun) = ended {
             metrics::cut(match overrun {
                 Overrun::Header => "header",
@@ -339,7 +340,7 @@ pub(super) struct Introduced(Arc<KnownMembers>);
 
 impl Introduced {
     pub(super) fn note(&self, peer: &Peer, has_key_card: bool) {
-        self.0.note(peer.spki_sha256, source(peer.address().ip()), has_key_card);
+        self.0.note(&peer.partner, peer.spki_sha256, source(peer.address().ip()), has_key_card);
     }
 }
 
@@ -451,26 +452,19 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         metrics::refused("headers");
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
     }
-    let waiting = EdgeRefusal::AnswersWaiting { limit: gate.answers.quota().per_member };
     if let Err(full) = gate.answers.check(&peer) {
-        return no_more("answers", full, waiting);
+        return no_more("answers", gate.answers.refusal(Shared::Answers, full));
     }
     request.extensions_mut().insert(gate.downloads.clone());
     let _place = match gate.requests.take(&peer, 1) {
         Ok(place) => place,
-        Err(full) => {
-            let limit = gate.requests.quota().per_member;
-            return no_more("overloaded", full, EdgeRefusal::TooManyRequests { limit });
-        }
+        Err(full) => return no_more("overloaded", gate.requests.refusal(Shared::Requests, full)),
     };
     let _body = match kept_bytes(&request) {
         0 => None,
         bytes => match gate.bodies.take(&peer, bytes) {
             Ok(body) => Some(body),
-            Err(full) => {
-                let limit = gate.bodies.quota().per_member;
-                return no_more("bodies", full, EdgeRefusal::TooManyBodies { limit });
-            }
+            Err(full) => return no_more("bodies", gate.bodies.refusal(Shared::Bodies, full)),
         },
     };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -485,7 +479,7 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
             Ok(share) => share,
             // What was only looked at can be looked at again; that something was done has to be said.
             Err(full) if is_read && gate.answers.check(&peer).is_err() => {
-                return no_more("answers", full, waiting);
+                return no_more("answers", gate.answers.refusal(Shared::Answers, full));
             }
             Err(_) => gate.answers.count(&peer, bytes),
         };
@@ -519,14 +513,10 @@ fn hold_little_unsent(tcp: &TcpStream) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hold_little_unsent(_: &TcpStream) {}
 
-/// The answer to somebody for whom nothing is left: `own` when it is their own share that is used up.
-fn no_more(what: &'static str, full: Full, own: EdgeRefusal) -> axum::response::Response {
+/// The answer to somebody for whom nothing is left.
+fn no_more(what: &'static str, refusal: EdgeRefusal) -> axum::response::Response {
     metrics::refused(what);
-    match full {
-        Full::Member => own,
-        Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-    }
-    .into_response()
+    refusal.into_response()
 }
 
 /// What a request's body may take of memory. More than any operation keeps is refused before it is read.
@@ -539,9 +529,9 @@ fn kept_bytes(request: &Request) -> usize {
     match announced.upper() {
         _ if is_read => 0,
         // A small one is read before it is known whose it is.
-        upper if is_document && upper.is_none_or(|upper| upper > SMALL as u64) => 0,
-        Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED),
-        None => UNANNOUNCED,
+        upper if is_document && upper.is_none_or(|upper| upper > SMALL_BODY_BYTES as u64) => 0,
+        Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED_BODY_BYTES),
+        None => UNANNOUNCED_BODY_BYTES,
     }
 }
 

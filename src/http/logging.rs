@@ -5,13 +5,14 @@
 
 use super::{
     config::{LogConfig, LogFormat, LogLevel},
+    known_members::KnownMembers,
     peer::Peer,
     problem::ProblemSlug,
-    refusal::EdgeRefusal,
+    refusal::{EdgeRefusal, RefusedCertificate},
     refusals::{Refusals, RefusedRequest},
 };
 use crate::{
-    domain::ambient::Rng,
+    domain::{ambient::Rng, id::PartnerCode},
     metrics::{self, InFlight},
     service::time::ExchangeTime,
 };
@@ -24,7 +25,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 use tracing::{Instrument, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -98,6 +99,26 @@ impl RequestIds {
         Arc::clone(&self.refusals)
     }
 
+    /// Records a certificate that was refused in the handshake. The operator of the host can help the partner with this, so it is logged in
+    /// full; the partner's policy officers see it beside what was refused later.
+    pub(super) fn refused_certificate(&self, address: SocketAddr, refused: &RefusedCertificate, known: &KnownMembers) {
+        let (reason, problem, refusal) = (refused.refusal.slug(), refused.problem(), &refused.refusal);
+        let partner = refused.partner.as_ref().map_or("none", PartnerCode::as_str);
+        let certificate = refused.key.map(|key| key.to_string());
+        let certificate = certificate.as_deref();
+        tracing::info!(%address, reason, %refusal, partner, problem, certificate, "a certificate was refused");
+        metrics::refused_to(refused.partner.as_ref(), problem);
+        if let (Some(partner), Some(key)) = (&refused.partner, refused.key) {
+            let has_key_card = known.contains(&key);
+            self.refusals.note(
+                partner,
+                RefusedRequest::in_handshake(key, reason, problem),
+                has_key_card,
+                self.time.now(),
+            );
+        }
+    }
+
     fn next(&self) -> RequestId {
         let mut random = [0; 16];
         self.rng.fill(&mut random[6..]);
@@ -125,11 +146,15 @@ impl std::fmt::Display for RequestId {
 }
 
 /// Has every request of the router logged, measured and given an id; a handler that panics answers 500.
-pub fn observe(router: Router, ids: RequestIds) -> Router {
-    router.layer(middleware::from_fn_with_state(ids, observed))
+pub(super) fn observe(router: Router, ids: RequestIds, known: Arc<KnownMembers>) -> Router {
+    router.layer(middleware::from_fn_with_state((ids, known), observed))
 }
 
-async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Next) -> Response {
+async fn observed(
+    State((ids, known)): State<(RequestIds, Arc<KnownMembers>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let (began, id) = (Instant::now(), ids.next());
     let in_flight = InFlight::begin();
     let method = method(request.method());
@@ -154,9 +179,9 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let certificate = certificate.as_deref();
     span.in_scope(|| tracing::info!(method, route, status, millis, partner, problem, certificate, "request"));
     if let (Some(problem), Some(peer)) = (problem, &peer) {
-        metrics::refused_to(&peer.partner, problem);
+        metrics::refused_to(Some(&peer.partner), problem);
         let refused = RefusedRequest::shown(peer.spki_sha256, method, route, problem);
-        ids.refusals.note(&peer.partner, refused, ids.time.now());
+        ids.refusals.note(&peer.partner, refused, known.contains(&peer.spki_sha256), ids.time.now());
     }
     let headers = response.headers_mut();
     let id = HeaderValue::try_from(id.to_string()).expect("a ULID is letters and digits");
@@ -201,7 +226,7 @@ mod tests {
             }),
         );
         let time = ExchangeTime::new(Arc::new(SystemClock), TOLERANCE);
-        observe(router, RequestIds::new(Arc::new(time), Arc::new(SystemRng)))
+        observe(router, RequestIds::new(Arc::new(time), Arc::new(SystemRng)), KnownMembers::new())
     }
 
     async fn logged(log: &LogConfig, uri: &str) -> (Response, String) {

@@ -35,6 +35,7 @@ pub mod leaf;
 mod list;
 pub mod listener;
 pub mod logging;
+mod named_subject;
 mod openapi;
 pub mod operator;
 mod outgoing;

@@ -4,6 +4,7 @@ use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{CountQuery, Everything, LabelQuery, PathIds, Proposals, StrictQuery, after},
+    named_subject::BegunIn,
     principal::Caller,
     state::Api,
 };
@@ -44,7 +45,7 @@ pub(super) async fn count(
 }
 
 /// Begins a joint proposal with its vaults.
-#[utoipa::path(post, path = "/v1/proposals", tag = "proposals", request_body = CreateProposal,
+#[utoipa::path(post, path = "/v1/proposals", tag = "proposals", params(BegunIn), request_body = CreateProposal,
     responses((status = 201, body = Proposal)))]
 pub(super) async fn create(State(api): State<Api>, change: Change<CreateProposal>) -> Result<Answer> {
     act!(api, change.context, |context| proposals::create(&api, context, &change.body))

@@ -8,15 +8,13 @@ use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     metrics,
     service::quotas::Quotas,
+    share_table::MINUTES_OF_ACTS_AT_ONCE,
 };
 use governor::{Quota, RateLimiter, clock::Clock as _, clock::DefaultClock, state::keyed::HashMapStateStore};
 use std::{hash::Hash, num::NonZeroU32, time::Duration};
 
 /// Past as many of them those are forgotten who have their whole share again.
 const REMEMBERED: usize = 4096;
-
-/// The minutes whose acts may come at once.
-const AT_ONCE: u32 = 5;
 
 /// Who acts: a member, or a certificate that no key card names yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,8 +35,8 @@ impl Rates {
     pub(super) fn new(quotas: &Quotas) -> Self {
         Self {
             reads: Rate::new(quotas.logged_reads_per_minute, 1),
-            acts: Rate::new(quotas.acts_per_minute_per_member, AT_ONCE),
-            acts_of_partner: Rate::new(quotas.acts_per_minute_per_partner, AT_ONCE),
+            acts: Rate::new(quotas.acts_per_minute_per_member, MINUTES_OF_ACTS_AT_ONCE),
+            acts_of_partner: Rate::new(quotas.acts_per_minute_per_partner, MINUTES_OF_ACTS_AT_ONCE),
         }
     }
 

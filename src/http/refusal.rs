@@ -4,7 +4,7 @@
 //! certificate beyond a partner's code.
 
 use crate::{
-    domain::id::PartnerCode,
+    domain::id::{PartnerCode, Sha256},
     wire::problem::{Kind, Problem},
 };
 use axum::{
@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Why a client certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,13 +142,19 @@ impl CertificateRefusal {
         }
     }
 
-    /// How far a certificate got before it was refused: of several answers the farthest explains most.
+    /// How far a certificate got before it was refused: of several answers the farthest explains most. From 2 on its signatures lead to the
+    /// anchor.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::UnknownIssuer => 0,
             Self::BadSignature => 1,
             _ => 2,
         }
+    }
+
+    /// Whether the anchor that gave this answer is the one that the certificate's signatures lead to.
+    pub(super) fn is_of_its_anchor(&self) -> bool {
+        self.rank() >= 2
     }
 
     pub(super) fn from_tls(error: &TlsError) -> Self {
@@ -203,6 +209,23 @@ impl CertificateRefusal {
     }
 }
 
+/// A certificate that was refused, and whose it is as far as its signatures show. Nobody has proved to hold its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusedCertificate {
+    pub(super) refusal: CertificateRefusal,
+    /// SHA-256 of its subject public key info; none where it cannot be read.
+    pub(super) key: Option<Sha256>,
+    /// The partner to whose anchor its signatures lead.
+    pub(super) partner: Option<PartnerCode>,
+}
+
+impl RefusedCertificate {
+    /// Slug of the problem that it would be in an answer.
+    pub(super) fn problem(&self) -> &'static str {
+        EdgeRefusal::CertificateRefused(self.refusal.clone()).kind().slug()
+    }
+}
+
 /// A share that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
@@ -213,6 +236,45 @@ pub struct Spent {
     pub window: u64,
     /// Until there can be one more.
     pub wait: Duration,
+}
+
+/// What is divided between everybody who asks, and is held while a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    Requests,
+    Bodies,
+    Downloads,
+    Answers,
+}
+
+impl Shared {
+    /// The name of a certificate's share of it, in the fields of an answer.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Bodies => "bodies",
+            Self::Downloads => "downloads",
+            Self::Answers => "answers",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Requests | Self::Downloads => "concurrent-requests",
+            Self::Bodies | Self::Answers => "content-bytes",
+        }
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests being answered",
+            Self::Bodies => "bytes of request bodies",
+            Self::Downloads => "downloads",
+            Self::Answers => "bytes of answers that nobody has read yet",
+        })
+    }
 }
 
 /// Why the edge does not let a request go on, as a problem document.
@@ -228,6 +290,11 @@ pub enum EdgeRefusal {
     HeadersTooLarge { limit: u32 },
     #[error("the server answers as many requests as it can")]
     Overloaded,
+    /// The caller holds less than they may, and all members of their partner together as much as it may.
+    #[error(
+        "at most {limit} {what} at a time are for the members of one partner, and no more are left for this certificate"
+    )]
+    OverloadedPartner { what: Shared, limit: usize },
     #[error("at most {limit} requests at a time are answered under one certificate")]
     TooManyRequests { limit: usize },
     #[error(
@@ -261,7 +328,7 @@ impl EdgeRefusal {
             }
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
-            Self::Overloaded => Kind::Overloaded,
+            Self::Overloaded | Self::OverloadedPartner { .. } => Kind::Overloaded,
             Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
             Self::TooManyDownloads { .. } | Self::AnswersWaiting { .. } => Kind::TooManyAnswers,
             Self::TooManyReads(_) => Kind::TooManyReads,
@@ -273,19 +340,21 @@ impl EdgeRefusal {
 }
 
 impl EdgeRefusal {
-    /// The caller's own share that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 give it.
+    /// The share of the caller, or of their partner, that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 give it.
     fn exceeded(&self) -> Option<[(&'static str, String); 2]> {
-        let held = |policy, limit: usize, unit| {
+        let held = |what: &Shared, whose: &str, limit: usize| {
+            let (policy, unit) = (what.name(), what.unit());
             [
-                ("ratelimit-policy", format!("\"{policy}\";q={limit};qu=\"{unit}\"")),
-                ("ratelimit", format!("\"{policy}\";r=0")),
+                ("ratelimit-policy", format!("\"{policy}{whose}\";q={limit};qu=\"{unit}\"")),
+                ("ratelimit", format!("\"{policy}{whose}\";r=0")),
             ]
         };
         match self {
-            Self::TooManyRequests { limit } => Some(held("requests", *limit, "concurrent-requests")),
-            Self::TooManyBodies { limit } => Some(held("bodies", *limit, "content-bytes")),
-            Self::TooManyDownloads { limit } => Some(held("downloads", *limit, "concurrent-requests")),
-            Self::AnswersWaiting { limit } => Some(held("answers", *limit, "content-bytes")),
+            Self::TooManyRequests { limit } => Some(held(&Shared::Requests, "", *limit)),
+            Self::TooManyBodies { limit } => Some(held(&Shared::Bodies, "", *limit)),
+            Self::TooManyDownloads { limit } => Some(held(&Shared::Downloads, "", *limit)),
+            Self::AnswersWaiting { limit } => Some(held(&Shared::Answers, "", *limit)),
+            Self::OverloadedPartner { what, limit } => Some(held(what, "-of-partner", *limit)),
             _ => {
                 let (policy, Spent { at_once, window, wait, .. }) = self.spent()?;
                 Some([
@@ -347,6 +416,11 @@ mod tests {
 
     #[test]
     fn overload_says_when_to_come_back() {
-        assert!(EdgeRefusal::Overloaded.into_response().headers().contains_key("retry-after"));
+        let overloads = [EdgeRefusal::Overloaded, EdgeRefusal::OverloadedPartner { what: Shared::Bodies, limit: 7 }];
+        let [everybody, partner] = overloads.map(|refusal| refusal.into_response().headers().clone());
+        assert!(everybody.contains_key("retry-after") && !everybody.contains_key("ratelimit"));
+        assert!(partner.contains_key("retry-after"));
+        assert_eq!(partner["ratelimit-policy"], "\"bodies-of-partner\";q=7;qu=\"content-bytes\"");
+        assert_eq!(partner["ratelimit"], "\"bodies-of-partner\";r=0");
     }
 }

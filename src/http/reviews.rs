@@ -120,3 +120,11 @@ pub(super) async fn fetch(State(api): State<Api>, LoggedRead(context): LoggedRea
 pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
     act!(api, change.context, |context| reviews::reopen(&api, context, ids.id("review")?, &change.body.reason))
 }
+
+/// Takes a reopening back, with a reason: the review counts again, unless its reviewer has handed in another revision since. For the
+/// officers who may reopen it.
+#[utoipa::path(post, path = "/v1/reviews/{review}/reinstate", tag = "reviews", request_body = Reason,
+    responses((status = 204)))]
+pub(super) async fn reinstate(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
+    act!(api, change.context, |context| reviews::reinstate(&api, context, ids.id("review")?, &change.body.reason))
+}

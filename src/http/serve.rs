@@ -17,7 +17,10 @@ use super::{
     trust::{PartnerSource, PartnerTrust, Reloaded, SourceError, Trust, TrustError},
 };
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        text::counted,
+    },
     jobs::{
         self, Jobs,
         figures::{self, Figures},
@@ -28,6 +31,7 @@ use crate::{
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
+        leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks::{self, MarkFault},
         operator,
@@ -38,7 +42,7 @@ use crate::{
         visibility::ExchangeKey,
     },
     storage::{
-        BlobEngine, BlobFolder, Blobs, Db, Spools, StoreError,
+        BlobEngine, Blobs, Db, StoreError,
         backup::{self, BackupError, refuse_half_restored},
         db::copy::Serving,
         migrate,
@@ -75,18 +79,18 @@ pub enum StartError {
     },
     #[error("{0}\n  {help}", help = .0.help())]
     HalfRestored(#[from] BackupError),
-    #[error("the folder of sealed documents `{}`: {error}", .folder.display())]
+    #[error("sealed documents in {place}: {error}")]
     Blobs {
-        folder: PathBuf,
+        place: String,
         #[source]
         error: StoreError,
     },
     #[error(
-        "the folder of sealed documents is not known to belong to the database: {fault}\n  database  {database}\n  \
-         folder    {}\n  {}; `entente-server blobs adopt --dry-run` counts what is there",
-        .folder.display(), .fault.help()
+        "the place of sealed documents is not known to belong to the database: {fault}\n  database  {database}\n  \
+         documents {place}\n  {}; `entente-server blobs adopt --dry-run` counts what is there",
+        .fault.help()
     )]
-    Marks { database: String, folder: PathBuf, fault: MarkFault },
+    Marks { database: String, place: String, fault: MarkFault },
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
@@ -98,7 +102,7 @@ pub enum StartError {
 }
 
 fn faults(count: usize) -> String {
-    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
+    counted(count, "fault", "faults")
 }
 
 /// A server that answers.
@@ -127,8 +131,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     refuse_half_restored(&config.blob_engine()).await?;
     let db = open_database(config, &*clock).await?;
     let blobs = open_blobs(config, &db, &*clock, &rng).await?;
-    let beside = BlobFolder::new(&config.blobs.folder, config.blobs.reserve_bytes);
-    let spools = Spools::new(beside, blobs.mark().clone());
+    let spools = config.spools(blobs.mark());
     let signer = ExchangeKey::new(config.api.certificate.clone(), config.api.private_key.clone());
     if let Err(cause) = signer.check().await {
         tracing::warn!(%cause, "visibility manifests cannot be signed with the server's key");
@@ -144,6 +147,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
         host: config.host.clone(),
+        leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
         signer,
         document_limit: config.limits.document_bytes,
@@ -164,21 +168,23 @@ pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<
     database.await.map_err(|error| StartError::Database { place: config.database.url.place(), error })
 }
 
-/// Opens the folder of documents, once it is certain that it is this database's.
+/// Opens the place of documents, once it is certain that it is this database's.
 async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn Rng>) -> Result<Blobs, StartError> {
-    let (folder, engine) = (&config.blobs.folder, config.blob_engine());
+    let engine = config.blob_engine();
+    let place = engine.describe();
     let mark = marks::settle(db, &engine, &**rng, clock.now()).await.map_err(|fault| match fault {
-        MarkFault::Store(error) => StartError::Blobs { folder: folder.clone(), error },
-        fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
+        MarkFault::Store(error) => StartError::Blobs { place: place.clone(), error },
+        fault => StartError::Marks { database: config.database.url.place(), place: place.clone(), fault },
     })?;
     let blobs = Blobs::open(engine, mark, Arc::clone(rng)).await;
-    blobs.map_err(|error| StartError::Blobs { folder: folder.clone(), error })
+    blobs.map_err(|error| StartError::Blobs { place, error })
 }
 
 /// Makes the folders for data on the first start, for the server's account alone. That of documents is made with its mark, and only
 /// for a database that has none yet.
 fn make_folders(config: &Config) -> Result<(), StartError> {
-    for folder in config.missing_folders().into_iter().filter(|folder| *folder != config.blobs.folder) {
+    let documents = config.blob_engine();
+    for folder in config.missing_folders().into_iter().filter(|folder| Some(&**folder) != documents.folder()) {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]

@@ -8,10 +8,15 @@
 //! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
 //! What is held is given back when its holder lets go, however that comes about.
 
-use super::{known_members::KnownMembers, peer::Peer, refusal::EdgeRefusal};
+use super::{
+    known_members::KnownMembers,
+    peer::Peer,
+    refusal::{EdgeRefusal, Shared},
+};
 use crate::{
     domain::id::{PartnerCode, Sha256},
     metrics,
+    share_table::{Division, PART_KEPT, PART_OF_A_STRANGER, PART_OF_STRANGERS, SMALL_THINGS_OF_A_REGISTRAR},
 };
 use axum::{
     extract::FromRequestParts,
@@ -21,18 +26,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// So long a body is taken from every member, whatever it is about, and read before anything is asked of the database.
-pub(super) const SMALL: usize = 64 << 10;
-/// The part of a member's share that a certificate has which no key card is known to name, once it holds something.
-const OF_A_STRANGER: usize = 16;
-/// The part of a partner's that all of these have together.
-const OF_STRANGERS: usize = 4;
-/// So large a part of what a partner has, and of all there is, those who hold nothing may take past it.
-const KEPT: usize = 4;
-
-/// So many small things a registrar has, whatever others hold. A partner's card names 16 registrars at most, so this is bounded, too.
-const OF_A_REGISTRAR: usize = 4;
 
 /// The most that may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +83,12 @@ pub(super) enum Full {
     Everybody,
 }
 
+impl From<Division> for Quota {
+    fn from(Division { all: total, per_partner, per_certificate: per_member }: Division) -> Self {
+        Self { total, per_partner, per_member }
+    }
+}
+
 impl Quota {
     /// No member may hold more than its partner, and no partner more than all.
     pub(super) fn ordered(self) -> Self {
@@ -102,11 +101,6 @@ impl Shares {
     /// So much in all, for a partner and for a member. A member who holds nothing may take as much as `one` where nothing is left.
     pub(super) fn new(quota: Quota, one: usize, known: Arc<KnownMembers>) -> Arc<Self> {
         Arc::new(Self { quota: quota.ordered(), one, known, held: Mutex::default() })
-    }
-
-    /// The most that may be held.
-    pub(super) fn quota(&self) -> Quota {
-        self.quota
     }
 
     /// Whether this holder could take more of it at all. Who holds nothing can.
@@ -130,6 +124,19 @@ impl Shares {
         let holder = (peer.partner.clone(), peer.spki_sha256);
         let taker = self.taker(&holder, peer.is_registrar());
         self.add(holder, amount, taker, false, &mut self.lock())
+    }
+
+    /// How somebody is refused who finds this full, of which this is the share.
+    pub(super) fn refusal(&self, what: Shared, full: Full) -> EdgeRefusal {
+        let Quota { per_partner, per_member: limit, .. } = self.quota;
+        match (full, what) {
+            (Full::Everybody, _) => EdgeRefusal::Overloaded,
+            (Full::Partner, what) => EdgeRefusal::OverloadedPartner { what, limit: per_partner },
+            (Full::Member, Shared::Requests) => EdgeRefusal::TooManyRequests { limit },
+            (Full::Member, Shared::Bodies) => EdgeRefusal::TooManyBodies { limit },
+            (Full::Member, Shared::Downloads) => EdgeRefusal::TooManyDownloads { limit },
+            (Full::Member, Shared::Answers) => EdgeRefusal::AnswersWaiting { limit },
+        }
     }
 
     fn take_for(
@@ -174,11 +181,11 @@ impl Shares {
         let of_member = held.members.get(holder).copied().unwrap_or_default();
         let of_partner = held.partners.get(&holder.0).copied().unwrap_or_default();
         let of_strangers = held.strangers.get(&holder.0).copied().unwrap_or_default();
-        let own = if is_stranger && of_member > 0 { per_member / OF_A_STRANGER } else { per_member };
+        let own = if is_stranger && of_member > 0 { per_member / PART_OF_A_STRANGER } else { per_member };
         if of_member + amount > own {
             return Err(Full::Member);
         }
-        if is_stranger && of_strangers + amount > per_partner.div_ceil(OF_STRANGERS) {
+        if is_stranger && of_strangers + amount > per_partner.div_ceil(PART_OF_STRANGERS) {
             return Err(Full::Partner);
         }
         let left = |end: usize, held: usize| end.saturating_sub(held);
@@ -189,7 +196,7 @@ impl Shares {
         } else {
             return Ok(false);
         };
-        if taker == Taker::Registrar && of_member + amount <= OF_A_REGISTRAR * self.one {
+        if taker == Taker::Registrar && of_member + amount <= SMALL_THINGS_OF_A_REGISTRAR * self.one {
             return Ok(false);
         }
         let is_kept = of_member == 0 && amount <= self.one && self.is_left_of_kept(held, holder, amount, is_stranger);
@@ -205,10 +212,10 @@ impl Shares {
     ) -> bool {
         let Quota { total, per_partner, .. } = self.quota;
         // Half of it is for members alone.
-        let most = if is_stranger { per_partner / KEPT / 2 } else { per_partner.div_ceil(KEPT) };
+        let most = if is_stranger { per_partner / PART_KEPT / 2 } else { per_partner.div_ceil(PART_KEPT) };
         let of_partner = held.kept.get(&holder.0).copied().unwrap_or_default();
         let of_all: usize = held.kept.values().sum();
-        of_partner + amount <= most && of_all + amount <= total.div_ceil(KEPT)
+        of_partner + amount <= most && of_all + amount <= total.div_ceil(PART_KEPT)
     }
 
     fn lock(&self) -> MutexGuard<'_, Holdings> {
@@ -318,10 +325,7 @@ fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result
     };
     let share = shares.take(peer, amount(shares.quota)).map_err(|full| {
         metrics::refused("downloads");
-        match full {
-            Full::Member => EdgeRefusal::TooManyDownloads { limit: shares.quota.per_member },
-            Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-        }
+        shares.refusal(Shared::Downloads, full)
     })?;
     Ok(DownloadPlace(Some(share)))
 }
@@ -329,6 +333,7 @@ fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share_table::{BODY_BYTES, REQUESTS, SMALL_BODY_BYTES};
 
     fn holder(partner: &str, key: u16) -> (PartnerCode, Sha256) {
         (partner.parse().unwrap(), Sha256::of(&key.to_be_bytes()))
@@ -350,7 +355,9 @@ mod tests {
     fn of_size(one: usize, quota: Quota) -> Arc<Shares> {
         let known = KnownMembers::new();
         let members = (0..100).chain(1000..2000);
-        members.for_each(|key| known.note(holder("ISR", key).1, [192, 0, 2, 1].into(), true));
+        members
+            .map(|key| holder("ISR", key))
+            .for_each(|(partner, key)| known.note(&partner, key, [192, 0, 2, 1].into(), true));
         Shares::new(quota, one, known)
     }
 
@@ -384,9 +391,9 @@ mod tests {
 
     #[test]
     fn greedy_ones_leave_something_to_those_who_hold_nothing_however_many_act_together() {
-        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
-        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-        for (one, quota) in [(1, places), (SMALL, bytes)] {
+        let places = REQUESTS.into();
+        let bytes = BODY_BYTES.into();
+        for (one, quota) in [(1, places), (SMALL_BODY_BYTES, bytes)] {
             for colleagues in [7, 9, 30] {
                 let shares = of_size(one, quota);
                 let mut held = Vec::new();
@@ -410,9 +417,9 @@ mod tests {
 
     #[test]
     fn registrar_gets_a_few_small_things_though_more_colleagues_act_together_than_any_share_is_for() {
-        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
-        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
-        for (one, quota) in [(1, places), (SMALL, bytes)] {
+        let places = REQUESTS.into();
+        let bytes = BODY_BYTES.into();
+        for (one, quota) in [(1, places), (SMALL_BODY_BYTES, bytes)] {
             for colleagues in [7, 70, 200, 900] {
                 let shares = of_size(one, quota);
                 let mut held = Vec::new();
@@ -426,7 +433,7 @@ mod tests {
                     // Whether a key card is known to name the certificate or not, as after a start.
                     for key in [99, 100] {
                         let take = || shares.take_for(holder(partner, key), true, one);
-                        let few: Vec<_> = (0..OF_A_REGISTRAR).map(|_| take()).collect();
+                        let few: Vec<_> = (0..SMALL_THINGS_OF_A_REGISTRAR).map(|_| take()).collect();
                         assert!(few.iter().all(Result::is_ok), "{colleagues} of {partner}");
                         if colleagues > 200 {
                             assert!(take().is_err() && shares.take_for(holder(partner, key), true, one + 1).is_err());
@@ -489,7 +496,8 @@ mod tests {
     fn what_is_given_back_leaves_no_trace() {
         let shares = shares(9, 8, 3);
         let held: Vec<_> = [1, 2, 100].map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).into();
-        shares.known.note(holder("ISR", 100).1, [192, 0, 2, 1].into(), true);
+        let (partner, key) = holder("ISR", 100);
+        shares.known.note(&partner, key, [192, 0, 2, 1].into(), true);
         drop(held);
         let left = shares.lock();
         assert_eq!((left.total, left.partners.len(), left.members.len(), left.strangers.len()), (0, 0, 0, 0));

@@ -7,6 +7,7 @@
 //! in IPv4, and by the first 64 bits in IPv6, which one machine has for itself.
 
 use super::known_members::KnownMembers;
+use crate::share_table::HANDSHAKES_OF_A_MEMBERS_ADDRESS;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
@@ -14,9 +15,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio_util::sync::CancellationToken;
-
-/// So many handshakes at a time an address has before others for a member's having come from there.
-const OF_A_MEMBER: usize = 16;
 
 /// Places for handshakes.
 #[derive(Debug)]
@@ -108,7 +106,7 @@ impl StrangerSlots {
             *kept.entry(seat.source).or_default() += 1;
         }
         let own = kept.get(&newcomer).copied().unwrap_or_default();
-        if own >= OF_A_MEMBER {
+        if own >= HANDSHAKES_OF_A_MEMBERS_ADDRESS {
             return false;
         }
         if kept.values().sum::<usize>() < most {
@@ -158,7 +156,11 @@ pub(super) fn source(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::Sha256;
+    use crate::domain::id::{PartnerCode, Sha256};
+
+    fn israel() -> PartnerCode {
+        "ISR".parse().unwrap()
+    }
 
     fn from(strangers: &Arc<Strangers>, address: &str) -> Stranger {
         strangers.take(address.parse().unwrap())
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn member_comes_in_from_where_they_came_before_however_many_addresses_strangers_have() {
         let strangers = Strangers::new(256, 128, KnownMembers::new());
-        strangers.known.note(Sha256::of(b"avi"), "192.0.2.1".parse().unwrap(), true);
+        strangers.known.note(&israel(), Sha256::of(b"avi"), "192.0.2.1".parse().unwrap(), true);
         let member = from(&strangers, "192.0.2.1");
         let many: Vec<_> = (0..1024).map(|n| from(&strangers, &format!("198.51.{}.{}", n / 256, n % 256))).collect();
         many[512..].iter().for_each(Stranger::has_spoken);
@@ -224,7 +226,7 @@ mod tests {
     fn members_who_flood_leave_half_of_the_places_to_others_and_a_few_to_each_other() {
         let strangers = Strangers::new(256, 128, KnownMembers::new());
         let known = |n: u8| format!("192.0.2.{n}");
-        (1..=20).for_each(|n| strangers.known.note(Sha256::of(&[n]), known(n).parse().unwrap(), true));
+        (1..=20).for_each(|n| strangers.known.note(&israel(), Sha256::of(&[n]), known(n).parse().unwrap(), true));
         let flood: Vec<_> = (0..=255).map(|n| from(&strangers, &known(n % 16 + 1))).collect();
         let colleague = from(&strangers, &known(20));
         let newcomer = from(&strangers, "203.0.113.1");
@@ -240,7 +242,8 @@ mod tests {
         for colleagues in [9, 30] {
             let strangers = Strangers::new(256, 128, KnownMembers::new());
             let known = |n: u8| format!("192.0.2.{n}");
-            (0..=colleagues).for_each(|n| strangers.known.note(Sha256::of(&[n]), known(n).parse().unwrap(), true));
+            (0..=colleagues)
+                .for_each(|n| strangers.known.note(&israel(), Sha256::of(&[n]), known(n).parse().unwrap(), true));
             let flood = || -> Vec<_> {
                 let begun = (1..=colleagues).flat_map(|n| [n; 128]).map(|n| from(&strangers, &known(n)));
                 begun.inspect(Stranger::has_spoken).collect()

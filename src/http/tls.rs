@@ -9,7 +9,7 @@ use super::{
     anchor::instant,
     crypto::provider,
     leaf::PeerIdentity,
-    refusal::CertificateRefusal,
+    refusal::RefusedCertificate,
     trust::{Registry, Reloaded, Trust, TrustError, unix},
 };
 use crate::{domain::ambient::Clock, metrics};
@@ -218,12 +218,12 @@ impl Tls {
 pub(super) struct HandshakeVerifier {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
-    judged: OnceLock<Result<PeerIdentity, CertificateRefusal>>,
+    judged: OnceLock<Result<PeerIdentity, RefusedCertificate>>,
 }
 
 impl HandshakeVerifier {
     /// The answer to the certificate, once one was shown.
-    pub(super) fn judged(&self) -> Option<&Result<PeerIdentity, CertificateRefusal>> {
+    pub(super) fn judged(&self) -> Option<&Result<PeerIdentity, RefusedCertificate>> {
         self.judged.get()
     }
 
@@ -243,8 +243,9 @@ impl ClientCertVerifier for HandshakeVerifier {
         intermediates: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let judged = self.registry.identify(leaf, intermediates, self.clock.now());
-        let answer = judged.as_ref().map(|_| ClientCertVerified::assertion()).map_err(CertificateRefusal::to_tls);
+        let judged = self.registry.judge(leaf, intermediates, self.clock.now());
+        let answer =
+            judged.as_ref().map(|_| ClientCertVerified::assertion()).map_err(|refused| refused.refusal.to_tls());
         // A second certificate in one handshake would be a fault of rustls; the connection keeps the first answer.
         if self.judged.set(judged).is_err() {
             return Err(Error::General("a handshake showed two certificates".into()));

@@ -20,9 +20,9 @@ pub use fault::{TrustFault, TrustNotice};
 pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
-    leaf::{Leaf, PeerIdentity},
+    leaf::{Leaf, PeerIdentity, key_of},
     path::PresentedCertificates,
-    refusal::CertificateRefusal,
+    refusal::{CertificateRefusal, RefusedCertificate},
     revocation::{Behind, Lists, Need},
 };
 use crate::{
@@ -250,8 +250,22 @@ impl Registry {
         intermediates: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<PeerIdentity, CertificateRefusal> {
-        let shown = PresentedCertificates::read(leaf, intermediates)?;
-        let read = Leaf::read(leaf)?;
+        self.judge(leaf, intermediates, now).map_err(|refused| refused.refusal)
+    }
+
+    /// The same; of one that is not accepted also whose it is, as far as its signatures show.
+    pub(super) fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<PeerIdentity, RefusedCertificate> {
+        let shown = PresentedCertificates::read(leaf, intermediates).map_err(|refusal| RefusedCertificate {
+            refusal,
+            key: key_of(leaf),
+            partner: None,
+        })?;
+        let read = Leaf::read(leaf);
         let mut issuers = Vec::new();
         for link in [&shown.leaf].into_iter().chain(&shown.others) {
             let issuer = link.read.issuer().as_raw();
@@ -259,18 +273,19 @@ impl Registry {
                 issuers.push(issuer);
             }
         }
-        let mut farthest = CertificateRefusal::UnknownIssuer;
+        let (mut farthest, mut of) = (CertificateRefusal::UnknownIssuer, None);
         for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(*name)).flatten() {
             let other_holder = |key: &Sha256| self.by_key.get(key).filter(|holder| *holder != partner).cloned();
             let accepted = anchor.accepts(&shown, &other_holder, now).and_then(|until| {
+                let read = read.as_ref().map_err(Clone::clone)?;
                 read.check_claim(partner)?;
-                Ok(until)
+                Ok((until, read))
             });
             match accepted {
-                Ok(until) => {
+                Ok((until, read)) => {
                     return Ok(PeerIdentity {
                         partner: partner.clone(),
-                        san_member: read.member,
+                        san_member: read.member.clone(),
                         spki_sha256: read.spki_sha256,
                         fingerprint: Sha256::of(leaf),
                         not_after: read.not_after,
@@ -278,11 +293,16 @@ impl Registry {
                         recheck_at: until,
                     });
                 }
-                Err(refusal) if refusal.rank() > farthest.rank() => farthest = refusal,
+                Err(refusal) if refusal.rank() > farthest.rank() => {
+                    of = refusal.is_of_its_anchor().then(|| partner.clone());
+                    farthest = refusal;
+                }
                 Err(_) => {}
             }
         }
-        Err(farthest)
+        // A fault of the certificate itself explains most, no matter who vouches for it.
+        let refusal = read.err().unwrap_or(farthest);
+        Err(RefusedCertificate { refusal, key: Some(shown.leaf.spki_sha256), partner: of })
     }
 
     /// Whether the partner's card names this key as a registrar's.

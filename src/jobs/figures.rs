@@ -5,7 +5,7 @@ use crate::{
     domain::ambient::Clock,
     metrics::as_float,
     service::{Exchange, time},
-    storage::{BlobEngine, StoreError, backup, documents, sizes},
+    storage::{BlobEngine, StoreError, backup, held_blobs, sizes},
 };
 use jiff::SignedDuration;
 use metrics::{Unit, describe_gauge, gauge};
@@ -140,7 +140,7 @@ async fn count(exchange: &Exchange, documents: bool) -> Result<(), StoreError> {
     let mut tx = exchange.db.read().await?;
     gauge!(DATABASE).set(as_float(sizes::of_database(&mut tx).await?));
     if documents {
-        let (count, bytes) = documents::totals(&mut tx).await?;
+        let (count, bytes) = held_blobs::totals(&mut tx).await?;
         gauge!(DOCUMENTS).set(as_float(count));
         gauge!(DOCUMENT_BYTES).set(as_float(bytes));
     }

@@ -5,6 +5,7 @@
 
 pub mod figures;
 mod housekeeping;
+mod leftover_keys;
 mod partners;
 mod policies;
 pub mod probes;
@@ -41,6 +42,7 @@ pub(crate) fn start(jobs: Jobs, stopped: &CancellationToken) {
     until(stopped, probes.keep_trying_the_folder());
     until(stopped, figures.run(Arc::clone(&exchange)));
     until(stopped, housekeeping::run(Arc::clone(&exchange)));
+    until(stopped, leftover_keys::run(Arc::clone(&exchange)));
     until(stopped, sweeps::run(Arc::clone(&exchange)));
     until(stopped, scrubs::run(Arc::clone(&exchange)));
     until(stopped, policies::run(Arc::clone(&exchange)));

@@ -196,7 +196,7 @@ actions! {
         LiftConflict,
         /// Hand in a review.
         Review,
-        /// Let a reviewer change a review that is in.
+        /// Let a reviewer change a review that is in, or take that back.
         ReopenReview,
         /// Wrap a key of the panel, a party's restricted slots or the letters to a further reader.
         WrapKey,

@@ -218,23 +218,20 @@ impl SchemaNames {
 
     fn call(&self, call: &CallFacts, who: &NamedMembers<'_>) -> Result<Entity, Failure> {
         let officer_partners = || call.officers().iter().map(|id| id.partner().clone()).collect();
-        entity(
-            uid(&self.call, &call.id.to_string()),
-            who.is_named,
-            &[
-                ("program", &|| Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
-                ("draft", &|| Value::new_bool(call.draft)),
-                ("phase", &|| word(call.phase.as_str())),
-                ("opened", &|| Value::new_bool(call.opened)),
-                ("eligible", &|| self.partners(&call.eligible)),
-                ("funders", &|| self.partners(&call.funders)),
-                ("officers", &|| self.members(call.with(CallRole::Officer), who)),
-                ("officer_partners", &|| self.partners(&officer_partners())),
-                ("reviewers", &|| self.members(call.with(CallRole::Reviewer), who)),
-                ("deciders", &|| self.members(call.with(CallRole::Decider), who)),
-                ("observers", &|| self.members(call.with(CallRole::Observer), who)),
-            ],
-        )
+        let facts: Attributes<'_> = &[
+            ("program", &|| Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
+            ("draft", &|| Value::new_bool(call.draft)),
+            ("phase", &|| word(call.phase.as_str())),
+            ("opened", &|| Value::new_bool(call.opened)),
+            ("eligible", &|| self.partners(&call.eligible)),
+            ("funders", &|| self.partners(&call.funders)),
+            ("officer_partners", &|| self.partners(&officer_partners())),
+        ];
+        let with = |role: CallRole| move || self.members(call.with(role), who);
+        let roles: Vec<_> = CallRole::ALL.iter().map(|role| (role.attribute(), with(*role))).collect();
+        let roles = roles.iter().map(|(name, members)| (*name, members as &dyn Fn() -> Value));
+        let attributes: Vec<_> = facts.iter().copied().chain(roles).collect();
+        entity(uid(&self.call, &call.id.to_string()), who.is_named, &attributes)
     }
 
     fn proposal(&self, proposal: &ProposalFacts, who: &NamedMembers<'_>) -> Result<Entity, Failure> {

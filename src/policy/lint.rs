@@ -6,22 +6,19 @@
 //! the policy, and no policy may write out a member.
 
 use super::{Action, ResourceKind, fault::LintFault, meaning};
+use crate::domain::member::CallRole;
 use cedar_policy::{
     ActionConstraint, Effect, Policy,
     pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
 };
 
-/// Attributes that are sets; a set can be asked for members, not compared.
-const SETS: [&str; 18] = [
+/// Attributes that are sets, beside the members with each role in a call; a set can be asked for members, not compared.
+const SETS: [&str; 14] = [
     "roles",
     "partners",
     "eligible",
     "funders",
-    "officers",
     "officer_partners",
-    "reviewers",
-    "deciders",
-    "observers",
     "parties",
     "party_members",
     "organisations",
@@ -83,8 +80,15 @@ pub(super) fn check_guardrail(policy: &Policy) -> Result<(), LintFault> {
     ))
 }
 
-/// Sets of members who are something on a proposal or its call.
-const ROLES: [&str; 6] = ["party_members", "assigned", "officers", "reviewers", "deciders", "observers"];
+/// Whether an attribute is a set.
+fn is_set(attribute: &str) -> bool {
+    SETS.contains(&attribute) || CallRole::of_attribute(attribute).is_some()
+}
+
+/// Whether an attribute is a set of members who are something on a proposal or its call.
+fn is_role(attribute: &str) -> bool {
+    ["party_members", "assigned"].contains(&attribute) || CallRole::of_attribute(attribute).is_some()
+}
 
 /// Whether the condition is false for everybody who has none of the roles.
 fn asks_for_a_role(expr: &Expr) -> bool {
@@ -95,8 +99,8 @@ fn asks_for_a_role(expr: &Expr) -> bool {
         }
         Expr::BinaryOp { op: BinaryOp::Or, left, right } => asks_for_a_role(left) && asks_for_a_role(right),
         Expr::BinaryOp { op: BinaryOp::Contains, left, right } => {
-            let is_role = matches!(&**left, Expr::GetAttr { attr, .. } if ROLES.contains(&attr.as_str()));
-            is_role && matches!(&**right, Expr::Var(Var::Principal))
+            let asks = matches!(&**left, Expr::GetAttr { attr, .. } if is_role(attr.as_str()));
+            asks && matches!(&**right, Expr::Var(Var::Principal))
         }
         _ => false,
     }
@@ -158,7 +162,7 @@ fn scalar(expr: &Expr) -> Result<(), LintFault> {
     match expr {
         Expr::Literal(literal) => written_out(literal),
         Expr::Var(_) | Expr::GetAttr { .. } => match path(expr)? {
-            Some(attr) if SETS.contains(&attr) => Err(no(format!("the set `{attr}` is compared"), ASK_SETS)),
+            Some(attr) if is_set(attr) => Err(no(format!("the set `{attr}` is compared"), ASK_SETS)),
             _ => Ok(()),
         },
         Expr::Set(_) => Err(no("a set is compared".into(), ASK_SETS)),
@@ -326,6 +330,7 @@ mod tests {
             .filter(|line| line.contains(": Set<"))
             .filter_map(|line| line.trim().split(':').next())
             .collect();
-        assert_eq!(named, SETS.into_iter().collect());
+        let roles = CallRole::ALL.iter().map(|role| role.attribute());
+        assert_eq!(named, SETS.into_iter().chain(roles).collect());
     }
 }

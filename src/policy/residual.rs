@@ -354,7 +354,8 @@ enum Attribute {
     Members(Members),
 }
 
-/// The attributes of the schema that a proposal leads to. What column each is, `storage::visible` knows.
+/// The attributes of the schema that a proposal leads to, beside those that have the members with a role in the call
+/// ([`CallRole::attribute`]). What column each is, `storage::visible` knows.
 const ATTRIBUTES: &[(&str, &str, Attribute)] = &[
     ("Proposal", "call", Attribute::Entity("Call")),
     ("Proposal", "parties", Attribute::Set(Set::Parties)),
@@ -377,16 +378,14 @@ const ATTRIBUTES: &[(&str, &str, Attribute)] = &[
     ("Call", "eligible", Attribute::Set(Set::Eligible)),
     ("Call", "funders", Attribute::Set(Set::Funders)),
     ("Call", "officer_partners", Attribute::Set(Set::OfficerPartners)),
-    ("Call", "officers", Attribute::Members(Members::With(CallRole::Officer))),
-    ("Call", "reviewers", Attribute::Members(Members::With(CallRole::Reviewer))),
-    ("Call", "deciders", Attribute::Members(Members::With(CallRole::Decider))),
-    ("Call", "observers", Attribute::Members(Members::With(CallRole::Observer))),
     ("Program", "lead", Attribute::Text(Text::Lead)),
     ("Program", "partners", Attribute::Set(Set::Participants)),
 ];
 
 fn attribute_named(of: &str, name: &str) -> Option<Attribute> {
-    ATTRIBUTES.iter().find(|(kind, attr, _)| *kind == of && *attr == name).map(|(.., attribute)| *attribute)
+    let role = || CallRole::of_attribute(name).filter(|_| of == "Call");
+    let listed = ATTRIBUTES.iter().find(|(kind, attr, _)| *kind == of && *attr == name);
+    listed.map(|(.., attribute)| *attribute).or_else(|| role().map(|role| Attribute::Members(Members::With(role))))
 }
 
 /// When an expression holds, and when it errs instead; where it errs, `holds` says nothing.

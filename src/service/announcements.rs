@@ -1,5 +1,5 @@
-//! What parties have signed for and not sent yet. A member who was allowed to sign a version can upload its documents, whatever colleagues keep
-//! by then: so their bytes count towards the quota of each nation that may send them, from its signature until they are here.
+//! Signed bytes that are not uploaded yet count towards the quota at once, so colleagues' uploads cannot block them. They count for each
+//! nation that may upload them, from its signature until they have arrived.
 
 use super::{
     Result, quotas,

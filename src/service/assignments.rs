@@ -1,7 +1,7 @@
 //! Assignments: reviewers to proposals, many in one request and every line or none; taking one back; who is assigned.
 //!
-//! Others wait while lines are written. So one request has at most [`Assign::MOST`] of them, their signatures are verified before its
-//! turn comes, what they are about is read for all at once, and they are written together. A dry run takes no turn at all.
+//! Others wait while lines are written. So one request has at most [`Assign::MOST`] of them. Their signatures are verified before its turn
+//! comes, their proposals and members are read at once, and they are written together. A dry run takes no turn at all.
 
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError, aside,
@@ -79,7 +79,7 @@ pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId,
     act.finish(Answer::json(200, &assigned(body, faults, Vec::new()))).await
 }
 
-/// What assigning would do, and why which line would be refused.
+/// Reports what assigning would do, and for each refused line the reason.
 async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Result<Answer> {
     let mut comparison = Comparison::new(act.exchange, &act.me.id, act.policies.clone(), act.policies.clone(), act.now);
     let (mut faults, mut changes) = (Vec::new(), Vec::new());
@@ -137,7 +137,7 @@ fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
     Ok(LineFault { line, problem: problem.slug().to_owned(), detail: problem.detail })
 }
 
-/// What the lines of one request are about, read at once, with what the lines before assigned.
+/// The proposals and members that the lines of one request name, read at once, with the assignments of earlier lines.
 struct Lines {
     call: Arc<CallState>,
     /// Those of the call, whether the caller may know of them or not.
@@ -274,7 +274,7 @@ pub async fn unassign(
     act.finish(Answer::done()).await
 }
 
-/// What taking an assignment back would change. Refuses what [`unassign`] would.
+/// Previews taking an assignment back. Refuses whatever [`unassign`] would.
 pub async fn preview_unassignment(
     exchange: &Exchange,
     principal: &Principal,
@@ -326,15 +326,20 @@ pub async fn assignments(
         let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
         let (facts, rule) = (&proposal.facts, counts::review_set_aside);
         let aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, rule).await?;
-        let item = |row: AssignmentRow| Assignment {
-            proposal: id,
-            set_aside: aside.get(&row.reviewer).copied(),
-            conflict: declared(&proposal, &row.reviewer),
-            has_reviewed: facts.reviewed.contains(&row.reviewer),
-            assigned_at: row.assigned_at.into(),
-            assigned_by: row.assigned_by,
-            statement: row.statement,
-            reviewer: row.reviewer,
+        let item = |row: AssignmentRow| {
+            let reopened = proposal.row.reopened.get(&row.reviewer);
+            Assignment {
+                proposal: id,
+                set_aside: aside.get(&row.reviewer).copied(),
+                conflict: declared(&proposal, &row.reviewer),
+                has_reviewed: facts.reviewed.contains(&row.reviewer),
+                reopened_at: reopened.map(|reopening| reopening.at.into()),
+                reopened_by: reopened.and_then(|reopening| reopening.by.clone()),
+                assigned_at: row.assigned_at.into(),
+                assigned_by: row.assigned_by,
+                statement: row.statement,
+                reviewer: row.reviewer,
+            }
         };
         page.add(rows.into_iter().map(|row| (row.reviewer.clone(), item(row))).collect());
     }

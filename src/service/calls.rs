@@ -18,6 +18,7 @@ use crate::{
         call::{self as rules, AmendmentEffect, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
+        text::counted,
     },
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
@@ -160,7 +161,9 @@ async fn amend_as_counted(
     let mut counted = None;
     if effect != AmendmentEffect::Keeps {
         drop(look);
-        let turn = exchange.long_work.count(&context.principal).await?;
+        let (queues, principal) = (&exchange.long_work, &context.principal);
+        let turn =
+            if body.dry_run { queues.count(principal).await? } else { queues.look_before_act(principal).await? };
         look = Rehearsal::rehearse(exchange, context).await?;
         look.tx.hold(turn, LONGEST_LOOK).await?;
         call = call_to_amend(&mut look, id).await?.0;
@@ -211,7 +214,7 @@ async fn amend_as_counted(
     act.finish(answer).await.map(Some)
 }
 
-/// What an amendment would be.
+/// A planned amendment.
 struct Amendment<'b> {
     version: u32,
     publication: CallPublication,
@@ -225,7 +228,7 @@ async fn call_to_amend<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<(Ca
     Ok((call, permit))
 }
 
-/// What the amendment would be, if it can be.
+/// Plans the amendment, or refuses it.
 async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -235,6 +238,8 @@ async fn examined<'b, T: Reads>(
     act.require_match(&etag(call, &act.policies, &act.me))?;
     need(call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
     let reason = required_reason(body.reason.as_deref())?;
+    // The first version is the call's publication.
+    quotas::check_amendments(act.exchange, call.row.version.saturating_sub(1))?;
     let version = call.row.version + 1;
     let (publication, text) = verified_publication(act, call, version, verified.clone()).await?;
     let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
@@ -327,7 +332,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     let (mut view, call) = authorized().await?;
     view.tx.hold(turn, LONGEST_LOOK).await?;
     let mut progress =
-        Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
+        Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, reopened: 0, decided: 0 };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     for status in Status::ALL {
         let filter = Filter { call: Some(id), status: Some(*status), ..Filter::default() };
@@ -337,6 +342,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
         }
         progress.assignments += small(totals.assignments);
         progress.reviews += small(totals.reviews);
+        progress.reopened += small(totals.reopened);
         progress.decided += small(totals.decided);
     }
     Ok(progress)
@@ -416,13 +422,13 @@ async fn verified_publication<T: Reads>(
     Ok((publication, text))
 }
 
-/// That a text holds together, and that this exchange takes what it asks for.
+/// Checks that a text is consistent and within the limits of this exchange.
 fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
     text.validate(participants)?;
     quotas::check_slots(exchange, text)
 }
 
-/// That an amendment does not close the call by asking for parties that nobody can be: each needs a member who may join it.
+/// Checks that an amendment does not close the call by requiring impossible parties: each needs a member who may join it.
 async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &rules::CallText) -> Result<()> {
     if next.parties == call.text.parties && next.eligible == call.text.eligible {
         return Ok(());
@@ -439,8 +445,9 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
             "a party of `{partner}` is required, and `{partner}` has no member with a key card in force who is neither officer, reviewer nor decider"
         ),
         None if present < fewest => format!(
-            "the call asks for {fewest} parties, and only {present} of the eligible partners can be one: each needs a member with a key card \
-             in force who is neither officer, reviewer nor decider"
+            "the call asks for {}, and only {present} of the eligible partners can be one: each needs a member with a key card \
+             in force who is neither officer, reviewer nor decider",
+            counted(fewest, "party", "parties")
         ),
         None => return Ok(()),
     };

@@ -1,7 +1,7 @@
 //! The end of a call, and the way back.
 //!
-//! One officer cancels a call alone, of whichever nation, so another one must be able to undo it whenever they hear of it. Reopening gives
-//! back the time that was lost, as extensions: to cancel a call and reopen it closes it for nobody.
+//! One officer of any nation cancels a call alone, so another one must be able to undo it whenever they learn of it. Reopening gives back
+//! the time that was lost, as extensions: to cancel a call and reopen it closes it for nobody.
 
 use super::{
     Answer, Exchange, RequestContext, Result,

@@ -28,13 +28,13 @@ use std::{
     sync::Arc,
 };
 
-/// Whom a preview is for, and so which members it may name on one proposal.
+/// The audience of a preview, which decides which members it may name on one proposal.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum PreviewAudience<'a> {
-    /// Who sees the proposal and who takes part in it, as officers do; or who receives sums alone.
+    /// Readers who see the proposal and its participants, as officers do; or readers who receive sums alone.
     Insiders(Hearing<'a>),
-    /// Policy officers of a nation. They hear of everybody on its own proposals; on others' of its own members, and of nothing
-    /// at all before one of these can know of the proposal.
+    /// Policy officers of a nation. On its own proposals they learn about everybody; on other nations' proposals about its own members, and
+    /// about nothing before one of these may know of the proposal.
     Nation { code: &'a PartnerCode, asks_of_all: bool, hearing: Hearing<'a> },
 }
 
@@ -60,7 +60,7 @@ const MAX_SHARED_DIFFERENCES: usize = 64;
 /// How much one question may cost, in atoms that were looked at: some seconds.
 const MAX_STEPS: usize = 100_000_000;
 
-/// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
+/// The parts of a condition that differ before and after the change. Most members have the same.
 #[derive(Debug)]
 struct Difference {
     now: Predicate,
@@ -78,8 +78,7 @@ impl Difference {
     }
 }
 
-/// One thing that a member may do, as things stand and as they would. A change concerns little of what policies say, and that little
-/// is asked first.
+/// One action of a member, before and after the change. A change concerns a small part of the policies, and that part is evaluated first.
 #[derive(Debug)]
 struct Condition {
     shared: Arc<Predicate>,
@@ -128,7 +127,7 @@ struct MemberConditions {
 }
 
 impl MemberConditions {
-    /// What it takes to evaluate both, or of both what a change of policies concerns.
+    /// The cost of evaluating both conditions, or of the parts that a change of policies concerns.
     fn steps(&self, differences_alone: bool) -> usize {
         let steps =
             |condition: &Condition| condition.differs.size + if differences_alone { 0 } else { condition.shared_size };
@@ -193,7 +192,7 @@ pub struct Comparison<'e> {
     differences: Vec<Arc<Difference>>,
     /// The places of differences among them, by a digest.
     places: HashMap<u64, Vec<usize>>,
-    /// What is asked both times, each once.
+    /// The parts that are evaluated both times, each once.
     shared: HashSet<Arc<Predicate>>,
     pace: Pace,
     /// Everybody with a role in a call, now or then.
@@ -201,7 +200,7 @@ pub struct Comparison<'e> {
 }
 
 impl<'e> Comparison<'e> {
-    /// Between these policies; twice the same when it is something else that would change. `who` asks.
+    /// Compares these policies; the same twice when something else would change. `who` is the caller.
     #[must_use]
     pub fn new(exchange: &'e Exchange, who: &MemberId, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
         Self {
@@ -425,7 +424,7 @@ impl std::fmt::Debug for Comparison<'_> {
     }
 }
 
-/// What the policies leave open once a member is known. Who has no key card in force is let in nowhere.
+/// The condition that remains once a member is known. A member without a key card in force has no access.
 async fn predicate(
     exchange: &Exchange,
     who: &MemberId,

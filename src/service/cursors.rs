@@ -1,11 +1,11 @@
-//! Cursors that may point at what their reader may not know of: sealed, so that they tell neither its identifier nor its time.
+//! Cursors that may point at a hidden thing: sealed, so that they reveal neither its identifier nor its time.
 //!
-//! A list from which things are left out examines so many of them for one page, and may have to go on from one that is hidden. Its
-//! cursor is that position, encrypted and authenticated for one list, with its filters and order, and one member. The key is derived from the mark of the database
-//! ([`crate::storage::mark`]), which nobody can guess and no member is shown: so every server of one database reads it, and a
-//! restart changes nothing. Equal positions have equal cursors, by which a client notices a list that leads in a circle.
+//! A list that leaves out hidden things examines a bounded number of things for one page, and may have to continue from a hidden one. Its
+//! cursor is that position, encrypted and authenticated for one list, with its filters and order, and one member. The key is derived from
+//! the mark of the database ([`crate::storage::mark`]), which nobody can guess and no member is shown: so every server of one database
+//! reads it, and a restart changes nothing. Equal positions have equal cursors, by which a client notices a list that leads in a circle.
 //!
-//! That there is a next page after an empty one tells that the list had to look past [`EXAMINED`] hidden things, nothing more.
+//! A next page after an empty one reveals that the list passed [`EXAMINED`] hidden things, nothing more.
 
 use super::{Exchange, Result, ServiceError};
 use crate::{domain::id::MemberId, wire::page::MAX_PAGE};

@@ -88,7 +88,7 @@ fn terms(row: &DecisionRow) -> rules::Terms<'_> {
     rules::Terms { outcome: *outcome, manifest: *manifest, supersedes: *supersedes, reason: reason.as_deref() }
 }
 
-/// What names a decision, as its signers said it.
+/// The digest that identifies a decision, as its signers signed it.
 fn digest(row: &DecisionRow) -> Sha256 {
     decision_digest(row.proposal, row.manifest, row.outcome, row.supersedes.as_ref(), row.reason.as_deref())
 }
@@ -97,7 +97,7 @@ fn digest(row: &DecisionRow) -> Sha256 {
 /// the others counts at that instant; one that is set aside is missing, and another decider of its partner signs in its place. Over a
 /// final decision another one comes the same way, which names it and says why.
 ///
-/// Of two deciders who propose different outcomes at once, the first wins and the second learns which decision is pending.
+/// If two deciders propose different outcomes at once, the first wins and the second learns which decision is pending.
 pub async fn sign(
     exchange: &Exchange,
     context: &RequestContext,

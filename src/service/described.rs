@@ -1,4 +1,4 @@
-//! A proposal as it travels, to each reader what is for them.
+//! A proposal in the form that is sent, with the parts that its reader may know.
 
 use super::{Result, state::ProposalState, versions};
 use crate::{
@@ -26,6 +26,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
     let wish = |(partner, row): (PartnerCode, WishRow)| {
         (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
     };
+    let reopened = proposal.row.reopened.get(me);
     Ok(Proposal {
         id: proposal.row.id,
         call: proposal.row.call,
@@ -52,25 +53,27 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
             is_assigned: proposal.row.assigned.contains(me),
             is_clear: proposal.row.clear.contains(me),
             has_reviewed: proposal.row.reviewed.contains(me),
+            reopened_at: reopened.map(|reopening| reopening.at.into()),
+            reopened_by: reopened.and_then(|reopening| reopening.by.clone()),
         },
     })
 }
 
-/// Who joined after the deadline.
+/// The members who joined after the deadline.
 fn joined_late(proposal: &ProposalState) -> BTreeMap<MemberId, Time> {
     let joined = proposal.row.employers.iter().map(|(member, employer)| (member.clone(), employer.joined_at));
     let late = joined.filter(|(_, joined_at)| *joined_at > proposal.limits.deadline_at);
     late.map(|(member, joined_at)| (member, joined_at.into())).collect()
 }
 
-/// What an amendment voided of what the parties signed, if they have not all signed again.
+/// The signed version that an amendment voided, until all parties have signed again.
 async fn void(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Void>> {
     let Some(version) = proposal.versions.voided() else { return Ok(None) };
     let amended = calls::voided(tx, proposal.row.call, version.call_version, proposal.versions.baseline).await?;
     Ok(amended.map(|amended| Void { version: version.number, since: amended.at.into(), reason: amended.reason }))
 }
 
-/// What the newest version waits for, if it does not stand.
+/// The signatures and documents that the newest version still needs, if it does not stand.
 async fn pending(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Pending>> {
     let Some(version) = proposal.versions.pending().or_else(|| proposal.versions.committed()) else { return Ok(None) };
     let signatures = proposals::signatures(tx, proposal.row.id, version.number).await?;

@@ -1,7 +1,8 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, rules, settled, state,
+    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, quotas, rules, settled,
+    state,
     unit::{Act, Subject, View, new_entry},
 };
 use crate::{
@@ -194,6 +195,7 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
+    quotas::check_key_card(exchange, &mut act.tx, before.as_ref(), &row, act.now).await?;
     let guardrails = guardrails_resting_on(exchange, &mut act.tx, id, act.now).await?;
     keep_employer(exchange, &mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
@@ -280,6 +282,7 @@ async fn publish_first(
     let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
     let outcome = policies.authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
+    quotas::check_key_card(exchange, &mut tx, present.as_ref(), &row, now).await?;
     keep_employer(exchange, &mut tx, &permit, present.as_ref(), &row, now).await?;
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
         .await

@@ -1,7 +1,7 @@
 //! Sealed documents: stored, listed, fetched and taken out.
 //!
-//! This file decides where a document belongs and when it may come. `sealed_bytes` takes and checks the bytes; neither
-//! learns more about them than they show without a key.
+//! This file decides where a document belongs and when it may come. `sealed_bytes` takes and checks the bytes; neither learns more about
+//! them than is visible without a key.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage, manifests, quotas,
@@ -24,6 +24,7 @@ use crate::{
     storage::{
         Reading, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
+        held_blobs::HeldBlob,
         vaults,
     },
     wire::{
@@ -37,7 +38,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use std::{ops::Range, sync::Arc};
 
-/// What a client announces before the bytes of a document.
+/// The announcement that a client sends before the bytes of a document.
 #[derive(Debug, Clone)]
 pub struct Announced {
     pub proposal: ProposalId,
@@ -50,7 +51,7 @@ pub struct Announced {
     pub here_at: Option<Timestamp>,
 }
 
-/// Where a document goes, checked before a single byte is taken.
+/// The place of a document, checked before the first byte is accepted.
 struct Place {
     proposal: ProposalState,
     party: Option<PartnerCode>,
@@ -199,7 +200,7 @@ pub async fn fetch(
     let stored = Stored { size: row.size, sha256: row.sha256 };
     let reading = match exchange.blobs.read(&row.blob, stored, range).await {
         Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
-            damage::note(&exchange.db, &row, exchange.clock.now(), &error).await;
+            damage::note(&exchange.db, &HeldBlob::Document(row), exchange.clock.now(), &error).await;
             return Err(ServiceError::Damaged);
         }
         read => read?,
@@ -251,11 +252,12 @@ fn noting_damage(
     bytes: BoxStream<'static, Result<Bytes, StoreError>>,
 ) -> BoxStream<'static, Result<Bytes, StoreError>> {
     let (db, clock) = (exchange.db.clone(), Arc::clone(&exchange.clock));
+    let held = HeldBlob::Document(row);
     let noted = bytes.or_else(move |error| {
-        let (db, clock, row) = (db.clone(), Arc::clone(&clock), row.clone());
+        let (db, clock, held) = (db.clone(), Arc::clone(&clock), held.clone());
         async move {
             if matches!(error, StoreError::DamagedBlob { .. }) {
-                damage::note(&db, &row, clock.now(), &error).await;
+                damage::note(&db, &held, clock.now(), &error).await;
             }
             Err(error)
         }

@@ -35,9 +35,9 @@ struct Bounds {
     loaded: usize,
 }
 
-/// What anybody may look at among the ordinary reads.
+/// The bounds of a request that takes no turn of its own.
 const AT_ONCE: Bounds = Bounds { entries: page::MAX_PAGE, loaded: 50 };
-/// What one request looks at in all, if nothing of the first look is for the caller. It waits for a turn at that.
+/// The bounds of a request that found nothing for the caller within the first ones. It waits for a turn for that.
 const IN_ALL: Bounds = Bounds { entries: PASSED, loaded: 200 };
 
 /// A page of the log while it is put together.
@@ -155,7 +155,7 @@ impl LogPage<'_> {
     }
 }
 
-/// What entries are about, loaded once each in one snapshot.
+/// The subjects of entries, each loaded once in one snapshot.
 #[derive(Default)]
 struct LoadedSubjects {
     programs: HashMap<ProgramId, Option<ProgramState>>,

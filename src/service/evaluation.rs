@@ -1,7 +1,7 @@
 //! Evaluating policies for many: off the threads that serve others and by turns, or with a pause after each stretch.
 //!
-//! What a nation writes in its policies costs each reader of its proposals. Nothing here decides anything: it says where and when
-//! other code does.
+//! A nation's policies cost time for each reader of its proposals. Nothing here decides anything: this file schedules the evaluation that
+//! other code asks for.
 
 use super::{Exchange, Result, ServiceError, aside};
 use crate::{
@@ -11,12 +11,12 @@ use crate::{
 use std::sync::Arc;
 use tokio::task::yield_now;
 
-/// Work of so many steps is done where it stands: handing it over would take as long.
+/// Work below this many steps runs on the calling thread: handing it over would take as long.
 const INLINE: usize = 2_000;
-/// After so many steps others are let on.
+/// Longer work yields to others after this many steps.
 const STRETCH: usize = 10_000;
 
-/// What the policies leave open for a member, made for `who` if it is not known.
+/// The condition that the policies leave for a member, evaluated for `who` if it is not cached.
 pub(super) async fn predicate(
     exchange: &Exchange,
     who: &MemberId,
@@ -36,7 +36,7 @@ pub(super) async fn predicate(
     made.await?.map_err(|error| ServiceError::Policies(error.to_string()))
 }
 
-/// Does what takes so many steps, on the present thread if they are few.
+/// Runs work of this many steps, on the present thread if they are few.
 pub(super) async fn done<T: Send + 'static>(
     exchange: &Exchange,
     who: &MemberId,
@@ -62,7 +62,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many steps were taken.
+    /// Counts these steps.
     pub(super) async fn took(&mut self, steps: usize) {
         self.in_all = self.in_all.saturating_add(steps);
         self.in_stretch += steps;

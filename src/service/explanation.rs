@@ -33,10 +33,10 @@ use std::{
     sync::Arc,
 };
 
-/// So many members are decided about in one turn.
+/// The number of members that are evaluated in one turn.
 const DECIDED_AT_ONCE: usize = 40;
 
-/// What is asked to be explained.
+/// The question to explain.
 #[derive(Debug, Clone)]
 pub struct ExplainRequest {
     pub proposal: ProposalId,
@@ -167,14 +167,14 @@ pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<Str
     parts
 }
 
-/// Of whom somebody may hear on a proposal, whatever their office lets them ask: recusal reaches who asks as well.
+/// The members about whom a caller may learn on one proposal, whatever their office: the caller can be recused, too.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Hearing<'p> {
     Everybody,
     /// A party does not hear who judges its proposal, whatever office its member holds besides.
     Parties(&'p BTreeSet<MemberId>),
-    /// They have a conflict, work where a party member works, or are asked to join a party: what they hear now they would bring along. Or
-    /// the call is not opened yet, and they are neither a party nor an officer of it, who alone know what is handed in.
+    /// They have a conflict, work where a party member works, or are invited to a party: they would bring along what they learn now. Or the
+    /// call is not opened yet, and they are neither a party nor an officer of it, who alone know what is handed in.
     Nobody,
 }
 

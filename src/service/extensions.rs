@@ -38,64 +38,69 @@ const AT_ONCE: u32 = 100;
 pub async fn extend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &ExtendCall) -> Result<Answer> {
     if body.dry_run {
         let mut act = Rehearsal::rehearse(exchange, context).await?;
-        let (call, reach) = call_to_extend(&mut act, id, body).await?;
+        let (call, authorized) = call_to_extend(&mut act, id, body).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
-        let (extended, _) = examined(&mut act, &call, &reach, body).await?;
+        let (extended, _) = examined(&mut act, &call, &authorized, body).await?;
         let tag = etag(&call, &act.policies, &act.me);
         return Ok(Answer::json(200, &extended).with_etag(tag));
     }
     let mut act = Act::begin(exchange, context).await?;
-    let (call, reach) = call_to_extend(&mut act, id, body).await?;
+    let (call, authorized) = call_to_extend(&mut act, id, body).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let (mut extended, reason) = examined(&mut act, &call, &reach, body).await?;
-    let number = make(&mut act, &reach.permit, reach.subject, id, &reach.moved, body.until.0, reason).await?;
+    let (mut extended, reason) = examined(&mut act, &call, &authorized, body).await?;
+    let number =
+        make(&mut act, &authorized.permit, authorized.subject, id, &authorized.moved, body.until.0, reason).await?;
     let call = act.call(id).await?;
-    if matches!(reach.moved, Moved::Deadline(_)) {
-        parties::follow_newest_employers(&mut act, &reach.permit, &call, only_proposal(&reach.moved)).await?;
+    if matches!(authorized.moved, Moved::Deadline(_)) {
+        parties::follow_newest_employers(&mut act, &authorized.permit, &call, only_proposal(&authorized.moved)).await?;
     }
     (extended.number, extended.call) = (Some(number), answer(&call, &act.me.id));
     let tag = etag(&call, &act.policies, &act.me);
     act.finish(Answer::json(200, &extended).with_etag(tag)).await
 }
 
-async fn call_to_extend<T: Reads>(act: &mut Act<'_, T>, id: CallId, body: &ExtendCall) -> Result<(CallState, Reach)> {
+async fn call_to_extend<T: Reads>(
+    act: &mut Act<'_, T>,
+    id: CallId,
+    body: &ExtendCall,
+) -> Result<(CallState, AuthorizedExtension)> {
     let call = act.call(id).await?;
     act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
     let named_twice =
         || ServiceError::Malformed("name a partner, a proposal or the reviews, not several of them".into());
     let moved = body.moved().ok_or_else(named_twice)?;
-    let reach = Reach::authorized(act, &call, moved).await?;
-    Ok((call, reach))
+    let authorized = AuthorizedExtension::of(act, &call, moved).await?;
+    Ok((call, authorized))
 }
 
-/// What the extension would be, if it can be, and its reason.
+/// The planned extension, if it is possible, and its reason.
 async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
-    reach: &Reach,
+    authorized: &AuthorizedExtension,
     body: &'b ExtendCall,
 ) -> Result<(Extended, &'b str)> {
     act.check_match(&etag(call, &act.policies, &act.me))?;
     if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
         return Err(Refusal::NotEligible { partner: partner.clone() }.into());
     }
-    reach.need_phase(call)?;
+    authorized.need_phase(call)?;
     let reason = required_reason(Some(&body.reason))?;
     quotas::check_extensions(act, call.row.id).await?;
-    let (present, until) = (reach.instant(call, &call.row.extensions, call.row.reviews_until), body.until.0);
+    let (present, until) = (authorized.instant(call, &call.row.extensions, call.row.reviews_until), body.until.0);
     if until <= present || until <= act.now {
         return Err(Refusal::ExtensionBackwards { until, present: present.max(act.now) }.into());
     }
     let schedule = &call.text.schedule;
-    match reach.moved {
+    match authorized.moved {
         Moved::Deadline(_) => schedule.check_extension(until)?,
         Moved::Reviews => schedule.check_review_date(until, act.now)?,
     }
-    let grace_until = matches!(reach.moved, Moved::Deadline(_)).then(|| schedule.grace_end(until).into());
+    let grace_until = matches!(authorized.moved, Moved::Deadline(_)).then(|| schedule.grace_end(until).into());
     let extended = Extended {
         number: None,
         from: present.into(),
@@ -145,7 +150,7 @@ pub async fn withdraw(
     act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
     let on_record = extensions::of_call(&mut act.tx, id).await?;
     let extension = on_record.iter().find(|extension| extension.number == number).ok_or(ServiceError::Hidden)?;
-    let reach = Reach::authorized(&mut act, &call, extension.moved.clone()).await?;
+    let authorized = AuthorizedExtension::of(&mut act, &call, extension.moved.clone()).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
@@ -153,16 +158,16 @@ pub async fn withdraw(
     if extension.is_withdrawn {
         return Err(Refusal::ExtensionWithdrawn { number }.into());
     }
-    reach.need_phase(&call)?;
-    let present = reach.instant(&call, &call.row.extensions, call.row.reviews_until);
+    authorized.need_phase(&call)?;
+    let present = authorized.instant(&call, &call.row.extensions, call.row.reviews_until);
     let (others, reviews_until) = in_force(on_record.iter().filter(|other| other.number != number));
-    let without = reach.instant(&call, &others, reviews_until);
+    let without = authorized.instant(&call, &others, reviews_until);
     let shorter = rules::taken_back(present, without, act.now)?;
-    extensions::withdraw(&mut act.tx, &reach.permit, id, extension, reason, act.now).await?;
+    extensions::withdraw(&mut act.tx, &authorized.permit, id, extension, reason, act.now).await?;
     let payload = ExtensionTakenBack { number, reason: reason.to_owned() };
-    act.log(reach.subject, reach.taken_back(payload)).await?;
+    act.log(authorized.subject, authorized.taken_back(payload)).await?;
     if let Some(until) = shorter {
-        make(&mut act, &reach.permit, reach.subject, id, &reach.moved, until, reason).await?;
+        make(&mut act, &authorized.permit, authorized.subject, id, &authorized.moved, until, reason).await?;
     }
     finish(act, id).await
 }
@@ -212,7 +217,7 @@ pub async fn list(
     Ok(Page { items, next: Some(cursors.seal(passed)) })
 }
 
-/// Which of these proposals under the call the caller hears of here.
+/// The proposals under the call about which the caller learns here.
 async fn seen_among(
     view: &mut View<'_>,
     call: &Arc<CallState>,
@@ -227,8 +232,8 @@ async fn seen_among(
     Ok(seen.into_iter().map(|state| state.row.id).collect())
 }
 
-/// What an extension is about, with the permit for it.
-struct Reach {
+/// The subject of an extension, with the permit for it.
+struct AuthorizedExtension {
     moved: Moved,
     permit: Permit,
     subject: Subject,
@@ -236,9 +241,9 @@ struct Reach {
     parties: BTreeSet<PartnerCode>,
 }
 
-impl Reach {
-    /// An officer with a conflict gets no permit for a proposal, and hears nothing of it.
-    async fn authorized<T: Reads>(act: &mut Act<'_, T>, call: &CallState, moved: Moved) -> Result<Self> {
+impl AuthorizedExtension {
+    /// An officer with a conflict gets no permit for a proposal, and learns nothing about it.
+    async fn of<T: Reads>(act: &mut Act<'_, T>, call: &CallState, moved: Moved) -> Result<Self> {
         let Some(proposal) = only_proposal(&moved) else {
             let permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
             return Ok(Self { moved, permit, subject: Subject::call(call), parties: BTreeSet::new() });

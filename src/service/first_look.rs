@@ -1,6 +1,6 @@
 //! A check before a large body is read: a member who may not do the act, whatever the body says, is refused before they have sent it.
 //!
-//! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
+//! The check uses the address alone and facts that need no body; the act decides everything again.
 
 use super::{
     Exchange, Principal, Result, ServiceError, parties, policies, state,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, ProposalId, VaultId},
+        id::{CallId, MemberId, ProgramId, ProposalId, VaultId},
         policy::PolicyOwner,
     },
     policy::{Action, Resource},
@@ -21,11 +21,13 @@ use crate::{
     },
 };
 
-/// What an act with a large body is about.
+/// The subject of an act with a large body.
 #[derive(Debug, Clone)]
 pub enum About {
     /// Any of the actions on a call.
     Call(CallId, &'static [Action]),
+    /// A call that is drafted under a program.
+    Draft(ProgramId),
     /// Any of the actions on a proposal.
     Proposal(ProposalId, &'static [Action]),
     /// An invitation of a member to a party.
@@ -46,6 +48,10 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
         About::Call(id, actions) => {
             let call = view.call(id).await?;
             permitted_any(&view, actions, Resource::Call(&call.facts))
+        }
+        About::Draft(id) => {
+            let program = state::program(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
+            permitted_any(&view, &[Action::CreateCall], Resource::Program(&program.facts))
         }
         About::Proposal(id, actions) => {
             let proposal = view.proposal(id).await?;

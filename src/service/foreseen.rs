@@ -1,7 +1,7 @@
-//! What an act rests on that takes long to find: it is found on a snapshot before the act's turn, because others wait while one writes.
+//! Facts for an act that take long to find: they are found on a snapshot before the act's turn, because others wait while one writes.
 //!
-//! In its turn the act asks what was done in between. Where that can have changed more than a few proposals, it gives its turn back and looks
-//! again; it never looks long within it.
+//! In its turn the act reads which acts were done in between. If they can have changed what was found, it gives its turn back and searches
+//! again; after the last search it makes do with what it finds within its turn, so that steady acts of others cannot keep it from being done.
 
 use super::{
     Result, ServiceError,
@@ -18,10 +18,10 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// So often an act looks before it is refused because others changed what it looked at each time.
+/// So often an act looks at most.
 pub(super) const LOOKS: u32 = 4;
 
-/// The refusal then. Nothing was done.
+/// The refusal where the last look does not hold either, and nothing can take its place. Nothing was done.
 pub(super) fn never_the_same() -> ServiceError {
     StoreError::Unavailable("others changed each time what the act had looked at".into()).into()
 }

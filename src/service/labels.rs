@@ -145,8 +145,8 @@ fn signed_label(row: &LabelRow, signatures: Vec<SignatureRow>, is_in_force: bool
     })
 }
 
-/// What another label would change: decides for everybody who has a role with that label in the place of the present one.
-/// Parties learn of nations alone, the policy officers of an owner of members.
+/// Previews another label: evaluates everybody who has a role with that label in place of the present one. Parties learn of nations alone,
+/// the policy officers of an owner of members.
 pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,

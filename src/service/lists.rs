@@ -1,4 +1,4 @@
-//! Which proposals a member may know of, by the very policies that decide on one: the database evaluates them as one condition.
+//! The proposals that a member may know of, by the policies that decide on each one: the database evaluates them as one condition.
 //!
 //! The condition is what the policies leave open once the member is known, and the caller's filters. Calls are few and change
 //! seldom, so what the condition says of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
@@ -46,7 +46,7 @@ use std::{
 /// Counts rows that the database gave and the policies refuse. It raises an alarm, because the two must agree.
 pub const DIFFERENCES: &str = "entente_list_differences_total";
 
-/// What a list is narrowed to, as a condition.
+/// The filters of a list, as a condition.
 fn narrowed(filter: &Filter) -> Predicate {
     let equals = |text, value: String| Predicate::from(Atom::Equals(text, value));
     let mine = |relation| match relation {
@@ -121,15 +121,16 @@ pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED,
 const REMEMBERED: usize = 512;
 /// The size of all conditions that are remembered.
 const REMEMBERED_SIZE: usize = 1 << 19;
-/// So many proposals of a page are put to the policies in one turn.
+/// The number of proposals of a page that are evaluated in one turn.
 const DECIDED_AT_ONCE: usize = 32;
 
 /// The condition for one member. It is valid while their policies, the calls and the statuses under these stay the same.
 #[derive(Debug)]
 struct KnownList {
-    /// What the policies left open. The same place in memory is the same version of policies and the same facts about the member.
+    /// The condition that the policies left. The same place in memory means the same version of policies and the same facts about the
+    /// member.
     visible: Arc<Predicate>,
-    /// What follows from that and the filter.
+    /// The condition that follows from that and the filter.
     condition: Arc<Predicate>,
     own: BTreeSet<Members>,
     call_scope: CallScope,
@@ -223,7 +224,7 @@ pub(super) async fn seen_among(
 
 /// The condition for proposals that a member may know of and that satisfy one more condition.
 ///
-/// INVARIANT: a unit of work asks before it writes, for what is read of calls is remembered beyond it.
+/// INVARIANT: a unit of work calls this before it writes, because the facts about calls are cached beyond it.
 pub async fn ask(
     exchange: &Exchange,
     policies: &Arc<Engine>,
@@ -408,7 +409,7 @@ impl CallAttributes {
 }
 
 impl CallValues {
-    /// What an atom comes down to for the proposals under the call; nothing where the call does not settle any of it.
+    /// The remainder of an atom for the proposals under the call; none where the call settles no part of it.
     fn reduced(&self, atom: &Atom) -> Option<Predicate> {
         match atom {
             Atom::Flag(Flag::Draft) => Some(self.draft.into()),
@@ -438,7 +439,7 @@ impl CallValues {
         self.reduced(&atom).unwrap_or_else(|| atom.into())
     }
 
-    /// That the text has some value for which the condition holds; nothing if it is no text of a call or a status.
+    /// The condition that the text has some value for which it holds; none if it is neither a text of a call nor a status.
     fn some_value(&self, text: Text, condition: impl Fn(&str) -> Predicate) -> Option<Predicate> {
         let values = self.texts.get(&text)?;
         let each = values.iter().map(|(value, when)| Predicate::all([when.clone(), condition(value)]));
@@ -446,14 +447,14 @@ impl CallValues {
     }
 }
 
-/// That a proposal under the call is neither withdrawn nor lapsed at an instant.
+/// The condition that a proposal under the call is neither withdrawn nor lapsed at an instant.
 pub(super) fn is_alive(call: &CallState, now: Timestamp) -> Predicate {
     let moment = Moment::new(now);
     let alive = [Status::Preparing, Status::Committed, Status::Submitted];
     Predicate::any(alive.map(|status| has_status(call, status, &moment)))
 }
 
-/// When a proposal under the call has the status at `now`: [`crate::domain::proposal::Versions::status`], asked the other way round.
+/// When a proposal under the call has the status at `now`: [`crate::domain::proposal::Versions::status`] in the opposite direction.
 fn has_status(call: &CallState, status: Status, now: &Moment) -> Predicate {
     let schedule = &call.text.schedule;
     // Whether `now` is no later than a limit that the deadlines of the call, of a party or of the proposal lead to.

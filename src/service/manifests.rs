@@ -193,7 +193,7 @@ async fn add_version(
     Ok(version)
 }
 
-/// Whether a manifest says this proposal, under this text, with these vaults and everything that the call asks for.
+/// Checks that a manifest names this proposal, this text, these vaults and everything that the call requires.
 async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Manifest) -> Result<()> {
     let mismatch = |fault: &str| Err(Refusal::ManifestMismatch { fault: fault.to_owned() }.into());
     if manifest.proposal != proposal.row.id || manifest.call != proposal.row.call {

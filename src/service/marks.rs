@@ -1,5 +1,4 @@
-//! Which folder of documents belongs to which database: the mark that both have, how they come by it, and how an operator gives
-//! them a new one.
+//! The mark that says which folder of documents belongs to which database: how both get it, and how an operator gives them a new one.
 //!
 //! A mark is made without anybody's help only where it is certain that both belong together: nothing was stored yet, or every
 //! document that the database names is in the folder. In every other case the server does not start, since it would answer
@@ -13,7 +12,7 @@ use crate::{
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::{self, ask},
-        documents,
+        held_blobs,
         mark::{self, DatabaseMark, Mark},
     },
 };
@@ -23,7 +22,7 @@ use std::sync::Arc;
 /// How many documents are looked at a time.
 const BATCH: u32 = 500;
 
-/// What a database names and what a folder has.
+/// The documents that a database names and those that a folder has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Documents that the database names.
@@ -153,15 +152,15 @@ pub async fn survey(db: &Db, blobs: &Arc<dyn BlobEngine>) -> Result<Survey, Stor
     let mut survey = Survey::default();
     let mut after = None;
     loop {
-        let rows = documents::by_blob(&mut *db.read().await?, after.as_ref(), BATCH).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.blob.clone());
-        let keys: Vec<_> = rows.iter().map(|row| row.blob.clone()).collect();
+        let held = held_blobs::next(&mut *db.read().await?, after.as_ref(), BATCH).await?;
+        let Some(last) = held.last() else { break };
+        after = Some(last.key().clone());
+        let keys: Vec<_> = held.iter().map(|held| held.key().clone()).collect();
         let sizes = ask(blobs, move |blobs| keys.iter().map(|key| blobs.size(key)).collect::<Result<Vec<_>, _>>());
-        for (row, found) in rows.iter().zip(sizes.await?) {
+        for (held, found) in held.iter().zip(sizes.await?) {
             survey.documents += 1;
             survey.missing += u64::from(found.is_none());
-            survey.other_size += u64::from(found.is_some_and(|size| size != row.size));
+            survey.other_size += u64::from(found.is_some_and(|size| size != held.stored().size));
         }
     }
     survey.files = ask(blobs, blob_engine::count).await?;

@@ -22,6 +22,7 @@ pub mod extensions;
 pub mod first_look;
 mod foreseen;
 pub mod labels;
+pub mod leftover_keys;
 pub mod lists;
 pub mod manifests;
 pub mod marks;
@@ -60,35 +61,39 @@ use crate::{
         Refusal,
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode, Sha256},
+        text::counted,
     },
     sealing::statement::StatementError,
+    share_table::{self, LONGEST_LOOK, WAIT_FOR_LONG_WORK},
     storage::{Blobs, Db, Queue, Spools, StoreError, Turn, Whose, idempotency::Recorded},
     wire::problem::LineFault,
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long the database works for one long look, all its statements together.
-const LONGEST_LOOK: Duration = Duration::from_mins(2);
-
-/// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers
-/// of the database to others, and reading and evaluating policies. A member without permission does not queue.
+/// Queues for work that takes long: manifests, previews, counts, looks before acts and looks over much of the log, which keep a snapshot
+/// open and leave a reader of the database to others, and reading and evaluating policies. No partner has all places of a queue that has
+/// several. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
+    manifests: Queue,
     scans: Queue,
     counts: Queue,
+    looks_before_acts: Queue,
     logs: Queue,
     policy_texts: Queue,
     evaluations: Queue,
 }
 
 impl LongWorkQueues {
-    /// A turn at a scan over many proposals: a preview, a manifest.
+    /// A turn at a manifest, which can take an hour: nobody's preview waits for one.
+    pub async fn manifest(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.manifests, &principal.member).await
+    }
+
+    /// A turn at a scan over many proposals: a preview, a dry run.
     pub async fn scan(&self, principal: &Principal) -> Result<Turn> {
         take(&self.scans, &principal.member).await
     }
@@ -96,6 +101,11 @@ impl LongWorkQueues {
     /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, &principal.member).await
+    }
+
+    /// A turn at what an act counts or looks for before it takes place: it waits for no mere count.
+    pub async fn look_before_act(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.looks_before_acts, &principal.member).await
     }
 
     /// A turn at a look over much of the log.
@@ -117,7 +127,7 @@ impl LongWorkQueues {
 
 /// Waits for a turn, which the caller holds while the work runs.
 async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
-    let turn = timeout(PATIENCE, queue.take(Whose::Member(who.clone()))).await;
+    let turn = timeout(WAIT_FOR_LONG_WORK, queue.take(Whose::Member(who.clone()))).await;
     Ok(turn
         .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
@@ -125,11 +135,13 @@ async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
 impl Default for LongWorkQueues {
     fn default() -> Self {
         Self {
-            scans: Queue::of(2),
-            counts: Queue::of(3),
-            logs: Queue::of(2),
-            policy_texts: Queue::of(1),
-            evaluations: Queue::of(2),
+            manifests: Queue::of(share_table::MANIFESTS),
+            scans: Queue::of(share_table::SCANS),
+            counts: Queue::of(share_table::COUNTS),
+            looks_before_acts: Queue::of(share_table::LOOKS_BEFORE_ACTS),
+            logs: Queue::of(share_table::LOG_LOOKS),
+            policy_texts: Queue::of(share_table::POLICY_TEXTS),
+            evaluations: Queue::of(share_table::EVALUATIONS),
         }
     }
 }
@@ -144,7 +156,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 pub struct Exchange {
     pub db: Db,
     pub blobs: Blobs,
-    /// Where answers wait that are taken slowly.
+    /// Answers that clients read slowly wait here.
     pub spools: Spools,
     /// Which policies are in force.
     pub rules: rules::Rules,
@@ -154,23 +166,25 @@ pub struct Exchange {
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,
-    /// What was asked for lists before.
+    /// The conditions of earlier lists.
     pub lists: lists::KnownLists,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
-    /// Who looks long, and who waits.
+    /// Keys that went with a role and that no act has removed yet.
+    pub leftover_keys: leftover_keys::LeftoverKeys,
+    /// The turns at long looks.
     pub long_work: LongWorkQueues,
-    /// What the exchange signs with.
+    /// The exchange's signing key.
     pub signer: visibility::ExchangeKey,
     /// Largest ciphertext that any slot takes here, in bytes.
     pub document_limit: u64,
     /// How much one may keep here.
     pub quotas: quotas::Quotas,
-    /// What counts towards them and is in no row of the database.
+    /// The amounts that count towards them and are in no row of the database.
     pub usage: usage::Usage,
 }
 
-/// Who is asking: a certificate under a partner's anchor, and the member that a key card names for it.
+/// The caller: a certificate under a partner's anchor, and the member that a key card names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     pub member: MemberId,
@@ -178,7 +192,7 @@ pub struct Principal {
     pub certificate: Sha256,
 }
 
-/// What makes a repeated request recognisable.
+/// The key and digest by which a repeated request is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     pub key: String,
@@ -196,7 +210,7 @@ pub struct RequestContext {
     pub if_match: Option<String>,
     /// Whether only the head of the answer is wanted: nothing is handed out then, so nothing is logged.
     pub is_head: bool,
-    /// What the caller came with, when that can stop counting while the request is under way.
+    /// The caller's certificate, if it can become invalid while the request is under way.
     pub credential: Option<Arc<dyn Credential>>,
     /// When the last byte of the request was here; none for what is judged when it takes place.
     pub arrived_at: Option<Timestamp>,
@@ -206,7 +220,7 @@ pub struct RequestContext {
     pub is_rehearsal: bool,
 }
 
-/// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
+/// The certificate that admitted a caller. The upload may have taken hours since, so an act checks it again.
 pub trait Credential: fmt::Debug + Send + Sync {
     /// Says why it no longer counts, if it does not.
     fn check(&self) -> Result<(), String>;
@@ -237,8 +251,8 @@ impl RequestContext {
     }
 }
 
-/// What a rehearsal has settled: a refusal, or what was answered before. All else is for the act in its turn, and so is what went wrong
-/// with the snapshot.
+/// The result of a rehearsal: a refusal, or an earlier answer. Everything else is left to the act in its turn, and so is a failure of the
+/// snapshot.
 pub fn settled<T>(rehearsed: Result<T>) -> Option<Result<T>> {
     match rehearsed {
         Err(ServiceError::Store(_)) => None,
@@ -282,15 +296,15 @@ pub enum ServiceError {
     CertificateRefused(String),
     #[error("send the `ETag` you read in `If-Match`")]
     PreconditionRequired,
-    #[error("it is at `{current}` now")]
+    #[error("its `ETag` is now `{current}`")]
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
-    #[error("lines that cannot be done: {}", .0.len())]
+    #[error("{} be done", counted(.0.len(), "line cannot", "lines cannot"))]
     Lines(Vec<LineFault>),
     #[error("the cursor is invalid")]
     BadCursor,
-    /// The policies cannot be asked as a whole, though each could be when it was loaded.
+    /// The policies cannot be evaluated as a whole, though each could be when it was loaded.
     #[error("{0}")]
     Policies(String),
     /// The exchange's own key cannot sign.
@@ -349,7 +363,7 @@ impl Answer {
         Self { etag: Some(etag), ..self }
     }
 
-    /// That it was done, without what the answer said of it.
+    /// The bare fact that it was done, without the content of the answer.
     fn without_content(self) -> Self {
         Self { body: Vec::new(), etag: None, location: None, ..self }
     }

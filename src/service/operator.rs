@@ -1,4 +1,4 @@
-//! What the host's operator does on the machine itself: enrol partners, and say that one publishes no revocation lists. Each act is logged
+//! Acts of the host's operator on the machine itself: enrol partners, and record that one publishes no revocation lists. Each act is logged
 //! like any other.
 
 use super::{
@@ -50,7 +50,7 @@ pub async fn partners(exchange: &Exchange) -> Result<Vec<(PartnerCode, PartnerCa
     rows.into_iter().map(|row| Ok((row.partner, PartnerCard::from_json(row.card.as_bytes())?))).collect()
 }
 
-/// What is on record of partners' revocation lists.
+/// The recorded state of partners' revocation lists.
 pub async fn list_records(exchange: &Exchange) -> Result<BTreeMap<PartnerCode, ListRecord>> {
     Ok(partners::list_records(&mut *exchange.db.read().await?).await?)
 }

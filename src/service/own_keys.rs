@@ -1,8 +1,8 @@
 //! Wrapped keys that their holder has no use for: one that does not open, or one for a recipient that is on the key card no longer.
 //!
-//! The exchange does not know whether a key opens; its holder does. What is discarded lacks again for that recipient, so a colleague,
-//! the counterpart or an officer wraps a new one. Nobody discards the key of another holder, even one that they wrapped themselves, and
-//! no officer discards the last one to the call's vault.
+//! The exchange does not know whether a key opens; its holder does. A discarded key is missing again for that recipient, so a colleague,
+//! the counterpart or an officer wraps a new one. Nobody discards the key of another holder, even one that they wrapped themselves, and no
+//! officer discards the last one to the call's vault.
 
 use super::{
     Answer, Exchange, RequestContext, Result, ServiceError,

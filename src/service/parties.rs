@@ -1,7 +1,8 @@
-//! Who is in the parties of a proposal: asked by one of its members, joining by their own signature, leaving when they wish.
+//! The members of a proposal's parties: each is invited by one of them, joins by a signature and leaves at will.
 //!
-//! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone. Whether
-//! the member could be a party is judged when they accept and by nobody sooner: the one who asks must not learn who judges.
+//! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
+//! Whether the member could be a party is checked when they accept and not sooner: the inviting member must not learn who reviews or
+//! decides.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
@@ -37,7 +38,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most members of one party, those who are asked included.
+/// Most members of one party, invited ones included.
 const MOST_OF_PARTY: usize = 40;
 /// Most invitations to one party that are kept: those of members who have left since are, too.
 const MOST_INVITATIONS: u64 = 200;
@@ -89,7 +90,7 @@ pub async fn invite(
     finish(act, id).await
 }
 
-/// Joins the party that the caller is asked to join.
+/// Joins the party to which the caller is invited.
 pub async fn accept(
     exchange: &Exchange,
     context: &RequestContext,
@@ -216,8 +217,8 @@ async fn set_consent(
     act.finish(Answer::done()).await
 }
 
-/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties, and for members who wrap
-/// keys to them. It leads each member back to the one who began the proposal.
+/// The signed invitations and acceptances, also those of members who have left since; for the parties, and for members who wrap keys to
+/// them. It leads each member back to the one who began the proposal.
 pub async fn joined(
     exchange: &Exchange,
     principal: &Principal,
@@ -268,7 +269,7 @@ pub(super) async fn verified(
     aside(move || invitations.into_iter().map(|(member, jws)| (member, Verified::look(&jws))).collect()).await
 }
 
-/// The members whom the one who begins a proposal asks to join: everybody named but themselves, each with an invitation.
+/// The members whom the founder of a proposal invites: everybody named but the founder, each with an invitation.
 pub(super) async fn asked_at_the_beginning(
     act: &mut Act<'_>,
     body: &CreateProposal,
@@ -293,7 +294,7 @@ pub(super) async fn asked_at_the_beginning(
     Ok(invited)
 }
 
-/// Keeps the invitations with which a proposal begins. Each member hears of theirs in their list.
+/// Keeps the invitations with which a proposal begins. Each member finds theirs in their list.
 pub(super) async fn keep_first_invitations(
     act: &mut Act<'_>,
     permit: &Permit,
@@ -349,7 +350,7 @@ fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result
 
 const HAS_ROLE: &str = "runs the call, reviews or decides, and cannot be a party; lay that role down first";
 
-/// What keeps the caller from accepting, if it is their part in the call alone and somebody asked them.
+/// The reason that keeps an invited caller from accepting, if it is their part in the call alone.
 fn kept_by(act: &Act<'_>, proposal: &ProposalState) -> Option<&'static str> {
     let (me, facts) = (&act.me.id, &proposal.facts);
     let mut without = facts.without_roles_of(me);

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// What is in force, of every owner that has policies: the guardrails first. Without texts.
+/// The versions in force of every owner that has policies, the guardrails first, without texts.
 pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Page<wire::PolicyVersion>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadPolicies, Resource::Exchange)?;
@@ -92,8 +92,7 @@ pub async fn show_version(
     describe(row, &history, view.now)
 }
 
-/// Proposes the next version of an owner's policies. What could not be asked of a database is refused here, not when somebody
-/// lists.
+/// Proposes the next version of an owner's policies. A text that a database cannot evaluate is refused here, not at the first list.
 pub async fn propose(
     exchange: &Exchange,
     context: &RequestContext,

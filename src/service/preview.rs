@@ -1,9 +1,9 @@
-//! What a change would do, before it is made: who would gain and who would lose access to which proposals, what those who lose it
-//! have fetched already, and to whom a key would have to be wrapped.
+//! Previews a change: who would gain and who would lose access to which proposals, what the losing members have fetched already, and for
+//! whom a key would have to be wrapped.
 //!
-//! One comparison, whatever would change: a version of policies, a label, a role, an assignment or a key card. It decides about
-//! everybody who has a part, as things stand and as they would, and gives the differences alone: of a proposal that is hidden from
-//! everybody concerned before and after, nothing. A question looks at a bounded number of proposals and says where to go on.
+//! One comparison, whatever would change: a version of policies, a label, a role, an assignment or a key card. It evaluates everybody who
+//! has a part, before and after the change, and returns the differences alone: nothing about a proposal that is hidden from everybody
+//! concerned before and after. A request examines a bounded number of proposals and returns where to continue.
 
 use super::{
     Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
@@ -81,7 +81,7 @@ impl PreviewScan {
     }
 }
 
-/// What a version would change for the proposals from `cursor` on, for the policy officers who write it.
+/// Previews a version for the proposals from `cursor` on, for the policy officers who write it.
 pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,
@@ -111,8 +111,8 @@ fn of_policies(exchange: &Exchange, member: &MemberId, writer: &PartnerCode) -> 
     SealedCursors::of(exchange, "preview of policies", member).within("partner", writer)
 }
 
-/// What other policies of `writer` would change for the proposals from `cursor` on: on its own for everybody, on others' for its
-/// members. Proposals of which its policy officer may not know are passed over and not counted.
+/// Previews other policies of `writer` for the proposals from `cursor` on: on its own proposals for everybody, on others' for its members.
+/// Proposals of which its policy officer may not know are passed over and not counted.
 pub async fn compare(
     view: &mut View<'_>,
     mut comparison: Comparison<'_>,
@@ -147,7 +147,7 @@ pub async fn compare(
     }
 }
 
-/// What is to become of a member's key card.
+/// The planned change of a member's key card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardChange {
     /// None is left in force.
@@ -170,8 +170,8 @@ impl CardChange {
     }
 }
 
-/// What another key card, or none, would change, for the policy officers of the member's partner: what the member can see, and where
-/// the member is in a party, who is kept from the proposal for working at the same place.
+/// Previews a new, changed or revoked key card, for the policy officers of the member's partner: what the member can see, and where the
+/// member is in a party, who is recused from the proposal for working at the same place.
 pub async fn of_member(
     exchange: &Exchange,
     principal: &Principal,
@@ -252,7 +252,7 @@ fn changed(
 }
 
 /// The next proposals in either list, in the order of both, and up to where these are all, unless they are the last ones. A proposal can
-/// be among them that is in neither list: nobody hears of what changes nothing.
+/// be among them that is in neither list: a proposal without a change is not reported.
 async fn next_seen(
     tx: &mut Tx,
     member: &MemberId,

@@ -1,7 +1,8 @@
 //! How much one may keep on the exchange: what a member begins, what a party uploads, what a nation proposes. The operator sets the numbers;
 //! who comes to the end of one hears the number.
 //!
-//! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::turns`.
+//! These bound what stays; their defaults are in the table of shares. What is under way at a time is divided by `http::shares`, and turns at
+//! writing by `storage::turns`.
 
 use super::{
     Exchange, Result,
@@ -12,12 +13,16 @@ use crate::{
     domain::{
         DailyQuota, Refusal,
         call::CallText,
-        id::{CallId, ProposalId},
+        id::{CallId, MemberId, ProposalId},
         policy::PolicyOwner,
     },
+    share_table,
     storage::{
+        Tx,
         announced::{self, AnnouncedBytes},
-        calls, documents, extensions, policies, proposals,
+        calls, documents, extensions,
+        members::{self, MemberRow},
+        policies, proposals,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -56,11 +61,21 @@ pub struct Quotas {
     pub versions_per_proposal: u64,
     /// Relabellings of a proposal that any of its parties has proposed.
     pub labels_per_proposal: u64,
+    /// Declarations about one member's interest in a proposal, and liftings of conflicts; a conflict is taken past it.
+    pub declarations_per_member_and_proposal: u64,
+    /// Amendments of a call; only the nation that leads it amends.
+    pub amendments_per_call: u64,
     /// Extensions of a call by officers of one partner, those that were taken back included.
     pub extensions_per_call_per_partner: u64,
+    /// Changes of the roles in a published call that members of one partner have signed.
+    pub role_changes_per_call_per_partner: u64,
     /// Members of one partner who wrap the same vault for the same recipient of somebody else. Of all partners together it is not limited: no
     /// nation must be able to keep another from replacing a key that does not open. At least one.
     pub wrapped_keys_per_recipient_per_partner: u64,
+    /// Members of a partner, those whose key cards were revoked included.
+    pub members_per_partner: u64,
+    /// Key cards of a member that are published within 24 hours; one that revokes a card in force is taken past it.
+    pub key_cards_per_day_per_member: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
     pub policy_versions_per_day: u64,
     /// What acts and logged reads of one member add to the database within 24 hours: bodies, answers that are kept for repetitions, entries.
@@ -78,27 +93,32 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
-            proposals_per_member: 50,
-            drafts_per_member: 20,
-            calls_per_day_per_partner: 50,
-            documents_per_party: 500,
-            bytes_per_party: 64 << 30,
-            bytes_per_partner: 256 << 30,
-            documents_per_slot: 50,
-            arriving_per_slot_per_member: 4,
-            arriving_bytes_per_member: 32 << 30,
-            announced_bytes_per_member: 64 << 30,
+            proposals_per_member: share_table::PROPOSALS_PER_MEMBER,
+            drafts_per_member: share_table::DRAFTS_PER_MEMBER,
+            calls_per_day_per_partner: share_table::CALLS_PER_DAY_PER_PARTNER,
+            documents_per_party: share_table::DOCUMENTS_PER_PARTY,
+            bytes_per_party: share_table::BYTES_PER_PARTY,
+            bytes_per_partner: share_table::BYTES_PER_PARTNER,
+            documents_per_slot: share_table::DOCUMENTS_PER_SLOT,
+            arriving_per_slot_per_member: share_table::ARRIVING_PER_SLOT_PER_MEMBER,
+            arriving_bytes_per_member: share_table::ARRIVING_BYTES_PER_MEMBER,
+            announced_bytes_per_member: share_table::ANNOUNCED_BYTES_PER_MEMBER,
             replaced_documents_days: 30,
-            versions_per_proposal: 200,
-            labels_per_proposal: 200,
-            extensions_per_call_per_partner: 500,
-            wrapped_keys_per_recipient_per_partner: 4,
-            policy_versions_per_day: 50,
-            stored_bytes_per_day_per_member: 256 << 20,
-            stored_bytes_per_day_per_partner: 1 << 30,
-            logged_reads_per_minute: 3000,
-            acts_per_minute_per_member: 600,
-            acts_per_minute_per_partner: 6000,
+            versions_per_proposal: share_table::VERSIONS_PER_PROPOSAL,
+            labels_per_proposal: share_table::LABELS_PER_PROPOSAL,
+            declarations_per_member_and_proposal: share_table::DECLARATIONS_PER_MEMBER_AND_PROPOSAL,
+            amendments_per_call: share_table::AMENDMENTS_PER_CALL,
+            extensions_per_call_per_partner: share_table::EXTENSIONS_PER_CALL_PER_PARTNER,
+            role_changes_per_call_per_partner: share_table::ROLE_CHANGES_PER_CALL_PER_PARTNER,
+            wrapped_keys_per_recipient_per_partner: share_table::WRAPPED_KEYS_PER_RECIPIENT_PER_PARTNER,
+            members_per_partner: share_table::MEMBERS_PER_PARTNER,
+            key_cards_per_day_per_member: share_table::KEY_CARDS_PER_DAY_PER_MEMBER,
+            policy_versions_per_day: share_table::POLICY_VERSIONS_PER_DAY,
+            stored_bytes_per_day_per_member: share_table::STORED_BYTES_PER_DAY_PER_MEMBER,
+            stored_bytes_per_day_per_partner: share_table::STORED_BYTES_PER_DAY_PER_PARTNER,
+            logged_reads_per_minute: share_table::LOGGED_READS_PER_MINUTE,
+            acts_per_minute_per_member: share_table::ACTS_PER_MINUTE_PER_MEMBER,
+            acts_per_minute_per_partner: share_table::ACTS_PER_MINUTE_PER_PARTNER,
         }
     }
 }
@@ -232,6 +252,17 @@ pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
     check(labels.into(), act.exchange.quotas.labels_per_proposal, "relabellings of one proposal")
 }
 
+/// Whether another statement about a member's interest in a proposal may be made where there are so many. Clients verify all of them.
+pub(super) fn check_declarations(act: &Act<'_>, stated: u32) -> Result<()> {
+    let limit = act.exchange.quotas.declarations_per_member_and_proposal;
+    check(stated.into(), limit, "statements about one member's interest in one proposal, liftings included")
+}
+
+/// Whether a call that was amended so often may be amended once more. Each member of a party reads what changed.
+pub(super) fn check_amendments(exchange: &Exchange, amendments: u32) -> Result<()> {
+    check(amendments.into(), exchange.quotas.amendments_per_call, "amendments of one call")
+}
+
 /// Whether officers of the caller's partner may move another date of a call. Those of the others have their own number, so nobody keeps
 /// another nation from giving more time.
 pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallId) -> Result<()> {
@@ -241,12 +272,44 @@ pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallI
     check(made, limit, "extensions of one call by officers of one partner, those that were taken back included")
 }
 
+/// Whether a member may sign another change of the roles in a published call. Every client verifies all of them. Those of other partners have
+/// their own number, so nobody keeps another nation's officers from changing roles.
+pub(super) async fn check_role_changes(exchange: &Exchange, tx: &mut Tx, call: CallId, by: &MemberId) -> Result<()> {
+    let made = calls::role_changes_by(tx, call, by.partner()).await?;
+    let limit = exchange.quotas.role_changes_per_call_per_partner;
+    check(made, limit, "changes of the roles in one call that members of one partner have signed")
+}
+
 /// Whether another version of the owner's policies may be proposed now.
 pub(super) async fn check_policies(act: &mut Act<'_>, owner: &PolicyOwner) -> Result<()> {
     let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
     let limit = act.exchange.quotas.policy_versions_per_day;
     let reached = policies::proposed_since(&mut act.tx, owner, since, limit).await?;
     check_daily(DailyQuota::PolicyVersions, limit, reached, act.now)
+}
+
+/// Whether a key card may be published now in the place of this one, or as a member's first.
+pub(super) async fn check_key_card(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    before: Option<&MemberRow>,
+    card: &MemberRow,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(before) = before else {
+        let partner = card.member.partner();
+        let members = members::count(tx, partner).await?;
+        let what = "members of one partner, those whose key cards were revoked included";
+        return check(members, exchange.quotas.members_per_partner, what);
+    };
+    // Nobody is kept from revoking a card. The next one counts again, also if it revokes what is revoked.
+    if before.is_active && !card.is_active {
+        return Ok(());
+    }
+    let since = now.checked_sub(DAY).expect("the clock stands after 1970");
+    let limit = exchange.quotas.key_cards_per_day_per_member;
+    let reached = members::published_before(tx, &card.member, limit).await?.filter(|at| *at >= since);
+    check_daily(DailyQuota::KeyCards, limit, reached, now)
 }
 
 /// Refuses one more within 24 hours until the one that makes it as many as there may be is older than that.

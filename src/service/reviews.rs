@@ -1,7 +1,7 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, quotas,
     sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -19,7 +19,7 @@ use crate::{
         set_aside::SetAside,
         vault::VaultKind,
     },
-    policy::{Action, Resource, counts},
+    policy::{Action, Permit, Resource, counts},
     sealing::statement::{DeclarationStatement, ReviewStatement, Signed},
     storage::{
         reviews::{self, ReviewRow},
@@ -27,7 +27,9 @@ use crate::{
         vaults as vault_store,
     },
     wire::{
-        entry::payloads::{ConflictLifted, InterestDeclared, Payload, ReviewFetched, ReviewReopened, ReviewSubmitted},
+        entry::payloads::{
+            ConflictLifted, InterestDeclared, Payload, ReviewFetched, ReviewReinstated, ReviewReopened, ReviewSubmitted,
+        },
         page::Page,
         review::{Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
@@ -62,7 +64,7 @@ pub async fn declare(
         return Err(Refusal::AlreadyDeclared { member: me }.into());
     }
     let (now, declared) = (act.now, if body.conflict { Declared::Conflict } else { Declared::Clear });
-    let signed = signed_declaration(&mut act, id, &me, declared, verified).await?;
+    let signed = signed_declaration(&mut act, &proposal, &me, declared, verified).await?;
     if signed.statement.ground != body.ground {
         return Err(Refusal::Statement { fault: "it names another ground than the declaration".into() }.into());
     }
@@ -100,7 +102,7 @@ pub async fn lift(
     if !proposal.facts.conflicts.contains(member) {
         return Err(Refusal::NoConflict { member: member.clone() }.into());
     }
-    let signed = signed_declaration(&mut act, id, member, Declared::Lifted, verified).await?;
+    let signed = signed_declaration(&mut act, &proposal, member, Declared::Lifted, verified).await?;
     let now = act.now;
     reviews::lift(&mut act.tx, &permit, id, member, stated(&signed), now).await?;
     let payload = ConflictLifted { member: member.clone(), reason: reason.to_owned(), statement: signed.jws };
@@ -111,23 +113,28 @@ pub async fn lift(
 /// A statement about a member's interest, which is the next one in its chain.
 async fn signed_declaration(
     act: &mut Act<'_>,
-    proposal: ProposalId,
+    proposal: &ProposalState,
     member: &MemberId,
     declared: Declared,
     verified: Verified<DeclarationStatement>,
 ) -> Result<Signed<DeclarationStatement>> {
     let signed = act.signed(verified).await?;
-    let before = reviews::declarations(&mut act.tx, proposal, Some(member)).await?;
+    let last = reviews::last_declaration(&mut act.tx, proposal.row.id, member).await?;
+    let (before, last) = last.map_or((0, None), |(number, sha256)| (number, Some(sha256)));
     let said = &signed.statement;
-    if said.proposal != proposal || said.member != *member || said.declared != declared {
+    if said.proposal != proposal.row.id || said.member != *member || said.declared != declared {
         let fault = format!("it must say this proposal, `{member}` and `{declared}`");
         return Err(Refusal::Statement { fault }.into());
     }
-    let last = before.last().map(|(_, last)| last.sha256);
-    if said.number as usize != before.len() + 1 || said.previous != last {
-        let fault =
-            format!("the next statement about `{member}` is number {} and names the one before", before.len() + 1);
+    let next = before.saturating_add(1);
+    if said.number != next || said.previous != last {
+        let fault = format!("the next statement about `{member}` is number {next} and names the one before");
         return Err(Refusal::Statement { fault }.into());
+    }
+    // Nobody is kept from declaring a conflict. Nothing follows it then: to lift it would be one more.
+    let is_first_conflict = declared == Declared::Conflict && !proposal.facts.conflicts.contains(member);
+    if !is_first_conflict {
+        quotas::check_declarations(act, before)?;
     }
     Ok(signed)
 }
@@ -221,7 +228,7 @@ pub async fn submit(
         statement: body.statement.clone(),
         ciphertext,
         submitted_at: act.now,
-        reopened_at: None,
+        reopened: None,
     };
     reviews::submit(&mut act.tx, &permit, &row).await?;
     let payload = ReviewSubmitted {
@@ -299,9 +306,8 @@ fn concealed(refused: ServiceError) -> ServiceError {
     }
 }
 
-/// Reopens a review, with a reason, so that its reviewer can hand in a new revision.
-pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId, reason: &str) -> Result<Answer> {
-    let mut act = Act::begin(exchange, context).await?;
+/// A review, with its proposal and the permit to reopen it. Who may not know of it gets the answer for an unknown one.
+async fn to_reopen(act: &mut Act<'_>, id: ReviewId) -> Result<(ReviewRow, ProposalState, Permit)> {
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     let whole = Resource::Proposal(&proposal.facts);
@@ -309,6 +315,19 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
         let knows = row.reviewer == act.me.id || act.authorize(Action::ViewDeliberation, whole).is_ok();
         if knows { refused } else { concealed(refused) }
     })?;
+    Ok((row, proposal, permit))
+}
+
+/// Whether it is its reviewer's newest revision.
+async fn is_latest(act: &mut Act<'_>, row: &ReviewRow) -> Result<bool> {
+    let rows = reviews::of_proposal(&mut act.tx, row.proposal).await?;
+    Ok(rows.iter().all(|other| other.reviewer != row.reviewer || other.revision <= row.revision))
+}
+
+/// Reopens a review, with a reason, so that its reviewer can hand in a new revision.
+pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId, reason: &str) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
+    let (row, proposal, permit) = to_reopen(&mut act, id).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
@@ -316,9 +335,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
     if proposal.row.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
-    let rows = reviews::of_proposal(&mut act.tx, row.proposal).await?;
-    let latest = rows.iter().filter(|other| other.reviewer == row.reviewer).map(|other| other.revision).max();
-    if row.reopened_at.is_some() || latest != Some(row.revision) {
+    if row.reopened.is_some() || !is_latest(&mut act, &row).await? {
         return Err(Refusal::NoReview { member: row.reviewer }.into());
     }
     let now = act.now;
@@ -333,6 +350,32 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
             vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), &vault, &row.reviewer).await?;
         }
     }
+    act.finish(Answer::done()).await
+}
+
+/// Takes a reopening back, with a reason, as long as the reviewer has handed in nothing since: the review counts again. Its reviewer
+/// gets a key to the others' reviews from an officer, as at the first time.
+pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: ReviewId, reason: &str) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
+    let (row, proposal, permit) = to_reopen(&mut act, id).await?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let reason = needed(reason)?;
+    if proposal.row.is_decided {
+        return Err(Refusal::DecisionFinal.into());
+    }
+    if proposal.facts.reviewed.contains(&row.reviewer) {
+        return Err(Refusal::AlreadyReviewed { member: row.reviewer }.into());
+    }
+    // The reviewer's newest revision is reopened, and only that one can be taken back.
+    if !is_latest(&mut act, &row).await? {
+        return Err(Refusal::NoReview { member: row.reviewer }.into());
+    }
+    reviews::reinstate(&mut act.tx, &permit, &row).await?;
+    let (review, revision, reason) = (row.id, row.revision, reason.to_owned());
+    act.log(Subject::proposal(&proposal), ReviewReinstated { review, reviewer: row.reviewer, revision, reason })
+        .await?;
     act.finish(Answer::done()).await
 }
 
@@ -360,7 +403,8 @@ fn answer(row: ReviewRow, set_aside: Option<SetAside>, with_content: bool) -> Re
         revision: row.revision,
         manifest_sha256: row.manifest,
         submitted_at: row.submitted_at.into(),
-        reopened_at: row.reopened_at.map(Into::into),
+        reopened_at: row.reopened.as_ref().map(|reopening| reopening.at.into()),
+        reopened_by: row.reopened.and_then(|reopening| reopening.by),
         set_aside,
         statement: row.statement,
         ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),

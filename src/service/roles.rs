@@ -7,13 +7,13 @@ use super::{
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
     explanation::Hearing,
-    foreseen::{LOOKS, never_the_same},
     preview::PreviewScan,
+    quotas,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
-    surplus_keys::{self, ForeseenKeys},
+    surplus_keys::{self, HeldStretch},
     ties::{is_left_out, is_party, refuse_recused},
-    unit::{Act, Rehearsal, Subject, View},
+    unit::{Act, Subject, View},
     vault_access::require_other_holder,
     vaults,
     verified::Verified,
@@ -44,7 +44,8 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
+/// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault. The first keys to proposals
+/// that go with a role go at once, the others soon after (`leftover_keys`).
 ///
 /// Officers do; and members lay down roles of their own, for nobody asked them before.
 pub async fn set(
@@ -55,25 +56,6 @@ pub async fn set(
     body: &GrantRoles,
 ) -> Result<Answer> {
     let verified = Verified::of_some(body.statement.as_deref()).await?;
-    for _ in 0..LOOKS {
-        let foreseen = foresee_keys(exchange, context, id, member, body).await?;
-        if let Some(answer) = set_as_foreseen(exchange, context, id, member, body, verified.clone(), foreseen).await? {
-            return Ok(answer);
-        }
-    }
-    Err(never_the_same())
-}
-
-/// The same, unless others changed after the look which keys go with a role.
-async fn set_as_foreseen(
-    exchange: &Exchange,
-    context: &RequestContext,
-    id: CallId,
-    member: &MemberId,
-    body: &GrantRoles,
-    verified: Option<Verified<RoleStatement>>,
-    foreseen: Option<ForeseenKeys>,
-) -> Result<Option<Answer>> {
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
@@ -87,13 +69,16 @@ async fn set_as_foreseen(
         role_permits(exchange, &call, member, subject, &body.roles, |action, resource| act.authorize(action, resource))
             .map_err(|refused| act.unless_repeated(refused))?;
     if let Some(answer) = act.replayed()? {
-        return Ok(Some(answer));
+        return Ok(answer);
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
-    let Some(permit) = permits.last() else { return act.finish(answer).await.map(Some) };
+    let Some(permit) = permits.last() else { return act.finish(answer).await };
     call.text.check_new_roles(member, &present, &body.roles)?;
     // Only a caller who has signed for the change learns what the rules know of hidden proposals.
     let change = signed_change(&mut act, &call, member, body, verified).await?;
+    if change.is_some() && !lays_down {
+        quotas::check_role_changes(exchange, &mut act.tx, id, &act.me.id).await?;
+    }
     check_suits(&mut act, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
@@ -101,9 +86,6 @@ async fn set_as_foreseen(
         sha256: signed.payload_sha256,
     });
     calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, stated, act.now).await?;
-    // Before there is an entry of this act, which is about the whole call.
-    let surplus = surplus_keys::surplus_under(&mut act, id, member, foreseen).await?;
-    let Some(surplus) = surplus else { return Ok(None) };
     let kind = if gains { Payload::RoleGranted } else { Payload::RoleRevoked };
     let statement = change.map(|signed| signed.jws);
     let payload = RolesChanged { member: member.clone(), roles: body.roles.clone(), statement };
@@ -115,42 +97,15 @@ async fn set_as_foreseen(
         vaults::remove_keys(&mut act, permit, Subject::call(&call), &vault, member).await?;
     }
     // They get new keys to what a new role lets them read; what an invitation gave them ends with it.
+    let HeldStretch { surplus, next } = surplus_keys::first_held(&mut act, id, member).await?;
     surplus_keys::remove_surplus(&mut act, permit, &call, member, surplus).await?;
-    act.finish(answer).await.map(Some)
-}
-
-/// Which keys go with a role that a member loses or gains, found on a snapshot before the turn where the member holds many. A caller who would be
-/// refused learns it in the act.
-async fn foresee_keys(
-    exchange: &Exchange,
-    context: &RequestContext,
-    id: CallId,
-    member: &MemberId,
-    body: &GrantRoles,
-) -> Result<Option<ForeseenKeys>> {
-    if context.is_rehearsal {
-        return Ok(None);
+    let policies = Arc::clone(&act.policies);
+    let answer = act.finish(answer).await?;
+    if next.is_some() {
+        // Others would wait for the removal of thousands. Policy refuses the holder from now on.
+        exchange.leftover_keys.note(id, member, policies);
     }
-    let look = async || -> Result<_> {
-        let mut look = Rehearsal::rehearse(exchange, context).await?;
-        let Some(call) = state::call(&mut look.tx, id, look.now).await? else { return Ok(None) };
-        let subject = state::member(exchange, &mut look.tx, member, look.now).await?;
-        let permits =
-            role_permits(exchange, &call, member, subject, &body.roles, |action, what| look.authorize(action, what));
-        let changes = call.row.roles.get(member).cloned().unwrap_or_default() != body.roles;
-        let is_new = permits.is_ok() && matches!(look.replayed(), Ok(None));
-        Ok((changes && is_new).then_some((look, call)))
-    };
-    let Some((mut first, _)) = look().await? else { return Ok(None) };
-    if surplus_keys::are_few_under(&mut first.tx, id, member).await? {
-        return Ok(None);
-    }
-    drop(first);
-    let turn = exchange.long_work.count(&context.principal).await?;
-    let Some((mut look, call)) = look().await? else { return Ok(None) };
-    look.tx.hold(turn, LONGEST_LOOK).await?;
-    let then = with_roles(&call, member, &body.roles, look.now);
-    ForeseenKeys::of(&mut look, then, member).await.map(Some)
+    Ok(answer)
 }
 
 /// Whether the member may be given these roles, and the one who asks may give them.
@@ -227,6 +182,10 @@ pub async fn preview(
         return scan.finish(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
+    let gains = wanted.difference(&present).next().is_some();
+    if call.row.publication.is_some() && (gains || *member != view.me.id) {
+        quotas::check_role_changes(exchange, &mut view.tx, id, &view.me.id).await?;
+    }
     refuse_recused(&mut view.tx, &call, &view.me.id, view.now).await?;
     check_last_officer(&call, member, wanted)?;
     let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
@@ -234,7 +193,6 @@ pub async fn preview(
         let vault = vault_store::find(&mut view.tx, vault).await?.ok_or(ServiceError::Hidden)?;
         require_other_holder(&mut view.tx, &vault, member).await?;
     }
-    let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
     let mut comparison = Comparison::new(exchange, &view.me.id, view.policies.clone(), view.policies.clone(), view.now);
     let filter = Filter { call: Some(id), ..Filter::default() };

@@ -1,8 +1,8 @@
-//! Which policies are in force: the engine of an instant, made from the versions that policy officers signed.
+//! The policies in force at an instant: an engine, made from the versions that policy officers signed.
 //!
-//! A version counts only while its text, its columns and both signatures agree. One that does not is left out, which permits
-//! less, never more: a partner without policies releases nothing and reads nothing, and without guardrails nobody does anything.
-//! What was read is kept until the database says that something changed or the next version's time has come.
+//! A version counts only while its text, its columns and both signatures agree. One that does not is left out, which permits less, never
+//! more: a partner without policies releases nothing and reads nothing, and without guardrails nobody does anything. The engine is cached
+//! until the database has a change or the next version takes effect.
 
 use super::{Result, ServiceError};
 use crate::{
@@ -34,13 +34,13 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Rules {
     loaded: ArcSwapOption<Loaded>,
-    /// What was parsed, with the digest of the text: a change of one owner does not cost reading all others again.
+    /// Parsed texts by their digests, so a change of one owner does not parse all others again.
     partners: Remembered<PartnerCode, (Sha256, Arc<PartnerRules>), PARTNERS>,
     guardrails: Mutex<Option<(Sha256, Arc<Guardrails>)>>,
     foreseen: Mutex<VecDeque<Foreseen>>,
 }
 
-/// Policies in force with one owner's text replaced. A preview asks for them again and again.
+/// Policies in force with one owner's text replaced. A preview needs them many times.
 #[derive(Debug)]
 struct Foreseen {
     now: Arc<Engine>,

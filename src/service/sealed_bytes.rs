@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 
-/// What is known of sealed bytes before the first of them is here.
+/// The facts about sealed bytes before the first of them arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExpectedBytes {
     pub(super) sha256: Sha256,

@@ -1,4 +1,4 @@
-//! What is, at this instant: rows put together with the rules of the domain into the facts that policy decides on.
+//! The state at this instant: rows and the rules of the domain, combined into the facts that policy decides on.
 //!
 //! Every status and phase is computed here, from the same snapshot that the decision is taken on.
 
@@ -97,8 +97,8 @@ pub async fn members(
     Ok(in_force.map(|row| (row.member.clone(), member_facts(exchange, row))).collect())
 }
 
-/// Which of these members signed something about the proposal that is set aside now, and why; by whichever rule of
-/// [`crate::policy::counts`] is asked.
+/// The members among these whose statement about the proposal is set aside now, with the reason, by the given rule of
+/// [`crate::policy::counts`].
 pub async fn set_aside(
     exchange: &Exchange,
     tx: &mut Tx,
@@ -113,7 +113,7 @@ pub async fn set_aside(
     Ok(aside.collect())
 }
 
-/// What is known of a member without a key card in force: the name, and so the partner.
+/// The facts about a member without a key card in force: the name, and so the partner.
 #[must_use]
 pub fn bare_member(exchange: &Exchange, id: &MemberId) -> MemberFacts {
     let host = *id.partner() == exchange.host;

@@ -5,23 +5,18 @@
 //! the caller. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside, evaluation,
-    foreseen::Foresight,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     state::{self, CallState, ProposalState},
-    unit::{Act, Rehearsal, Subject, View},
+    unit::{Act, Subject, View},
     vault_access::{may_name, may_wrap, reads, wrap_action},
     vaults::{remove_held_keys, remove_keys},
 };
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{CallId, MemberId, ProposalId, VaultId},
     },
-    policy::{
-        Action, Authorization, Engine, Permit, Resource,
-        facts::{CallFacts, MemberFacts},
-    },
+    policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
     storage::{
         Tx,
         proposals::{self, ProposalRow},
@@ -30,10 +25,10 @@ use crate::{
     wire::{page::Page, proposal::SurplusKey},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, iter, mem, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-/// Who holds a key to a vault of the proposal that policy no longer lets them use, as far as the caller could have wrapped
-/// it. A party learns of members of the parties only.
+/// The holders of keys to the proposal's vaults that policy no longer lets them use, as far as the caller could have wrapped the keys. A
+/// party learns of members of the parties only.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SurplusKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -134,91 +129,48 @@ pub(super) async fn drop_unreadable_keys(
     Ok(())
 }
 
-/// A member with keys to so many vaults of a call's proposals, and no more, holds few.
-const FEW: u32 = 50;
+/// So many of the keys that a member holds under a call are looked at in one turn at writing: others wait for it.
+const IN_A_TURN: u32 = 50;
 
-/// Whether a member holds so few keys under a call that an act finds in its turn which of them go.
-pub(super) async fn are_few_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<bool> {
-    Ok(vaults::held_under(tx, call, holder, FEW + 1).await?.len() <= FEW as usize)
+/// Some of the keys under a call that a member holds, in the order of their vaults.
+#[derive(Debug, Default)]
+pub(super) struct HeldStretch {
+    /// The vaults that policy does not let their holder read, with their proposals.
+    pub(super) surplus: Vec<(ProposalId, VaultRow)>,
+    /// The last vault that was looked at, if the member holds keys to more.
+    pub(super) next: Option<VaultId>,
 }
 
-/// Kinds of entries about a proposal that leave who holds and may use its keys as they were.
-const LEAVES_KEYS: &[EntryKind] =
-    &[EntryKind::DocumentFetched, EntryKind::ReviewFetched, EntryKind::LetterFetched, EntryKind::KeyFetched];
-
-/// The keys under a call that a member can no longer use once their roles are others, with what that follows from.
-///
-/// A member of the panel holds keys to every proposal. So they are found before the turn, and in it once more for the few proposals alone that
-/// something was done about in between.
-#[derive(Debug)]
-pub(super) struct ForeseenKeys {
-    surplus: Vec<(ProposalId, VaultRow)>,
-    who: Option<MemberFacts>,
-    /// As it would be. A role can lose its effect, or get it back, by what is done about any proposal.
-    call: Arc<CallFacts>,
-    foresight: Foresight,
-}
-
-impl ForeseenKeys {
-    /// Those that would be surplus in the call as it will be.
-    pub(super) async fn of(look: &mut Rehearsal<'_>, then: CallState, holder: &MemberId) -> Result<Self> {
-        let call = Arc::new(then);
-        let who = state::holder(look.exchange, &mut look.tx, holder).await?;
-        let mut surplus = Vec::new();
-        let held = by_proposal(vaults::held_under(&mut look.tx, call.row.id, holder, u32::MAX).await?);
-        for part in parts(held) {
-            let part = read(&mut look.tx, &call, part, look.now).await?;
-            let (who, policies) = (who.clone(), Arc::clone(&look.policies));
-            let decide = move || unreadable(&part, who.as_ref(), &policies);
-            surplus.extend(evaluation::done(look.exchange, &look.me.id, usize::MAX, decide).await??);
-        }
-        Ok(Self { surplus, who, call: Arc::clone(&call.facts), foresight: Foresight::of(look).await? })
-    }
-}
-
-/// The keys under a call that a member cannot use: a role is gone, and no other lets them read. The key to the call's own vault goes with
-/// the officer's role. None if too many proposals have to be looked at to find them in a turn.
-pub(super) async fn surplus_under(
-    act: &mut Act<'_>,
-    call: CallId,
+/// Looks at the next keys under a call that a member holds: which of them policy does not let the member use, be their key card renewed or
+/// not. The key to the call's own vault is none of them: it goes with the officer's role.
+pub(super) async fn held_after(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    policies: &Arc<Engine>,
+    call: &Arc<CallState>,
     holder: &MemberId,
-    foreseen: Option<ForeseenKeys>,
-) -> Result<Option<Vec<(ProposalId, VaultRow)>>> {
-    let call = Arc::new(act.call(call).await?);
-    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
-    let (mut surplus, mut held) = (Vec::new(), BTreeMap::new());
-    match foreseen {
-        None => held = by_proposal(vaults::held_under(&mut act.tx, call.row.id, holder, FEW + 1).await?),
-        Some(foreseen) => {
-            if foreseen.who != who || foreseen.call != call.facts {
-                return Ok(None);
-            }
-            let changed = foreseen.foresight.changed(act, call.row.id, LEAVES_KEYS).await?;
-            let Some(changed) = changed.filter(|changed| changed.len() <= FEW as usize) else { return Ok(None) };
-            surplus = foreseen.surplus;
-            surplus.retain(|(proposal, _)| !changed.contains(proposal));
-            for proposal in changed {
-                for vault in vaults::of_proposal(&mut act.tx, proposal).await? {
-                    if vaults::holds_key(&mut act.tx, vault.id, holder).await? {
-                        held.entry(proposal).or_insert_with(Vec::new).push(vault);
-                    }
-                }
-            }
-        }
-    }
-    if held.values().map(Vec::len).sum::<usize>() > FEW as usize {
-        return Ok(None);
-    }
-    for part in parts(held) {
-        let part = read(&mut act.tx, &call, part, act.now).await?;
-        let (who, policies) = (who.clone(), Arc::clone(&act.policies));
-        // They are few, and an act in its turn waits for nobody's place.
-        surplus.extend(aside(move || unreadable(&part, who.as_ref(), &policies)).await??);
-    }
-    Ok(Some(surplus))
+    after: Option<VaultId>,
+    now: Timestamp,
+) -> Result<HeldStretch> {
+    let mut held = vaults::held_under(tx, call.row.id, holder, after, IN_A_TURN + 1).await?;
+    let are_more = held.len() > IN_A_TURN as usize;
+    held.truncate(IN_A_TURN as usize);
+    let next = held.last().filter(|_| are_more).map(|vault| vault.id);
+    let who = state::holder(exchange, tx, holder).await?;
+    let held = read(tx, call, by_proposal(held), now).await?;
+    let policies = Arc::clone(policies);
+    // They are few, and an act in its turn waits for nobody's place.
+    let surplus = aside(move || unreadable(&held, who.as_ref(), &policies)).await??;
+    Ok(HeldStretch { surplus, next })
 }
 
-/// Removes the keys that [`surplus_under`] found.
+/// The first keys under a call that a member cannot use any more, of as many as one turn looks at: a role is gone, and no other lets them read.
+pub(super) async fn first_held(act: &mut Act<'_>, call: CallId, holder: &MemberId) -> Result<HeldStretch> {
+    let call = Arc::new(act.call(call).await?);
+    held_after(act.exchange, &mut act.tx, &act.policies, &call, holder, None, act.now).await
+}
+
+/// Removes the keys that [`first_held`] found.
 pub(super) async fn remove_surplus(
     act: &mut Act<'_>,
     permit: &Permit,
@@ -242,16 +194,6 @@ fn by_proposal(rows: Vec<VaultRow>) -> BTreeMap<ProposalId, Vec<VaultRow>> {
         }
     }
     held
-}
-
-/// As many of them at a time as are read at once.
-fn parts(mut held: BTreeMap<ProposalId, Vec<VaultRow>>) -> impl Iterator<Item = BTreeMap<ProposalId, Vec<VaultRow>>> {
-    iter::from_fn(move || {
-        let rest = held.keys().nth(proposals::AT_ONCE).copied();
-        let rest = rest.map(|first| held.split_off(&first)).unwrap_or_default();
-        let part = mem::replace(&mut held, rest);
-        (!part.is_empty()).then_some(part)
-    })
 }
 
 /// The proposals of these vaults.

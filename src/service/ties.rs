@@ -1,6 +1,6 @@
 //! Rules about a call that follow from any of its proposals, also from those that the caller may not know of.
 //!
-//! Each is one question to the database: an act that asks holds everybody else up, and a call has thousands of proposals.
+//! Each is one statement, because an act that runs it holds up all others, and a call has thousands of proposals.
 
 use super::{Result, lists, state::CallState};
 use crate::{

@@ -56,7 +56,7 @@ pub struct ExchangeTime {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What both clocks showed when they were last found to agree.
+    /// The readings of both clocks when they last agreed.
     trusted: Option<(Timestamp, Duration)>,
     /// The latest instant that was used for an act or a look by a clock that did not differ from the database's.
     latest: Timestamp,
@@ -73,7 +73,7 @@ impl State {
     }
 }
 
-/// What the clock shows, and what it should show by the steady one.
+/// The reading of the clock, and the expected one by the steady clock.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     shown: Timestamp,

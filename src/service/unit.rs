@@ -36,7 +36,7 @@ const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// How long before the act: what is signed on one machine may be carried to another.
 const STATED_BEHIND: SignedDuration = SignedDuration::from_hours(24);
 
-/// What an entry is about.
+/// The subject of an entry.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Subject {
     pub program: Option<ProgramId>,
@@ -69,7 +69,7 @@ pub struct View<'e> {
     pub policies: Arc<Engine>,
 }
 
-/// What an act is decided in: the one transaction that may write, or a snapshot.
+/// The transaction in which an act is decided: the one that may write, or a snapshot.
 pub trait Reads: DerefMut<Target = Tx> {}
 
 impl Reads for ReadTx {}
@@ -89,13 +89,13 @@ pub struct Act<'e, T = WriteTx> {
     /// In force at `now`.
     pub policies: Arc<Engine>,
     context: RequestContext,
-    /// What was answered under the key of the request.
+    /// The answer that is recorded under the key of the request.
     earlier: Option<Recorded>,
     /// The certificate, and its key, under which the caller last signed something of this request: many statements come under the same.
     signs_under: Option<(Sha256, Vec<u8>)>,
 }
 
-/// What takes a turn at writing.
+/// The kinds of work that take a turn at writing.
 #[derive(Debug, Clone, Copy)]
 enum TurnKind {
     Change,
@@ -303,12 +303,12 @@ impl<'e, T: Reads> Act<'e, T> {
     }
 
     /// A permit for the action; hidden and denied are errors. A caller who did it before and may not do it again, or may no longer know
-    /// what it was about, hears that it was done and nothing more.
+    /// what it was about, gets the answer that it was done and nothing more.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
         permit(&self.policies, &self.me, action, resource).map_err(|refused| self.unless_repeated(refused))
     }
 
-    /// What to say in place of a refusal that comes before [`Act::replayed`] is asked: that it was done, where this very request was.
+    /// The answer in place of a refusal before [`Act::replayed`]: that it was done, if this very request was.
     pub fn unless_repeated(&self, refused: ServiceError) -> ServiceError {
         match self.replayed() {
             Ok(Some(answer)) => ServiceError::Repeated(Box::new(answer.without_content())),

@@ -1,5 +1,5 @@
-//! What the server does about the folder of documents by itself, once a day, and the operator by hand: sweep what no document names
-//! into quarantine, and look at every byte that a document names.
+//! Upkeep of the folder of documents, daily by the server and by hand by the operator: sweep blobs that no document names into quarantine,
+//! and check every byte of every document.
 //!
 //! INVARIANT: nothing that a document names, or named in any copy of the database, is removed here without the operator's order.
 
@@ -10,9 +10,10 @@ use super::{
 use crate::{
     domain::id::ProposalId,
     storage::{
-        BlobKey, Db, StoreError, Stored, Tx, announced,
+        BlobKey, Db, StoreError, Tx, announced,
         documents::{self, DocumentRow},
         entries,
+        held_blobs::{self, HeldBlob},
         mark::{self, Mark},
         pulse,
         scrub::{self, Scrub},
@@ -43,7 +44,7 @@ pub const GENTLE: Duration = Duration::from_micros(15_625);
 /// How many documents that cannot be read are named at most.
 const NAMED: usize = 1000;
 
-/// What a look at bytes found.
+/// The findings of a check of bytes.
 #[derive(Debug, Default)]
 pub struct Scrubbed {
     pub documents: u64,
@@ -55,7 +56,7 @@ pub struct Scrubbed {
     /// The disk did not give them; nothing is known of them.
     pub unreadable: u64,
     /// The first thousand of these, and why. They are noted nowhere: the next look may be able to read them.
-    pub named: Vec<(DocumentRow, StoreError)>,
+    pub named: Vec<(HeldBlob, StoreError)>,
 }
 
 /// By what age is judged.
@@ -175,33 +176,33 @@ pub async fn scrub_when_due(exchange: &Exchange, holder: &str) -> Result<Option<
     let mut scrubbed = Scrubbed::default();
     let (mut after, mut noted_at, mut noted) = (claimed.after, now, 0);
     loop {
-        let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
-        for row in &rows {
-            look(exchange, row, Some(GENTLE), &mut scrubbed).await?;
+        let batch = held_blobs::next(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
+        for held in &batch {
+            look(exchange, held, Some(GENTLE), &mut scrubbed).await?;
             let now = exchange.clock.now();
-            if now.duration_since(noted_at) > NOTE || rows.last() == Some(row) {
+            if now.duration_since(noted_at) > NOTE || batch.last() == Some(held) {
                 let mut tx = exchange.db.write().await?;
-                if !scrub::advance(&mut tx, holder, &row.blob, scrubbed.unreadable - noted, now).await? {
+                if !scrub::advance(&mut tx, holder, held.key(), scrubbed.unreadable - noted, now).await? {
                     return Ok(Some(scrubbed));
                 }
                 tx.commit().await?;
                 (noted_at, noted) = (now, scrubbed.unreadable);
             }
         }
-        let Some(last) = rows.last() else {
+        let Some(last) = batch.last() else {
             let mut tx = exchange.db.write().await?;
             scrub::end(&mut tx, holder, exchange.clock.now()).await?;
             tx.commit().await?;
             return Ok(Some(scrubbed));
         };
-        after = Some(last.blob.clone());
+        after = Some(last.key().clone());
     }
 }
 
 /// How many documents are damaged, and the last look at all bytes.
 pub async fn state(exchange: &Exchange) -> Result<(u64, Option<Scrub>), StoreError> {
     let mut tx = exchange.db.read().await?;
-    let damaged = documents::count_damaged(&mut tx).await?;
+    let damaged = held_blobs::count_damaged(&mut tx).await?;
     Ok((damaged, scrub::last(&mut tx).await?))
 }
 
@@ -216,52 +217,50 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
     let mut scrubbed = Scrubbed::default();
     let mut after: Option<BlobKey> = None;
     loop {
-        let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
-        let Some(last) = rows.last() else {
+        let batch = held_blobs::next(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
+        let Some(last) = batch.last() else {
             // What was found is reported, whatever becomes of the note.
             if !only_damaged && let Err(error) = note_unreadable(exchange, scrubbed.unreadable).await {
                 tracing::warn!(%error, "an unreadable document could not be recorded");
             }
             return Ok(scrubbed);
         };
-        after = Some(last.blob.clone());
-        for row in rows.iter().filter(|row| row.is_damaged || !only_damaged) {
-            look(exchange, row, None, &mut scrubbed).await?;
+        after = Some(last.key().clone());
+        for held in batch.iter().filter(|held| held.is_damaged() || !only_damaged) {
+            look(exchange, held, None, &mut scrubbed).await?;
         }
     }
 }
 
-/// Looks at the bytes of one document and notes what is new.
+/// Looks at the bytes of one blob and notes what is new.
 async fn look(
     exchange: &Exchange,
-    row: &DocumentRow,
+    held: &HeldBlob,
     pause: Option<Duration>,
     scrubbed: &mut Scrubbed,
 ) -> Result<(), StoreError> {
     scrubbed.documents += 1;
-    match verify(exchange, row, pause, &mut scrubbed.bytes).await {
-        Ok(()) if row.is_damaged => {
+    match verify(exchange, held, pause, &mut scrubbed.bytes).await {
+        Ok(()) if held.is_damaged() => {
             scrubbed.recovered += 1;
-            damage::clear(&exchange.db, row).await
+            damage::clear(&exchange.db, held).await
         }
         Ok(()) => Ok(()),
         // It went meanwhile, as documents do that were replaced.
-        Err(StoreError::NoSuchBlob(_)) if documents::find(&mut *exchange.db.read().await?, row.id).await?.is_none() => {
-            Ok(())
-        }
+        Err(StoreError::NoSuchBlob(_)) if !held.is_held(&mut *exchange.db.read().await?).await? => Ok(()),
         Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
             // A disk that was unmounted meanwhile is no damage.
             exchange.blobs.check_mark().await?;
             scrubbed.damaged += 1;
-            damage::note(&exchange.db, row, exchange.clock.now(), &error).await;
+            damage::note(&exchange.db, held, exchange.clock.now(), &error).await;
             Ok(())
         }
         Err(error @ StoreError::Io(_)) => {
             scrubbed.unreadable += 1;
             let cause = error.source().map(ToString::to_string);
-            tracing::error!(blob = %row.blob, %error, cause, "a sealed document cannot be read");
+            tracing::error!(blob = %held.key(), %error, cause, "a sealed document cannot be read");
             if scrubbed.named.len() < NAMED {
-                scrubbed.named.push((row.clone(), error));
+                scrubbed.named.push((held.clone(), error));
             }
             Ok(())
         }
@@ -271,12 +270,11 @@ async fn look(
 
 async fn verify(
     exchange: &Exchange,
-    row: &DocumentRow,
+    held: &HeldBlob,
     pause: Option<Duration>,
     bytes: &mut u64,
 ) -> Result<(), StoreError> {
-    let stored = Stored { size: row.size, sha256: row.sha256 };
-    let mut reading = exchange.blobs.read(&row.blob, stored, None).await?;
+    let mut reading = exchange.blobs.read(held.key(), held.stored(), None).await?;
     while let Some(piece) = reading.bytes.try_next().await? {
         *bytes += piece.len() as u64;
         if let Some(pause) = pause {
@@ -286,11 +284,11 @@ async fn verify(
     Ok(())
 }
 
-/// Which of these blobs a document names, as long as the database is the one whose mark the folder has.
+/// The blobs among these that a row names, provided that the folder has the mark of the database.
 async fn named(db: Db, mark: Mark, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
     let mut tx = db.read().await?;
     match mark::of_database(&mut tx).await? {
-        Some(found) if found.mark == mark => documents::known_blobs(&mut tx, keys).await,
+        Some(found) if found.mark == mark => held_blobs::named(&mut tx, keys).await,
         found => Err(StoreError::OtherFolder {
             database: found.map_or_else(|| "none".to_owned(), |found| found.mark.short().to_owned()),
             folder: Some(mark.short().to_owned()),

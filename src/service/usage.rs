@@ -1,5 +1,5 @@
-//! What this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and documents that
-//! are on their way.
+//! Amounts that this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and
+//! documents that are on their way.
 
 use super::Result;
 use crate::domain::{
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What an act adds beside the bytes of its request and of its answer: its entry in the log and rows of a few columns.
+/// The bytes that an act adds beside its request and its answer: its entry in the log and rows of a few columns.
 pub(super) const OF_AN_ENTRY: u64 = 1 << 10;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Past so many members, those for whom nothing counts now are forgotten.
@@ -28,10 +28,10 @@ pub(super) struct StoredLimits {
 
 /// Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Usage(Arc<Mutex<Counted>>);
+pub struct Usage(Arc<Mutex<UsageCounts>>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct UsageCounts {
     members: Levels<MemberId>,
     partners: Levels<PartnerCode>,
     coming: HashMap<u64, Coming>,
@@ -66,7 +66,7 @@ pub(super) struct Arrival {
 }
 
 impl Usage {
-    fn counted(&self) -> MutexGuard<'_, Counted> {
+    fn counted(&self) -> MutexGuard<'_, UsageCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! Who may read what a vault protects, who may pass on its keys, and which keys have to stay.
+//! Decides who may read the content of a vault, who may pass on its keys, and which keys must stay.
 
 use super::{
     Result, ServiceError,
@@ -28,7 +28,7 @@ pub(super) fn reads(
     Ok(matches!(policies.authorize(who, action, resource), Authorization::Permitted(_)))
 }
 
-/// What reading what the vault protects takes. A call's vault protects no content of its own, and no proposal has one.
+/// The action that permits reading the content of the vault. A call's vault has no content of its own, and belongs to no proposal.
 pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> Result<Option<(Action, Resource<'p>)>> {
     let facts = &proposal.facts;
     Ok(Some(match vault.kind {

@@ -68,8 +68,8 @@ pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) 
     act.finish_read(answer(vault, keys)).await
 }
 
-/// Who may read what a vault of the proposal protects but lacks a key to it for a recipient of their key card in force: what the
-/// caller, who holds one, has to wrap. A party is asked for its parties only, or it would learn who reviews.
+/// The keys that the caller, who holds one, has to wrap: for each member who may read the content of a vault and lacks a key for a
+/// recipient of their key card in force. A party gets those of the parties only, or it would learn who reviews.
 pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -257,7 +257,7 @@ pub(super) async fn remove_held_keys(
     act.log_all(entries.collect()).await
 }
 
-fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
+pub(super) fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
     KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None }
 }
 

@@ -1,7 +1,7 @@
 //! Statements that a request brings: each is verified by itself before the turn of its act, off the threads that serve others.
 //!
-//! What is wrong with one is said within the act, where the statement is needed: a caller who may not know of a thing hears that it is not there,
-//! whatever they signed. Whose the signature is only [`Act::signed`](super::unit::Act::signed) knows.
+//! The act reports a fault where it needs the statement: a caller who may not know of a thing gets the answer that it does not exist,
+//! whatever they signed. Only [`Act::signed`](super::unit::Act::signed) finds out who signed.
 
 use super::{Result, aside};
 use crate::sealing::statement::{Signed, Statement, StatementError, verify_signed};
@@ -16,7 +16,7 @@ impl<S: Statement> Verified<S> {
         Self(verify_signed(jws))
     }
 
-    /// What it says, if its signature is right.
+    /// Its content, if its signature is right.
     pub(super) fn statement(&self) -> Option<&S> {
         self.0.as_ref().ok().map(|signed| &signed.statement)
     }

@@ -1,10 +1,10 @@
-//! Whether what the exchange keeps is still what it was: the database, every document's bytes, every signed statement.
+//! Verifies that nothing was changed in the database, the bytes of documents and the signed statements.
 //!
-//! Of a running exchange or of a backup, and from rows and bytes alone: no key opens anything here. A signature counts when it
-//! is by a key that some key card of the member it is said to be by names, and a key card when a registrar of its partner, of
-//! today or of an earlier partner card in the log, signed it. A statement must say what the columns beside it say, and versions,
-//! labels and decisions what their signatures are under; every party member has signed that they joined. Whether the member might say so
-//! was decided when it was said.
+//! It verifies a running exchange or a backup, from rows and bytes alone: no key opens anything here. A signature counts when it is by a
+//! key that some key card of the member it is said to be by names, and a key card when a registrar of its partner, of today or of an
+//! earlier partner card in the log, signed it. A statement must say what the columns beside it say, and versions, labels and decisions what
+//! their signatures are under; every party member has signed that they joined. Whether the member might say so was decided when it was
+//! said.
 //!
 //! All rows are read as one state, so that what is written meanwhile is no damage, and documents after that, since a row never
 //! loses its document. Nothing is open in the database while their bytes are read.
@@ -23,12 +23,12 @@ use self::{
 };
 use super::Result;
 use crate::{
-    domain::id::Sha256,
+    domain::{id::Sha256, text::counted},
     storage::{
         BlobEngine, StoreError,
-        backup::{DatabaseState, DocumentBytes, state_of},
+        backup::{DatabaseState, state_of},
         db::tables::{Cell, Cells, Column, Tables},
-        migrate,
+        held_blobs, migrate,
     },
 };
 use std::{collections::HashSet, sync::Arc};
@@ -36,9 +36,9 @@ use std::{collections::HashSet, sync::Arc};
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which thing: a document with its proposal, a row with its key.
+    /// The damaged thing: a document with its proposal, a row with its key.
     pub what: String,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: String,
 }
 
@@ -55,7 +55,7 @@ pub enum VerificationEvent {
     Statements(u64),
 }
 
-/// What a verification covered, in numbers.
+/// The counts of a verification.
 #[derive(Debug, Default)]
 pub struct VerificationCounts {
     pub state: DatabaseState,
@@ -83,7 +83,7 @@ struct Verifier<'a> {
     report: Report<'a>,
 }
 
-/// What was found so far, and who hears of it.
+/// The findings so far, and their listener.
 struct Report<'a> {
     hear: &'a mut dyn FnMut(VerificationEvent),
     verified: VerificationCounts,
@@ -121,7 +121,8 @@ impl Verifier<'_> {
         }
         if state.entries != state.last_entry {
             let missing = state.last_entry.abs_diff(state.entries);
-            let fault = format!("{missing} entries are missing: the last one is number {}", state.last_entry);
+            let missing = counted(missing, "entry is", "entries are");
+            let fault = format!("{missing} missing: the last one is number {}", state.last_entry);
             self.report.found("the log", fault);
         }
         self.report.verified.state = state;
@@ -147,19 +148,17 @@ impl Verifier<'_> {
     /// Reads every document's bytes; what complete versions name must be among them.
     async fn documents(&mut self, place: &Arc<dyn BlobEngine>, complete: &[Complete]) -> Result<()> {
         let (mut held, report) = (HashSet::new(), &mut self.report);
-        self.tables
-            .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, async |cells| {
-                let document = DocumentBytes::read(&cells);
-                if let Some(fault) = document.fault_in(place).await? {
-                    report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
-                }
-                let bytes = document.bytes.as_ref();
-                let place = document.place.each_ref().map(String::as_str);
-                held.extend(bytes.map(|bytes| document_key(&document.proposal, place, &bytes.sha256, bytes.size)));
-                report.document(bytes.map_or(0, |bytes| bytes.size));
-                Ok::<_, StoreError>(())
-            })
-            .await?;
+        held_blobs::each_in_pages(self.tables, async |document| {
+            if let Some(fault) = document.fault_in(place).await? {
+                report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
+            }
+            let bytes = document.bytes.as_ref();
+            let place = document.place.each_ref().map(String::as_str);
+            held.extend(bytes.map(|bytes| document_key(&document.proposal, place, &bytes.sha256, bytes.size)));
+            report.document(bytes.map_or(0, |bytes| bytes.size));
+            Ok::<_, StoreError>(())
+        })
+        .await?;
         for version in complete {
             let gone = version.documents.iter().filter(|named| !held.contains(*named)).count();
             if gone > 0 {
@@ -173,12 +172,12 @@ impl Verifier<'_> {
     }
 }
 
-/// What versions name documents by, in little room: proposal, slot, party, vault, digest and size.
+/// The fields by which versions name documents, packed: proposal, slot, party, vault, digest and size.
 fn document_key(proposal: &str, [slot, party, vault]: [&str; 3], sha256: &Sha256, size: u64) -> Sha256 {
     Sha256::of(format!("{proposal} {slot} {party} {vault} {sha256} {size}").as_bytes())
 }
 
-/// A row whose columns are asked for by name.
+/// A row whose columns are read by name.
 struct Named<'a> {
     columns: &'a [Column],
     cells: &'a Cells,

@@ -19,6 +19,7 @@ use crate::{
     },
     policy::{Action, Resource, Side, Standing, facts::MemberFacts},
     sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
+    share_table::LONGEST_MANIFEST,
     storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals},
     wire::{
         page::MAX_PAGE,
@@ -32,15 +33,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 use zeroize::Zeroizing;
 
 /// Lines are handed over in pieces of about this many bytes.
 const PIECE: usize = 64 << 10;
-
-/// As long as a manifest may be taken, it may be made.
-const LONGEST: Duration = Duration::from_hours(1);
 
 /// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
 /// counts at once.
@@ -110,9 +107,9 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 }
 
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
-    let turn = exchange.long_work.scan(principal).await?;
+    let turn = exchange.long_work.manifest(principal).await?;
     let mut view = authorized(exchange, principal, partner).await?;
-    view.tx.hold(turn, LONGEST).await?;
+    view.tx.hold(turn, LONGEST_MANIFEST).await?;
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
     let head = Head {
@@ -163,9 +160,9 @@ struct Manifest<'a> {
     partner: &'a PartnerCode,
     lines: Lines,
     view: View<'a>,
-    /// Who is named; a manifest says of nobody else who they are.
+    /// The named members; a manifest identifies nobody else.
     named: BTreeSet<MemberId>,
-    /// Who was looked up; none without a key card in force.
+    /// The members that were looked up; none for one without a key card in force.
     known: BTreeMap<MemberId, Option<Arc<MemberFacts>>>,
     calls: BTreeMap<CallId, Arc<CallState>>,
 }
@@ -226,7 +223,7 @@ impl Manifest<'_> {
         }
     }
 
-    /// What the manifest says of a proposal.
+    /// The manifest's lines about a proposal.
     async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
         let (facts, me) = (&proposal.facts, &self.view.me);
         let hearing = Hearing::of(me, facts);

@@ -36,7 +36,7 @@ const LEAVES_THE_NUMBER: &[EntryKind] = &[
     EntryKind::VaultCreated,
 ];
 
-/// What was counted, and what it follows from.
+/// A count, and the facts that it follows from.
 #[derive(Debug)]
 pub(super) struct CountedVoids {
     pub(super) voided: u32,
@@ -68,8 +68,9 @@ impl CountedVoids {
     }
 }
 
-/// What an amendment voids in its turn, as it was counted before; none if it has to be counted again. So that nobody keeps a call from being
-/// amended by doing something under it all the time, the last look is followed by a count in the turn, if the database can make it.
+/// The number that an amendment voids, in its turn: the earlier count; none if it must count again. After the last look it counts within
+/// the turn, so that steady acts under a call cannot keep it from being amended; where the
+/// policies are too long for the database to count by, it takes the number of the last look.
 pub(super) async fn in_turn<T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
@@ -83,7 +84,8 @@ pub(super) async fn in_turn<T: Reads>(
         _ if is_last => {
             let list = list(act, call).await?;
             let found = visible::count(&mut act.tx, &list.query(&act.me.id)).await?;
-            Ok(found.map(|found| u32::try_from(found).unwrap_or(u32::MAX)))
+            let found = found.map(|found| u32::try_from(found).unwrap_or(u32::MAX));
+            Ok(found.or(counted.map(|counted| counted.voided)))
         }
         _ => Ok(None),
     }

@@ -1,5 +1,5 @@
-//! The wrapped keys that a request brings: looked at before its turn, taken within it, each if policy lets its holder read what the
-//! vault protects.
+//! The wrapped keys of a request: checked before its turn, accepted within it, each if policy lets its holder read the content of the
+//! vault.
 //!
 //! Others wait while keys are written. So a request brings at most [`MOST`] of them, over all its vaults, and what each is by itself, its
 //! signature and the shape of its file, is found out before the turn comes and off the threads that serve others. In the turn what decides
@@ -37,8 +37,8 @@ pub(super) const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 const MAX_WRAPPED_KEY: usize = 16 << 10;
 
-/// Wrapped keys to one vault, each with what is wrong with it by itself. That is said in its turn, since who may not add keys hears that
-/// alone.
+/// Wrapped keys to one vault, each with its own fault. Faults are reported in the turn, because a caller who may not add keys learns only
+/// that.
 #[derive(Debug)]
 pub(super) struct Wraps(Vec<Wrap>);
 
@@ -82,8 +82,8 @@ impl Wraps {
 
     /// The same for holders who were read already.
     ///
-    /// To those whom this very act asks to join a party, keys are wrapped as if they had. One that is of no use, since they run the call or
-    /// judge, is dropped: answer and log are as of any other, so that a party hears of nobody whether they do.
+    /// For members whom this very act invites to a party, keys are accepted as if they had joined. One that is of no use, since they run
+    /// the call or judge, is dropped: answer and log are the same as for any other, so that a party does not learn who does.
     pub(super) async fn add_for(
         self,
         holders: &Holders,
@@ -229,8 +229,8 @@ impl Holders {
     }
 }
 
-/// Refuses a key for somebody who may not read what the vault protects, or of whom the caller is not to hear. Who is asked to join a
-/// party in this act is judged as if they had no other part: what they have is not for the one who asks them.
+/// Refuses a key for a member who may not read the content of the vault, or about whom the caller may not learn. A member who is invited in
+/// this act is evaluated as if they had no other part: the inviting member must not learn of it.
 fn check_reader(
     act: &Act<'_>,
     proposal: &ProposalState,

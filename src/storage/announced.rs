@@ -7,7 +7,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What a partner has announced.
+/// The bytes that a partner has announced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AnnouncedBytes {
     /// To the proposal that is asked about.
@@ -18,14 +18,15 @@ pub struct AnnouncedBytes {
     pub elsewhere_by_member: u64,
 }
 
-/// What a party has still to send, and who signed for it.
+/// The bytes that a party must still upload, and the member who signed for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
     pub member: MemberId,
     pub bytes: u64,
 }
 
-/// What the member's partner has announced to a proposal, and to the others. For a member whose key card was revoked no room is kept.
+/// The bytes that the member's partner has announced to a proposal, and to the others. Bytes that a member with a revoked key card
+/// announced do not count.
 pub async fn of_partner(tx: &mut Tx, member: &MemberId, id: ProposalId) -> Result<AnnouncedBytes, StoreError> {
     let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN a.proposal_id = $2 THEN a.bytes ELSE 0 END), 0) AS BIGINT) AS here, \
                CAST(COALESCE(SUM(CASE WHEN a.proposal_id = $2 THEN 0 ELSE a.bytes END), 0) AS BIGINT) AS elsewhere, \

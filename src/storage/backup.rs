@@ -10,7 +10,8 @@
 //!
 //! The database is copied first, as one snapshot, then the documents that the rows of that copy name: what was dropped
 //! meanwhile lies in quarantine and is looked for there, too, so every one of them is still there. A backup gets its name as
-//! the last thing; what has a name is whole. A document that is there already is not copied again, so a second backup into the same folder takes what is new.
+//! the last thing; what has a name is whole. A document that is there already is not copied again, so a second backup into the
+//! same folder takes what is new.
 //!
 //! A restore goes the other way: documents, then database, then the mark that both have in common, a new one, so that neither
 //! is taken for a part of what was there before. A file in the folder of documents says that it is not done; servers do not
@@ -24,7 +25,7 @@ mod layout;
 mod notes;
 mod state;
 
-pub use documents::{DocumentBytes, KeptBytes, Unsound};
+pub use documents::Unsound;
 pub use flaw::Flaw;
 pub use layout::{BackupError, BackupManifest};
 pub use notes::{BackupNote, last_backup, refuse_half_restored, restored_from};
@@ -67,7 +68,7 @@ pub enum BackupStep {
     Documents { seen: u64, copied: u64, bytes: u64 },
 }
 
-/// Where a database and its documents are.
+/// The place of a database and its documents.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     pub database_url: &'a str,
@@ -77,12 +78,12 @@ pub struct Site<'a> {
     pub limits: PostgresLimits,
 }
 
-/// What came of a backup or restore.
+/// The outcome of a backup or restore.
 #[derive(Debug)]
 pub struct BackupOutcome {
     pub name: String,
     pub manifest: BackupManifest,
-    /// Of which instant its state is: not later than the backup, and earlier where the copied database was older.
+    /// The instant of its state: not later than the backup, and earlier where the copied database was older.
     pub is_of: Timestamp,
     /// Documents whose bytes could not be had.
     pub unsound: Vec<Unsound>,
@@ -121,8 +122,8 @@ pub async fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), Back
     last_backup(site.blobs).await?.map_or(Ok(()), |last| Err(BackupError::NewFolder(folder.to_owned(), last.name)))
 }
 
-/// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup:
-/// an operator who watches the age of the last backup hears of it.
+/// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup: an operator
+/// who watches the age of the last backup notices.
 pub async fn take(
     site: Site<'_>,
     folder: &Path,

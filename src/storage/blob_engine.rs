@@ -1,4 +1,4 @@
-//! What a place for ciphertext has to do, whether it is a folder or something else: the one trait that another engine implements.
+//! The trait of every place for ciphertext, a folder or another one.
 //!
 //! An engine takes bytes in, gives them out, lists, moves aside and deletes. It knows nothing of rows, digests and shares, and it
 //! never decides what may be removed: that is [`super::Blobs`], which is the same over every engine and compares the mark before
@@ -27,8 +27,11 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     /// other, whole. When this returns, it outlasts a power failure.
     fn set_note(&self, name: &str, text: Option<&[u8]>) -> Result<(), StoreError>;
 
-    /// What something in the place is called, whatever it is; none when the place is empty or not there.
+    /// The name of any thing in the place; none when the place is empty or missing.
     fn anything(&self) -> Result<Option<String>, StoreError>;
+
+    /// What messages to the operator call the place, as in ``the folder `/srv/blobs` ``.
+    fn describe(&self) -> String;
 
     /// The folder that the place is, if it is one: backups are kept apart from it, and its disk is measured.
     fn folder(&self) -> Option<&Path> {
@@ -112,7 +115,7 @@ pub struct ListedBlob {
     pub at: Timestamp,
 }
 
-/// What came of an attempt to put a blob back.
+/// The outcome of an attempt to put a blob back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutBack {
     Moved,

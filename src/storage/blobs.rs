@@ -65,7 +65,7 @@ impl Blobs {
         &self.mark
     }
 
-    /// Whether the place has its mark at this moment. Cheap enough to be asked before each upload.
+    /// Whether the place has its mark at this moment. Cheap enough to check before each upload.
     ///
     /// # Errors
     /// [`StoreError::OtherFolder`] when it has another or none, as when its disk is not mounted.

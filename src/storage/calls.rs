@@ -330,7 +330,7 @@ async fn keep_role_statement(
     Ok(())
 }
 
-/// What was signed about the roles in a call since it was published, in its order; the first is the roll.
+/// The signed statements about roles in a call since it was published, in their order; the first is the roll.
 pub async fn role_statements(tx: &mut Tx, id: CallId) -> Result<Vec<Stated>, StoreError> {
     let sql = "SELECT number, statement, statement_sha256, stated_by, stated_at FROM role_statements \
                WHERE call_id = $1 ORDER BY number";
@@ -344,7 +344,15 @@ pub async fn last_role_statement(tx: &mut Tx, id: CallId) -> Result<Option<(u32,
     row.map(|row| Ok((small(&row, "number")?, row.parse("statement_sha256")?))).transpose()
 }
 
-/// The same after a number, so many.
+/// How many changes of the roles in a call members of a partner have signed since it was published.
+pub async fn role_changes_by(tx: &mut Tx, id: CallId, partner: &PartnerCode) -> Result<u64, StoreError> {
+    // The first statement is the roll. A code holds none of the letters that LIKE reads as patterns.
+    let theirs = format!("{partner}:%");
+    let sql = "SELECT COUNT(*) AS made FROM role_statements WHERE call_id = $1 AND number > 1 AND stated_by LIKE $2";
+    tx.fetch_one(sql, args![id, theirs]).await?.count("made")
+}
+
+/// What was signed about the roles in a call after a number, so many.
 pub async fn some_role_statements(tx: &mut Tx, id: CallId, after: u32, limit: u32) -> Result<Vec<Stated>, StoreError> {
     let sql = "SELECT number, statement, statement_sha256, stated_by, stated_at FROM role_statements \
                WHERE call_id = $1 AND number > $2 ORDER BY number LIMIT $3";

@@ -1,9 +1,9 @@
 //! One facade over SQLite and PostgreSQL: consistent reads, one writer at a time, and one SQL text for both.
 //!
 //! A unit of work begins with [`Db::write`] or [`Db::write_for`], reads, decides, writes and commits; no other unit of work of any server
-//! runs meanwhile, and whose comes next [`super::turns`] says. So what was read still holds when the effect is written. [`Db::read`] sees one snapshot throughout,
-//! taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back, also when the future
-//! around it is cancelled.
+//! runs meanwhile, and [`super::turns`] decides which comes next. So the facts that were read still hold when the effect is written.
+//! [`Db::read`] sees one snapshot throughout, taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back,
+//! also when the future around it is cancelled.
 //!
 //! Nothing waits for a database without an end: the limits are those of [`PostgresLimits`] on PostgreSQL; on SQLite a
 //! caller waits for its turn and for another process's lock. A read for a member has one time for all its statements, on both.
@@ -14,7 +14,7 @@
 //! sorts text its own way and pages come in another order), BIGINT, BOOLEAN and BYTEA in PostgreSQL. `SUM` of BIGINT
 //! is NUMERIC in PostgreSQL: cast it.
 //!
-//! No other file asks which engine is underneath; where a text must differ it is a field of [`Dialect`].
+//! No other file depends on the engine; a text that must differ is a field of [`Dialect`].
 
 pub use super::postgres::PostgresLimits;
 use super::{
@@ -42,6 +42,7 @@ pub mod tables;
 mod tests;
 mod unit;
 
+pub use crate::share_table::{LONGEST_READ, READERS};
 pub use gathered::Gathering;
 pub use unit::{ReadTx, WriteTx};
 
@@ -52,16 +53,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const WRITERS_WAITING: &str = "entente_writers_waiting";
 pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 
-/// Connections for reading: with SQLite a thread each.
-pub const READERS: u32 = 8;
-
 /// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
 const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
-
-/// How long a read may take in all, from the first moment on, that is for a member or for somebody who may be one. One that looks long has
-/// the limit that [`ReadTx::hold`] is given.
-pub const LONGEST_READ: Duration = Duration::from_mins(1);
 
 /// Why a statement was refused.
 const TIME_IS_OVER: &str = "the read has taken as long as one may";
@@ -172,7 +166,7 @@ impl Db {
         Self::open_with(url, PostgresLimits::default()).await
     }
 
-    /// The same with other limits for what is asked of PostgreSQL.
+    /// The same with other limits for statements on PostgreSQL.
     pub async fn open_with(url: &str, limits: PostgresLimits) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             open_sqlite(url).await
@@ -188,7 +182,8 @@ impl Db {
         self.read_for(Whose::Exchange).await
     }
 
-    /// The same, once it is their turn at reading. Of all but the exchange itself it ends after [`LONGEST_READ`].
+    /// The same, once it is their turn at reading. Of all but the exchange itself it ends after [`LONGEST_READ`], counted from the first moment
+    /// on. One that looks long has the limit that [`ReadTx::hold`] is given.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.
@@ -323,7 +318,7 @@ impl Drop for Waiting {
     }
 }
 
-/// What both kinds of transaction can do: run statements.
+/// The common part of both kinds of transaction: it runs statements.
 #[derive(Debug)]
 pub struct Tx {
     engine: TxOf,
@@ -397,7 +392,7 @@ impl Tx {
         row.ok_or_else(|| StoreError::corrupt("answer", "at least one row"))
     }
 
-    /// Runs a query; all its rows. Anything that can grow is asked for in pages.
+    /// Runs a query; all its rows. Anything that can grow is read in pages.
     pub async fn fetch_all(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         self.check_time()?;
         let Sql { text: sql, is_kept: kept } = sql.into();
@@ -470,8 +465,8 @@ async fn begin_sqlite(
     })
 }
 
-/// What an error of a commit says about what became of it. SQLite undoes what it could not write. A commit whose sync failed is
-/// undone, too, but its pages may be on the disk: had the machine stopped here, the next start would find it done.
+/// The outcome of a commit that failed with this error. SQLite undoes what it could not write. A commit whose sync failed is undone, too,
+/// but its pages may be on the disk: had the machine stopped here, the next start would find it done.
 fn of_sqlite_commit(error: sqlx::Error) -> StoreError {
     let is_told = matches!(error, sqlx::Error::Database(_));
     match StoreError::from(error) {

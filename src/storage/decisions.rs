@@ -1,6 +1,6 @@
 //! Decisions, the signatures under them, and the sealed letters that inform the parties.
 //!
-//! Of the final decisions on a proposal the last is in force; one that is not final and was not withdrawn is on the table.
+//! The last final decision on a proposal is in force; a decision that is neither final nor withdrawn is pending.
 
 use super::{Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::{
@@ -48,7 +48,7 @@ pub struct LetterRow {
     pub is_withdrawn: bool,
 }
 
-/// What makes a row `s` of `decisions` decide its proposal: it is the last final one, and no rescission.
+/// The condition that a row `s` of `decisions` decides its proposal: it is the last final one, and no rescission.
 pub(super) const DECIDES: &str = "s.final_at IS NOT NULL AND s.outcome <> 'rescind' AND NOT EXISTS (SELECT 1 FROM decisions l \
                                   WHERE l.proposal_id = s.proposal_id AND l.final_at IS NOT NULL AND l.revision > s.revision)";
 

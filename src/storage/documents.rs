@@ -1,4 +1,5 @@
-//! Sealed documents: where their bytes are and what they were announced to be.
+//! Sealed documents: where their bytes are and what they were announced to be. Who looks at bytes whatever they belong to asks
+//! [`super::held_blobs`].
 
 use super::{Arg, BlobKey, Row, Sql, StoreError, Tx, WriteTx, args, many};
 use crate::{
@@ -44,22 +45,22 @@ pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRo
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
 }
 
-/// What one member has uploaded to a slot, replaced documents included.
+/// One member's uploads to a slot, replaced documents included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct SlotUploads {
     pub uploaded_by: MemberId,
     pub slot: Slug,
     pub documents: u64,
     pub bytes: u64,
 }
 
-/// What is kept of a proposal's documents, by member and slot.
-pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreError> {
+/// The stored documents of a proposal, by member and slot.
+pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<SlotUploads>, StoreError> {
     let sql = "SELECT uploaded_by, slot, COUNT(*) AS documents, CAST(SUM(size) AS BIGINT) AS bytes FROM documents \
                WHERE proposal_id = $1 GROUP BY uploaded_by, slot";
     let rows = tx.fetch_all(sql, args![proposal]).await?;
     let kept = rows.iter().map(|row| {
-        Ok(Kept {
+        Ok(SlotUploads {
             uploaded_by: row.parse("uploaded_by")?,
             slot: row.parse("slot")?,
             documents: row.count("documents")?,
@@ -93,7 +94,7 @@ pub async fn with_digests(
 }
 
 /// The next documents of the whole exchange in the order of their blobs' keys.
-pub async fn by_blob(tx: &mut Tx, after: Option<&BlobKey>, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
+pub(super) async fn by_blob(tx: &mut Tx, after: Option<&BlobKey>, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
     let after = after.map(ToString::to_string).unwrap_or_default();
     let sql = Sql::built(format!("{COLUMNS} WHERE blob_key > $1 ORDER BY blob_key LIMIT $2"));
     tx.fetch_all(sql, args![after, i64::from(limit)]).await?.iter().map(read).collect()
@@ -154,7 +155,7 @@ pub async fn replaced(
     tx.fetch_all(Sql::built(sql), args![before, after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
-/// That no version of its proposal names a document.
+/// The condition that no version of its proposal names a document.
 fn unnamed(tx: &Tx) -> String {
     let position = tx.dialect().position;
     format!(
@@ -179,25 +180,25 @@ pub async fn drop_replaced(tx: &mut WriteTx, id: DocumentId) -> Result<bool, Sto
 
 /// Notes that a document's bytes were found damaged at this moment, or are right again; whether that is news. An act of the server
 /// itself, which needs no permit.
-pub async fn set_damaged(tx: &mut WriteTx, id: DocumentId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+pub(super) async fn set_damaged(tx: &mut WriteTx, id: DocumentId, at: Option<Timestamp>) -> Result<bool, StoreError> {
     let sql = "UPDATE documents SET damaged_at = $2 WHERE document_id = $1 AND (damaged_at IS NULL) <> ($2 IS NULL)";
     Ok(tx.execute(sql, args![id, at]).await? > 0)
 }
 
 /// The documents whose bytes are damaged, by identifier: the first of them, up to `limit`.
-pub async fn damaged(tx: &mut Tx, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
+pub(super) async fn damaged(tx: &mut Tx, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
     let sql = Sql::built(format!("{COLUMNS} WHERE damaged_at IS NOT NULL ORDER BY document_id LIMIT $1"));
     tx.fetch_all(sql, args![i64::from(limit)]).await?.iter().map(read).collect()
 }
 
 /// How many documents have damaged bytes.
-pub async fn count_damaged(tx: &mut Tx) -> Result<u64, StoreError> {
+pub(super) async fn count_damaged(tx: &mut Tx) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS damaged FROM documents WHERE damaged_at IS NOT NULL";
     tx.fetch_one(sql, args![]).await?.count("damaged")
 }
 
-/// Which of these blobs a document refers to; for the sweep of orphans.
-pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
+/// The blobs among these to which a document refers; for the sweep of orphans.
+pub(super) async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
@@ -208,7 +209,7 @@ pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<Blob
 }
 
 /// How many documents there are, and their bytes.
-pub async fn totals(tx: &mut Tx) -> Result<(u64, u64), StoreError> {
+pub(super) async fn totals(tx: &mut Tx) -> Result<(u64, u64), StoreError> {
     let sql = "SELECT COUNT(*) AS documents, CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes FROM documents";
     let row = tx.fetch_one(sql, args![]).await?;
     Ok((row.count("documents")?, row.count("bytes")?))

@@ -77,7 +77,7 @@ pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }
 
-/// What entries are about that came after another one, of all that can concern a call.
+/// The subjects of later entries that can concern a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntriesSince {
     /// The proposals under the call; none if one is about the call as a whole.
@@ -86,7 +86,7 @@ pub struct EntriesSince {
     pub cards: BTreeSet<String>,
 }
 
-/// What entries after this one are about, of any but these kinds, as far as it is the call or a key card.
+/// The subjects of later entries of other kinds than these, as far as they are the call or a key card.
 pub async fn since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind]) -> Result<EntriesSince, StoreError> {
     // Between two numbers, so that both engines read the newest entries and no others.
     let sql = "SELECT DISTINCT proposal_id, CASE WHEN call_id IS NULL THEN payload END AS card FROM log_entries \
@@ -106,8 +106,8 @@ pub async fn since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind]) -> 
     Ok(since)
 }
 
-/// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds, without payloads; and the number of
-/// the last one that was looked at, if there may be more.
+/// Examines `limit` entries after `after`, oldest first, and returns those of these kinds, or all if no kind is given, without payloads;
+/// and the number of the last one that was examined, if there may be more.
 pub async fn page(
     tx: &mut Tx,
     after: u64,
@@ -143,7 +143,7 @@ pub async fn add_payloads(tx: &mut Tx, entries: &mut [EntryRow]) -> Result<(), S
     Ok(())
 }
 
-/// Who has fetched a document of which of these proposals.
+/// The members who have fetched a document, by proposal.
 pub async fn fetched_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<HashSet<(ProposalId, String)>, StoreError> {
     if proposals.is_empty() {
         return Ok(HashSet::new());

@@ -1,4 +1,4 @@
-//! What can go wrong in storage, reported the same way by every engine.
+//! Errors of storage, reported the same way by every engine.
 //!
 //! Never carries a stored value: a message may reach a log that more people read than may read the row.
 //!
@@ -38,12 +38,12 @@ pub enum StoreError {
     /// A file could not be read or written for another reason than lack of space.
     #[error("a file of the store cannot be read or written")]
     Io(#[source] BoxedCause),
-    /// What was read back cannot have been written by this program. `place` is a column, the database or a blob.
+    /// The value that was read cannot have been written by this program. `place` is a column, the database or a blob.
     #[error("`{place}` is damaged: expected {expected}")]
     Corrupt {
         /// Where the damage is.
         place: String,
-        /// What should have been there; never what was.
+        /// The expected form; never the value.
         expected: String,
     },
     /// A named rule of the schema refused the change; see the module's table of names.

@@ -55,7 +55,7 @@ pub async fn of_call(tx: &mut Tx, call: CallId) -> Result<Vec<ExtensionRow>, Sto
     tx.fetch_all(sql, args![call]).await?.iter().map(extension).collect()
 }
 
-/// So many of those in force, after a number.
+/// A page of those in force, after a number.
 pub async fn some_in_force(tx: &mut Tx, call: CallId, after: u32, limit: u32) -> Result<Vec<ExtensionRow>, StoreError> {
     let sql = "SELECT number, scope, partner, proposal_id, until_at, reason, made_by, made_at, withdrawn_at \
                FROM call_extensions WHERE call_id = $1 AND withdrawn_at IS NULL AND number > $2 ORDER BY number LIMIT $3";

@@ -8,9 +8,8 @@
 //! quarantine/3f…               one that no row named; its time is that of the move
 //! ```
 //!
-//! Folders and files are for the account alone. All that presumes files is here and below: a name that is given when every byte is
-//! on the disk, folders that are synced, the room that is left on the disk. What is taken in, moved or removed is decided by those
-//! who ask.
+//! Folders and files are for the account alone. All that presumes files is here and below: a name that is given when every byte is on the
+//! disk, folders that are synced, the room that is left on the disk. The callers decide what is taken in, moved or removed.
 
 mod incoming;
 
@@ -33,10 +32,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Where blobs are served from.
+/// The folder from which blobs are served.
 const LIVE: &str = "blobs";
 
-/// Where blobs go that no row names.
+/// The folder for blobs that no row names.
 const QUARANTINE: &str = "quarantine";
 
 /// A folder of ciphertext.
@@ -101,6 +100,10 @@ impl BlobEngine for BlobFolder {
 
     fn anything(&self) -> Result<Option<String>, StoreError> {
         Ok(anything_in(&self.path)?.map(|name| name.to_string_lossy().into_owned()))
+    }
+
+    fn describe(&self) -> String {
+        format!("the folder `{}`", self.path.display())
     }
 
     fn folder(&self) -> Option<&Path> {
@@ -273,7 +276,7 @@ fn written_at(metadata: &fs::Metadata) -> io::Result<Timestamp> {
     Ok(Timestamp::try_from(metadata.modified()?).unwrap_or(Timestamp::MAX))
 }
 
-/// What is not there is nothing, any other failure is one.
+/// A missing file is none; any other failure is an error.
 fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -282,7 +285,7 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Refuses when less than this would be left of the disk. A disk that does not say is asked by writing to it.
+/// Refuses when less than this would be left of the disk. A disk that does not report it is tested by writing to it.
 fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
     let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
     if disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes {

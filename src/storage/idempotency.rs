@@ -1,5 +1,5 @@
-//! Remembers the answer to a request that bore an idempotency key, so that the same request sent again gets the same
-//! answer and has no second effect.
+//! Remembers the answer to a request that had an idempotency key, so that the same request sent again gets the same answer and has no
+//! second effect.
 //!
 //! The record is written in the unit of work of the effect itself: either both are there or neither. The caller takes
 //! `request_sha256` over method, path and body; it shows whether a request is the same.
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 /// A request and the answer it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// What was asked.
+    /// The digest of the request.
     pub request_sha256: Sha256,
     /// The HTTP status of the answer.
     pub status: u16,
@@ -31,7 +31,7 @@ pub struct Recorded {
     pub created_at: Timestamp,
 }
 
-/// What `member` was answered under `key`.
+/// The answer that `member` got under `key`.
 pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Recorded>, StoreError> {
     let row = tx
         .fetch_optional(

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fs};
 /// The schema from which on there are records of revocation lists.
 const LISTS_SINCE: i64 = 11;
 
-/// What was found at the address of a database.
+/// The findings at the address of a database.
 #[derive(Debug)]
 pub enum FoundDatabase {
     /// Nothing yet: the first start makes it.

@@ -13,11 +13,11 @@ use futures_util::{Stream, StreamExt as _};
 use std::pin::pin;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// What is gathered before it is hashed and written; one more is gathered meanwhile, so an upload holds two of them. Larger
+/// The bytes that are gathered before they are hashed and written; one more is gathered meanwhile, so an upload holds two of them. Larger
 /// ones would fall out of the processor's cache between the one and the other.
 const CHUNK: usize = 512 << 10;
 
-/// What the bytes were announced to be, as far as they were.
+/// The announced size and digest, as far as they were announced.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Expected {
     /// The digest of the bytes.

@@ -1,4 +1,4 @@
-//! Who is asked to join a party, and the signatures by which they joined.
+//! Invitations to parties, and the signatures by which members joined.
 
 use super::{Row, Sql, StoreError, Tx, WriteTx, args, many, stated::NumberedPosition};
 use crate::{

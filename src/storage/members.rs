@@ -94,7 +94,7 @@ pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: 
     tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 
-/// Which of these recipients the key card in force of the member whom it stands with names.
+/// Those of these recipients that the key card in force of their member names.
 pub async fn named_recipients(
     tx: &mut Tx,
     sought: &[(MemberId, String)],
@@ -161,6 +161,20 @@ pub async fn key_cards(
             Ok(KeyCardRow { serial, key_card, published_at: row.time("published_at")? })
         })
         .collect()
+}
+
+/// When the last of so many of a member's key cards was published, the newest first, if there are as many.
+pub async fn published_before(tx: &mut Tx, member: &MemberId, many: u64) -> Result<Option<Timestamp>, StoreError> {
+    // Serials grow with time, and the primary key is in their order.
+    let sql = "SELECT published_at FROM key_cards WHERE member = $1 ORDER BY serial DESC LIMIT 1 OFFSET $2";
+    let row = tx.fetch_optional(sql, args![member, many.saturating_sub(1)]).await?;
+    row.map(|row| row.time("published_at")).transpose()
+}
+
+/// How many members a partner has, those whose key cards were revoked included.
+pub async fn count(tx: &mut Tx, partner: &PartnerCode) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS members FROM members WHERE partner = $1";
+    tx.fetch_one(sql, args![partner]).await?.count("members")
 }
 
 /// Publishes a key card in place of the former one, which is kept.

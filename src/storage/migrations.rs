@@ -5,7 +5,7 @@
 pub struct Migration {
     /// Its number; they rise without a gap from 1.
     pub version: i64,
-    /// What it is about.
+    /// Its subject.
     pub name: &'static str,
     /// The statements for SQLite.
     pub sqlite: &'static str,
@@ -49,6 +49,7 @@ pub const ALL: &[Migration] = &[
     migration!(21, "authors_and_bytes", "0021_authors_and_bytes"),
     migration!(22, "announced_bytes", "0022_announced_bytes"),
     migration!(23, "holders", "0023_holders"),
+    migration!(24, "reopenings", "0024_reopenings"),
 ];
 
 #[cfg(test)]

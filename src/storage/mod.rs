@@ -1,4 +1,4 @@
-//! What the exchange remembers: rows in SQLite or PostgreSQL, ciphertext in a folder.
+//! The exchange's storage: rows in SQLite or PostgreSQL, ciphertext in a folder.
 //!
 //! The only importer of `sqlx`. [`db`] is a small facade over both engines, so every statement is written once; [`blobs`] holds
 //! the ciphertext, in whatever place [`BlobEngine`] is written for; [`migrate`] brings a database to the schema this program
@@ -21,6 +21,7 @@ pub mod entries;
 pub mod error;
 pub mod extensions;
 mod folder;
+pub mod held_blobs;
 pub mod idempotency;
 pub mod inspect;
 mod intake;

@@ -21,7 +21,7 @@ pub struct PartnerRow {
 
 const COLUMNS: &str = "SELECT partner, name, zone, card, card_sha256 FROM partners";
 
-/// What is on record of a partner's revocation lists.
+/// The recorded state of a partner's revocation lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ListRecord {
     /// None was ever used.
@@ -39,7 +39,7 @@ pub struct FoundLists {
     pub partner: PartnerCode,
     /// The files that hold them.
     pub files: Vec<String>,
-    /// What was on record when they were found.
+    /// The recorded state when they were found.
     pub before: ListRecord,
 }
 
@@ -68,7 +68,7 @@ pub async fn enrol(tx: &mut WriteTx, row: &PartnerRow, now: Timestamp) -> Result
     tell_servers(tx).await
 }
 
-/// What is on record of revocation lists, of each partner of whom anything is.
+/// The recorded state of revocation lists, by partner that has any.
 pub async fn list_records(tx: &mut Tx) -> Result<BTreeMap<PartnerCode, ListRecord>, StoreError> {
     let rows = tx.fetch_all("SELECT partner, list_files FROM partners WHERE list_files IS NOT NULL", args![]).await?;
     let record = |row: &Row| {

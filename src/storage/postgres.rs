@@ -1,10 +1,10 @@
 //! Connections to PostgreSQL on which nothing waits without an end.
 //!
-//! A connection whose other end is gone has no timer of its own: what is sent into it is never answered. So whatever goes
-//! over a connection has a limit here, and one that broke its limit, or whose error is about more than a statement, is
-//! thrown away with all idle ones; the next unit of work opens a new connection. The server has limits of its own, somewhat
-//! shorter, so that it ends first what it can still end, and frees the turn of a client that has gone silent. A read that may
-//! take so long in all has less for a statement as its time runs out, and the server is told.
+//! A connection whose other end is gone has no timer of its own: what is sent into it is never answered. So whatever goes over a connection
+//! has a limit here, and one that broke its limit, or whose error is about more than a statement, is thrown away with all idle ones; the
+//! next unit of work opens a new connection. The server has limits of its own, somewhat shorter, so that it ends first what it can still
+//! end, and frees the turn of a client that has gone silent. A read has one limit for all its statements; each gets what is left of it, and
+//! the server gets the new limit.
 //!
 //! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
 
@@ -32,14 +32,14 @@ use tokio::{
 /// After how long unused a connection is tried before it is used again.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long each thing may take that is asked of PostgreSQL.
+/// The time limits for PostgreSQL.
 #[derive(Debug, Clone, Copy)]
 pub struct PostgresLimits {
     /// Until a connection of this server becomes free; for a writer, until it is its turn in this server.
     pub queue: Duration,
     /// To connect and sign in.
     pub connect: Duration,
-    /// What a database that is there answers at once: whether it is there, a begin, a rollback. Also how much longer than
+    /// The limit for what a reachable database answers at once: a check that it is there, a begin, a rollback. Also how much longer than
     /// the database this program waits for anything else.
     pub answer: Duration,
     /// Until another server ends its turn at writing. Not longer than `write`.
@@ -72,7 +72,7 @@ impl Default for PostgresLimits {
     }
 }
 
-/// What the transactions of a group of connections are for.
+/// The purpose of the transactions of a group of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Read,
@@ -117,7 +117,7 @@ pub(super) struct Session {
 }
 
 impl Connections {
-    /// Connects when something is asked.
+    /// Connects at the first statement.
     pub(super) fn new(options: &PgConnectOptions, purpose: Purpose, count: u32, limits: PostgresLimits) -> Self {
         let (statement, silence) = match purpose {
             Purpose::Read => (limits.read, limits.read_silence),
@@ -220,7 +220,7 @@ impl Session {
         self.connected(self.home.limits.read)
     }
 
-    /// Gives all further statements together until then. Who runs one later asks for nothing here.
+    /// Gives all further statements together until then, so that they need no limit of their own here.
     pub(super) fn end_at(&mut self, until: Instant) {
         self.until = Some(until);
     }
@@ -232,8 +232,8 @@ impl Session {
         Ok((connection.ok_or_else(|| unavailable("the connection to the database was lost before"))?, limit))
     }
 
-    /// The limit of the next statement: no more than is left of the time of all. The database is told when what it keeps differs by more
-    /// than passes unnoticed, so some twenty times at the most while a limit of thirty seconds runs out.
+    /// The limit of the next statement: no more than is left of the time of all. The database gets a new limit when the difference is
+    /// noticeable, so some twenty times at the most while a limit of thirty seconds runs out.
     async fn statement_limit(&mut self) -> Result<Duration, StoreError> {
         let Some(until) = self.until else { return Ok(self.limit) };
         // PostgreSQL takes 0 for no limit.
@@ -314,7 +314,7 @@ impl Session {
         self.has_failed = false;
     }
 
-    /// Begins; a connection that was idle is asked first whether it is still one.
+    /// Begins; a connection that was idle is tested first.
     async fn start(&mut self, was_idle: bool, statement: &'static str) -> Result<(), StoreError> {
         let limit = self.home.limits.answer;
         if was_idle {
@@ -382,7 +382,7 @@ fn unavailable(cause: impl Into<BoxedCause>) -> StoreError {
     StoreError::Unavailable(cause.into())
 }
 
-/// What comes of one piece of a longer answer, or of a longer question. A connection that breaks the limit is the caller's to drop.
+/// The outcome of one piece of a longer answer, or of a longer request. A connection that breaks the limit is the caller's to drop.
 pub(super) async fn within<T>(
     limit: Duration,
     piece: impl Future<Output = Result<T, sqlx::Error>>,

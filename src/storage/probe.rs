@@ -1,4 +1,4 @@
-//! Tries whether a folder takes bytes and keeps them: what a write of the exchange would meet, met first by nobody.
+//! Tests whether a folder takes bytes and keeps them, before a write of the exchange fails there.
 //!
 //! Never makes a folder. A path whose disk is not mounted must fail, not be filled beside the disk.
 

@@ -1,8 +1,8 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
 use super::{
-    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, revision::touch_if_observed,
-    visible,
+    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, reviews,
+    revision::touch_if_observed, visible,
 };
 use crate::{
     domain::{
@@ -10,6 +10,7 @@ use crate::{
         label::Label,
         name::{folded, is_same},
         proposal::{Parties, Version},
+        reopening::Reopening,
     },
     policy::{Action, Permit},
 };
@@ -27,9 +28,9 @@ pub struct ProposalRow {
     pub is_withdrawn: bool,
     /// Each party, with those who joined it.
     pub parties: Parties,
-    /// Who is asked to join and has not answered.
+    /// The invited members who have not answered.
     pub invited: BTreeSet<MemberId>,
-    /// Where each member of the parties works, as it counts for this proposal.
+    /// The employer of each member of the parties, as it counts for this proposal.
     pub employers: BTreeMap<MemberId, Employer>,
     pub versions: Vec<Version>,
     /// Members with a declared conflict.
@@ -39,18 +40,20 @@ pub struct ProposalRow {
     pub assigned: BTreeSet<MemberId>,
     /// Reviewers whose latest review is in and not reopened.
     pub reviewed: BTreeSet<MemberId>,
+    /// Reviewers whose latest review was reopened.
+    pub reopened: BTreeMap<MemberId, Reopening>,
     /// Whether a decision is in force: every funder has signed it, and it was not rescinded.
     pub is_decided: bool,
     /// The label in force.
     pub label: Option<Label>,
 }
 
-/// Where a member of a party works.
+/// The employer of a member of a party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Employer {
     /// The organisation that counts: until the deadline that of the newest key card, from then on that of the deadline.
     pub counts: String,
-    /// What the newest key card says.
+    /// The employer on the newest key card.
     pub newest: String,
     pub joined_at: Timestamp,
 }
@@ -144,8 +147,8 @@ pub async fn is_decided_under(tx: &mut Tx, call: CallId) -> Result<bool, StoreEr
     tx.fetch_one(Sql::built(sql), args![call]).await?.bool("is_decided")
 }
 
-/// Whether a member is party to some proposal under a call, or asked to be, withdrawn and lapsed ones included. Who runs the call,
-/// reviews or decides is not asked with effect.
+/// Whether a member is party to some proposal under a call, or invited to one, withdrawn and lapsed ones included. Invitations of members
+/// who run the call, review or decide do not count.
 pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<bool, StoreError> {
     let sql = "SELECT \
                EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
@@ -204,7 +207,7 @@ pub async fn remove_member(
     Ok(())
 }
 
-/// What the deadline of a proposal follows from, and nothing else of it: a member can have many.
+/// The facts from which the deadline of a proposal follows, and nothing else of it: a member can have many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProposalDeadlineRow {
     pub id: ProposalId,
@@ -405,7 +408,7 @@ const COLUMNS: &str =
 const DEADLINE_COLUMNS: &str = "SELECT p.proposal_id, p.call_id, p.parties_key, c.revision \
                                 FROM proposals p JOIN calls c ON c.call_id = p.call_id";
 
-/// The parties, their members, and who is asked to join them, as rows of one kind.
+/// The parties, their members, and the invited members, as rows of one kind.
 const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, \
      CAST(NULL AS BIGINT) AS joined_at, 0 AS joined FROM proposal_parties q \
      UNION ALL SELECT q.proposal_id, q.partner, q.member, COALESCE(q.deadline_organisation, m.organisation), m.organisation, q.added_at, 1 \
@@ -448,6 +451,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             clear: BTreeSet::new(),
             assigned: BTreeSet::new(),
             reviewed: BTreeSet::new(),
+            reopened: BTreeMap::new(),
             is_decided: false,
             label: label(row)?,
         };
@@ -500,12 +504,18 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
     for row in tx.fetch_all(set("t.reviewer", "assignments t"), ids.clone()).await? {
         of(&mut found, &row)?.assigned.insert(row.parse("reviewer")?);
     }
-    let columns = "t.reviewer, t.reopened_at";
-    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at FROM reviews r WHERE r.revision = \
+    let columns = "t.reviewer, t.reopened_at, t.reopened_by";
+    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at, r.reopened_by FROM reviews r WHERE r.revision = \
                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = r.proposal_id AND l.reviewer = r.reviewer)) t";
     for row in tx.fetch_all(set(columns, from), ids.clone()).await? {
-        if row.opt_time("reopened_at")?.is_none() {
-            of(&mut found, &row)?.reviewed.insert(row.parse("reviewer")?);
+        let (reviewer, proposal) = (row.parse("reviewer")?, of(&mut found, &row)?);
+        match reviews::reopening(&row)? {
+            Some(reopening) => {
+                proposal.reopened.insert(reviewer, reopening);
+            }
+            None => {
+                proposal.reviewed.insert(reviewer);
+            }
         }
     }
     if found.values().any(|proposal| proposal.label.is_some()) {

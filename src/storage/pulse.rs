@@ -1,5 +1,5 @@
-//! What the database knows of time: when the last entry was made, the latest instant at which a server was well, how long servers have
-//! run, and up to which instant the operator has accepted that entries are ahead of the clock. One row, of no member's.
+//! The database's record of time: the instant of the last entry, the latest instant at which a server was well, how long servers have run,
+//! and the instant up to which the operator has accepted entries ahead of the clock. One row, which belongs to no member.
 
 use super::{
     db::{Tx, WriteTx},
@@ -19,7 +19,7 @@ pub struct ClockMark {
     pub database: Option<Timestamp>,
 }
 
-/// What is on record now.
+/// The present record.
 pub async fn mark(tx: &mut Tx) -> Result<ClockMark, StoreError> {
     // INVARIANT: the only text put in is a constant of the dialect.
     let sql = Sql::built(format!(

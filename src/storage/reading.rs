@@ -14,11 +14,11 @@ use futures_util::{
 use std::{fmt, io::Read, ops::Range};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// What is read at a time. The next is read while one is sent, and a slow connection still holds a piece of the one before, so a
+/// The bytes that are read at a time. The next is read while one is sent, and a slow connection still holds a piece of the one before, so a
 /// download holds three of them.
 const CHUNK: u64 = 256 << 10;
 
-/// What the row of a blob says of its bytes.
+/// The size and digest in the row of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     pub size: u64,
@@ -71,7 +71,7 @@ impl fmt::Debug for Reading {
 /// A piece, and what follows it.
 type Piece = Result<(Bytes, Option<Rest>), StoreError>;
 
-/// What of a blob is still to be read.
+/// The rest of a blob that is still to be read.
 struct Rest {
     from: Box<dyn Read + Send>,
     left: u64,

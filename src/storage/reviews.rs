@@ -8,6 +8,7 @@ use crate::{
     domain::{
         id::{MemberId, ProposalId, ReviewId, Sha256},
         member::ConflictGround,
+        reopening::Reopening,
     },
     policy::{Action, Permit},
 };
@@ -24,7 +25,7 @@ pub struct ReviewRow {
     pub statement: String,
     pub ciphertext: Vec<u8>,
     pub submitted_at: Timestamp,
-    pub reopened_at: Option<Timestamp>,
+    pub reopened: Option<Reopening>,
 }
 
 /// An assignment.
@@ -33,7 +34,7 @@ pub struct AssignmentRow {
     pub reviewer: MemberId,
     pub assigned_by: MemberId,
     pub assigned_at: Timestamp,
-    /// Compact JWS; none of what was assigned before statements were asked for.
+    /// Compact JWS; none for an assignment from before statements were required.
     pub statement: Option<String>,
 }
 
@@ -75,7 +76,7 @@ async fn keep_declaration(
     Ok(())
 }
 
-/// What was stated about everybody's interest in a proposal, or one member's, in its order.
+/// The declarations about a proposal, everybody's or one member's, in their order.
 pub async fn declarations(
     tx: &mut Tx,
     proposal: ProposalId,
@@ -88,7 +89,24 @@ pub async fn declarations(
     rows.iter().map(|row| Ok((row.parse("member")?, Stated::read(row)?))).collect()
 }
 
-/// The same after a position, so many.
+/// The number and the digest of what was stated last about one member's interest in a proposal.
+pub async fn last_declaration(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    member: &MemberId,
+) -> Result<Option<(u32, Sha256)>, StoreError> {
+    let sql = "SELECT number, statement_sha256 FROM declaration_statements WHERE proposal_id = $1 AND member = $2 \
+               ORDER BY number DESC LIMIT 1";
+    let row = tx.fetch_optional(sql, args![proposal, member]).await?;
+    row.map(|row| {
+        let number = u32::try_from(row.int("number")?);
+        let number = number.map_err(|_| StoreError::corrupt("number", "a small number"))?;
+        Ok((number, row.parse("statement_sha256")?))
+    })
+    .transpose()
+}
+
+/// What was stated about everybody's interest in a proposal, or one member's, after a position, so many.
 pub async fn some_declarations(
     tx: &mut Tx,
     proposal: ProposalId,
@@ -120,7 +138,7 @@ pub async fn lift(
     keep_declaration(tx, proposal, member, permit.principal(), statement, now).await
 }
 
-/// So many assignments of a proposal, all or one reviewer's, by reviewer and after one.
+/// A page of a proposal's assignments, all or one reviewer's, by reviewer and after one.
 pub async fn some_assignments(
     tx: &mut Tx,
     proposal: ProposalId,
@@ -176,7 +194,7 @@ pub async fn unassign(
 }
 
 const COLUMNS: &str = "SELECT review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
-                       submitted_at, reopened_at FROM reviews";
+                       submitted_at, reopened_at, reopened_by FROM reviews";
 
 /// Every revision of every review of a proposal, by reviewer and revision, without their ciphertext: each can have a mebibyte.
 pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<ReviewRow>, StoreError> {
@@ -233,7 +251,15 @@ pub async fn submit(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Resul
 /// Reopens a review.
 pub async fn reopen(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
-    tx.execute("UPDATE reviews SET reopened_at = $2 WHERE review_id = $1", args![row.id, now]).await?;
+    let sql = "UPDATE reviews SET reopened_at = $2, reopened_by = $3 WHERE review_id = $1";
+    tx.execute(sql, args![row.id, now, permit.principal()]).await?;
+    Ok(())
+}
+
+/// Takes the reopening of a review back.
+pub async fn reinstate(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
+    tx.execute("UPDATE reviews SET reopened_at = NULL, reopened_by = NULL WHERE review_id = $1", args![row.id]).await?;
     Ok(())
 }
 
@@ -247,6 +273,12 @@ fn read(row: &Row) -> Result<ReviewRow, StoreError> {
         statement: row.text("statement")?,
         ciphertext: row.bytes("ciphertext")?,
         submitted_at: row.time("submitted_at")?,
-        reopened_at: row.opt_time("reopened_at")?,
+        reopened: reopening(row)?,
     })
+}
+
+/// What the columns `reopened_at` and `reopened_by` say.
+pub(super) fn reopening(row: &Row) -> Result<Option<Reopening>, StoreError> {
+    let Some(at) = row.opt_time("reopened_at")? else { return Ok(None) };
+    Ok(Some(Reopening { at, by: row.opt_parse("reopened_by")? }))
 }

@@ -115,8 +115,8 @@ impl fmt::Debug for Row {
     }
 }
 
-/// INVARIANT: every column is read as one that may be NULL, then required; the SQLite driver reads NULL as an empty
-/// text, zero or false where an optional is not asked for.
+/// INVARIANT: every column is read as one that may be NULL, then required; the SQLite driver reads NULL as an empty text, zero or false
+/// unless an optional is read.
 fn present<T>(column: &str, expected: &str, value: Option<T>) -> Result<T, StoreError> {
     value.ok_or_else(|| StoreError::corrupt(column, expected))
 }

@@ -1,7 +1,7 @@
 //! How far the daily check of all bytes has come, and which server goes on with it.
 //!
-//! Of several servers one holds the check at a time, for a while and then again; when it stops, another goes on where it was.
-//! A time in the future binds nobody: it comes from a clock that was wrong.
+//! One of several servers holds the check at a time, for a while and then again; when it stops, another goes on from there. A time in the
+//! future binds nobody: it comes from a clock that was wrong.
 
 use super::{BlobKey, Row, StoreError, Tx, WriteTx, args};
 use jiff::{SignedDuration, Timestamp};
@@ -49,7 +49,7 @@ impl Scrub {
         if self.ended_at.is_some() { self.found_unreadable } else { self.found_unreadable.max(self.unreadable_before) }
     }
 
-    /// What its age counts from: its end, or its beginning while it goes on or after it was broken off.
+    /// The instant from which its age counts: its end, or its beginning while it goes on or after it was broken off.
     #[must_use]
     pub fn checked_at(&self) -> Timestamp {
         self.ended_at.unwrap_or(self.began_at)

@@ -1,11 +1,11 @@
-//! An answer that is made faster than it is taken: it waits in a file without a name beside the ciphertext, so its maker is done
-//! with the database when it is made, however slowly it is read.
+//! An answer that is made faster than it is taken: it waits in a file without a name, beside the ciphertext or in a folder of its own,
+//! so its maker is done with the database when it is made, however slowly it is read.
 //!
 //! The file is gone with the last one who holds it, and with the process.
 
 use super::{StoreError, blob_engine::require_mark, blocking::blocking, folder::BlobFolder, mark::Mark};
 use bytes::Bytes;
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 use tokio::{runtime::Handle, sync::watch};
 
 /// How much is read at a time.
@@ -18,11 +18,12 @@ struct HeaderProgress {
     is_whole: bool,
 }
 
-/// Where answers wait: beside ciphertext, in a folder that must have its mark. Like uploads they leave the reserve of its disk.
+/// The folder where answers wait. Like uploads they leave the reserve of its disk.
 #[derive(Debug, Clone)]
 pub struct Spools {
     folder: Arc<BlobFolder>,
-    mark: Mark,
+    /// What the folder must have, if ciphertext is in it.
+    mark: Option<Mark>,
 }
 
 /// The end at which an answer is made. Dropped before [`Spool::end`], what was made broke off.
@@ -62,21 +63,29 @@ impl Drop for Unnamed {
 }
 
 impl Spools {
-    /// Room for answers in this folder.
+    /// Room for answers beside ciphertext, in the folder with its mark.
     #[must_use]
     pub fn new(folder: BlobFolder, mark: Mark) -> Self {
-        Self { folder: Arc::new(folder), mark }
+        Self { folder: Arc::new(folder), mark: Some(mark) }
+    }
+
+    /// Room for answers in a folder without ciphertext, which leaves so many bytes of its disk free.
+    #[must_use]
+    pub fn in_own_folder(path: &Path, reserve: u64) -> Self {
+        Self { folder: Arc::new(BlobFolder::new(path, reserve)), mark: None }
     }
 
     /// Room for one more answer.
     ///
     /// # Errors
-    /// [`StoreError::OtherFolder`] when the folder has another mark or none, as when its disk is not mounted.
+    /// [`StoreError::OtherFolder`] when the folder of ciphertext has another mark or none, as when its disk is not mounted.
     pub async fn begin(&self) -> Result<(Spool, Spooled), StoreError> {
         let Self { folder, mark } = self.clone();
         let made = Arc::clone(&folder);
         let file = blocking(move || {
-            require_mark(&*made, &mark)?;
+            if let Some(mark) = &mark {
+                require_mark(&*made, mark)?;
+            }
             Ok(tempfile::tempfile_in(made.path())?)
         });
         let file = Arc::new(Unnamed(Some(file.await?)));
@@ -159,7 +168,7 @@ mod tests {
         domain::ambient::SystemRng,
         storage::{BlobEngine as _, mark::FILE},
     };
-    use std::{fs, path::Path};
+    use std::fs;
 
     /// An answer in a folder of its own, which leaves so much of the disk.
     async fn begun(folder: &Path, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
@@ -201,6 +210,17 @@ mod tests {
         fs::remove_file(folder.path().join(FILE)).unwrap();
         let unmarked = Spools::new(BlobFolder::new(folder.path(), 0), Mark::random(&SystemRng));
         assert!(matches!(unmarked.begin().await, Err(StoreError::OtherFolder { .. })));
+    }
+
+    #[tokio::test]
+    async fn folder_of_its_own_needs_no_mark_and_keeps_the_reserve() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut made, mut taken) = Spools::in_own_folder(folder.path(), 0).begin().await.unwrap();
+        assert!(made.add(b"first\n".to_vec()).await.unwrap());
+        assert_eq!(taken.next().await.unwrap().unwrap(), "first\n");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "it has no name");
+        let (mut made, _taken) = Spools::in_own_folder(folder.path(), u64::MAX).begin().await.unwrap();
+        assert!(matches!(made.add(b"first\n".to_vec()).await, Err(StoreError::Full(_))));
     }
 
     #[tokio::test]

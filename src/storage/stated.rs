@@ -1,4 +1,4 @@
-//! What members stated about who takes which part, numbered within what it is about.
+//! Members' statements about roles and parts, numbered by subject.
 
 use super::{Row, StoreError};
 use crate::domain::id::{MemberId, Sha256};

@@ -69,7 +69,7 @@ impl Arg {
     }
 }
 
-/// What can stand in [`args!`](args).
+/// A value that [`args!`](args) takes.
 pub trait ToArg {
     /// NULL of the type this becomes: PostgreSQL wants to know.
     const NULL: Arg;

@@ -1,5 +1,4 @@
-//! What is done about blobs that no row names: they are moved aside into quarantine, never removed, and put back as soon as a row names
-//! them again.
+//! Moves blobs that no row names into quarantine, never removes them, and puts them back as soon as a row names them again.
 //!
 //! Such blobs are what a stopped server leaves of an upload, which is rare. They are also what every document looks like to an older
 //! copy of the database. So a sweep moves nothing at all when it would be more than a small share; the operator may insist. Only
@@ -12,7 +11,7 @@ use super::{
 use jiff::Timestamp;
 use std::collections::HashSet;
 
-/// How many blobs are asked about at a time.
+/// The number of blobs that are looked up at a time.
 const BATCH: usize = 500;
 
 /// A sweep moves no more than one blob in so many, rounded up.
@@ -32,7 +31,7 @@ pub enum Extent {
     Everything,
 }
 
-/// What a sweep found and did.
+/// The outcome of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Blobs in the folder, but for those in quarantine.
@@ -61,7 +60,7 @@ impl Swept {
     }
 }
 
-/// What is in quarantine, or was removed from it.
+/// The blobs in quarantine, or those removed from it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quarantined {
     pub blobs: u64,
@@ -69,9 +68,9 @@ pub struct Quarantined {
 }
 
 impl Blobs {
-    /// Puts back what a row names again, then moves aside the blobs that `known`, asked for some hundreds at a time, does not return.
-    /// Nothing younger than `older_than` is touched: it may be on its way into a row, here or on another server, so leave more than
-    /// the longest upload takes.
+    /// Puts back what a row names again, then moves aside the blobs that `known` does not return; it is called for some hundreds at a time.
+    /// Nothing younger than `older_than` is touched: it may be on its way into a row, here or on another server, so leave more than the
+    /// longest upload takes.
     pub async fn sweep<F>(
         &self,
         now: Timestamp,
@@ -120,7 +119,7 @@ impl Blobs {
         self.marked(move |engine| engine.set_aside(&keys, now)).await
     }
 
-    /// What is in quarantine.
+    /// The blobs in quarantine.
     pub async fn quarantined(&self) -> Result<Quarantined, StoreError> {
         let mut found = Quarantined::default();
         for blob in ask(&self.engine, |engine| engine.quarantined()).await? {

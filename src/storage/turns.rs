@@ -1,12 +1,13 @@
-//! Who comes next where places are few: at writing, of which there is one, at reading the database, and at long looks over it. Among
+//! A fair queue for scarce slots: one writer, the readers, the long reads. Among
 //! those that wait the partners take turns, and within a partner its members, so that a thousand requests of one keep nobody else waiting for
-//! more than one of them.
+//! more than one of them. And where there are several places, the last free one goes only to a partner that holds none, so that no partner
+//! has them all, however long it holds each.
 //!
 //! What waits is in memory and belongs to this server. Servers that share a database take turns at writing one by one.
 
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -23,7 +24,7 @@ pub enum Whose {
 }
 
 impl Whose {
-    /// The exchange takes turns with the partners as if it were one.
+    /// The exchange takes turns with the partners as if it were one. It takes the last place, too: what it does for all waits for no partner.
     fn partner(&self) -> Option<&PartnerCode> {
         match self {
             Self::Exchange => None,
@@ -46,7 +47,10 @@ impl<S> Clone for Queue<S> {
 
 #[derive(Debug)]
 struct State<S> {
+    places: usize,
     free: usize,
+    /// How many places each partner holds; one that holds none is not here.
+    held: BTreeMap<PartnerCode, usize>,
     /// The partner that comes next is first.
     partners: VecDeque<Line<Option<PartnerCode>, OfMember<S>>>,
 }
@@ -77,12 +81,19 @@ struct Line<K, V> {
 
 /// A place. Dropped, it is passed on.
 #[derive(Debug)]
-pub struct Turn<S = Infallible>(Option<Queue<S>>);
+pub struct Turn<S = Infallible>(Option<Place<S>>);
+
+#[derive(Debug)]
+struct Place<S> {
+    queue: Queue<S>,
+    /// Which partner holds it; none for the exchange itself.
+    partner: Option<PartnerCode>,
+}
 
 impl<S> Drop for Turn<S> {
     fn drop(&mut self) {
-        if let Some(queue) = self.0.take() {
-            queue.pass_on();
+        if let Some(place) = self.0.take() {
+            place.queue.pass_on(place.partner.as_ref());
         }
     }
 }
@@ -90,13 +101,13 @@ impl<S> Drop for Turn<S> {
 impl<S> Turn<S> {
     /// Whether the one who comes next takes a share in this turn.
     pub(super) fn is_shared_by_next(&self) -> bool {
-        self.0.as_ref().is_some_and(|queue| queue.state().first().is_some_and(|first| first.takes_share))
+        self.0.as_ref().is_some_and(|place| place.queue.state().first().is_some_and(|first| first.takes_share))
     }
 
     /// The one who comes next, if they take a share in this turn: nobody is passed over.
     pub(super) fn next_sharer(&self) -> Option<oneshot::Sender<Given<S>>> {
-        let mut state = self.0.as_ref()?.state();
-        if state.first()?.takes_share { state.next() } else { None }
+        let mut state = self.0.as_ref()?.queue.state();
+        if state.first()?.takes_share { state.take_first().map(|(sender, _)| sender) } else { None }
     }
 }
 
@@ -104,7 +115,8 @@ impl<S> Queue<S> {
     /// So many places, all of them free.
     #[must_use]
     pub fn of(places: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { free: places, partners: VecDeque::new() })))
+        let state = State { places, free: places, held: BTreeMap::new(), partners: VecDeque::new() };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Waits for the turn, for as long as the caller does: a caller who goes away leaves the queue.
@@ -121,24 +133,20 @@ impl<S> Queue<S> {
     }
 
     async fn wait(&self, whose: Whose, takes_share: bool) -> Given<S> {
-        let waiting = {
-            let mut state = self.state();
-            if state.free == 0 {
-                let (sender, receiver) = oneshot::channel();
-                state.add(whose, Waiter { sender, takes_share });
-                Some(receiver)
-            } else {
-                state.free -= 1;
-                None
-            }
-        };
+        let partner = whose.partner().cloned();
+        let waiting = self.state().enter(whose, takes_share);
         match waiting {
-            None => Given::Turn(Turn(Some(self.clone()))),
+            None => Given::Turn(self.turn(partner)),
             Some(receiver) => receiver.await.expect("each waiter is passed the turn, and the queue outlives them"),
         }
     }
 
-    /// Whether somebody who comes now has to wait.
+    /// The turn at a place that is counted as held.
+    fn turn(&self, partner: Option<PartnerCode>) -> Turn<S> {
+        Turn(Some(Place { queue: self.clone(), partner }))
+    }
+
+    /// Whether everybody who comes now has to wait.
     pub(super) fn is_taken(&self) -> bool {
         self.state().free == 0
     }
@@ -151,22 +159,19 @@ impl<S> Queue<S> {
         members.flat_map(|member| &member.waiting).filter(|waiter| !waiter.sender.is_closed()).count()
     }
 
-    /// Gives the turn to the next one who still waits for it.
-    fn pass_on(&self) {
-        loop {
-            let next = {
-                let mut state = self.state();
-                let next = state.next();
-                state.free += usize::from(next.is_none());
-                next
-            };
-            let Some(next) = next else { return };
-            match next.send(Given::Turn(Turn(Some(self.clone())))) {
-                Ok(()) => return,
-                // They have gone away: the turn is still to be passed on, here and not by dropping it.
-                Err(Given::Turn(mut turn)) => turn.0 = None,
+    /// Gives the place that this partner held, and any other that is free, to those who come next and still wait.
+    fn pass_on(&self, partner: Option<&PartnerCode>) {
+        let mut next = self.state().leave(partner);
+        while let Some((sender, partner)) = next {
+            next = match sender.send(Given::Turn(self.turn(partner))) {
+                Ok(()) => self.state().next(),
+                // They have gone away: the place is still to be passed on, here and not by dropping the turn.
+                Err(Given::Turn(mut turn)) => {
+                    let partner = turn.0.take().and_then(|place| place.partner);
+                    self.state().leave(partner.as_ref())
+                }
                 Err(Given::Share(_)) => unreachable!("a turn was sent"),
-            }
+            };
         }
     }
 
@@ -175,43 +180,108 @@ impl<S> Queue<S> {
     }
 }
 
+/// Where the turn of one who waited is sent, and which partner holds the place from then on.
+type Next<S> = (oneshot::Sender<Given<S>>, Option<PartnerCode>);
+
 impl<S> State<S> {
-    fn add(&mut self, whose: Whose, waiter: Waiter<S>) {
+    /// Takes a place, or waits for one where there is none for this partner.
+    fn enter(&mut self, whose: Whose, takes_share: bool) -> Option<oneshot::Receiver<Given<S>>> {
+        if self.free > 0 && self.may_hold_more(whose.partner()) {
+            self.occupy(whose.partner());
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
         let members = line(&mut self.partners, whose.partner().cloned());
-        line(members, whose).push_back(waiter);
+        line(members, whose).push_back(Waiter { sender, takes_share });
+        Some(receiver)
     }
 
-    /// The one who comes next. Those who have gone away are forgotten on the way there: they take no turn from those who wait.
-    fn first(&mut self) -> Option<&Waiter<S>> {
-        loop {
-            let partner = self.partners.front_mut()?;
-            match partner.waiting.front_mut() {
-                None => drop(self.partners.pop_front()),
-                Some(member) => {
-                    member.waiting.retain(|waiter| !waiter.sender.is_closed());
-                    if !member.waiting.is_empty() {
-                        break;
-                    }
-                    partner.waiting.pop_front();
-                }
+    /// Whether this partner may take a place that is free: the last one is for those who hold none. A queue of one place has no other.
+    fn may_hold_more(&self, partner: Option<&PartnerCode>) -> bool {
+        self.places == 1 || self.free > 1 || partner.is_none_or(|partner| !self.held.contains_key(partner))
+    }
+
+    fn occupy(&mut self, partner: Option<&PartnerCode>) {
+        self.free -= 1;
+        if let Some(partner) = partner {
+            *self.held.entry(partner.clone()).or_default() += 1;
+        }
+    }
+
+    /// Gives a place back, and takes the one who comes next out of the queue.
+    fn leave(&mut self, partner: Option<&PartnerCode>) -> Option<Next<S>> {
+        self.free += 1;
+        if let Some(partner) = partner
+            && let Some(held) = self.held.get_mut(partner)
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(partner);
             }
         }
-        self.partners.front()?.waiting.front()?.waiting.front()
+        self.next()
+    }
+
+    /// Takes the one who comes next out of the queue, if there is a place for them.
+    fn next(&mut self) -> Option<Next<S>> {
+        if self.free == 0 {
+            return None;
+        }
+        let next = self.take_first()?;
+        self.occupy(next.1.as_ref());
+        Some(next)
+    }
+
+    /// The one who comes next.
+    fn first(&mut self) -> Option<&Waiter<S>> {
+        let place = self.first_partner()?;
+        self.partners.get(place)?.waiting.front()?.waiting.front()
     }
 
     /// Takes the one who comes next out of the queue, and puts those behind them into their new order.
-    fn next(&mut self) -> Option<oneshot::Sender<Given<S>>> {
-        self.first()?;
-        let mut partner = self.partners.pop_front()?;
+    fn take_first(&mut self) -> Option<Next<S>> {
+        let place = self.first_partner()?;
+        let mut partner = self.partners.remove(place)?;
         let mut member = partner.waiting.pop_front()?;
         let next = member.waiting.pop_front()?;
+        let name = partner.name.clone();
         if !member.waiting.is_empty() {
             partner.waiting.push_back(member);
         }
         if !partner.waiting.is_empty() {
             self.partners.push_back(partner);
         }
-        Some(next.sender)
+        Some((next.sender, name))
+    }
+
+    /// In which place the partner stands that comes next. One that may hold no more keeps its place and is passed over. Those who have gone
+    /// away are forgotten on the way there: they take no turn from those who wait.
+    fn first_partner(&mut self) -> Option<usize> {
+        let mut place = 0;
+        while let Some(name) = self.partners.get(place).map(|partner| partner.name.clone()) {
+            if !self.may_hold_more(name.as_ref()) {
+                place += 1;
+            } else if self.partners[place].begins_with_one_who_waits() {
+                return Some(place);
+            } else {
+                self.partners.remove(place);
+            }
+        }
+        None
+    }
+}
+
+impl<S> Line<Option<PartnerCode>, OfMember<S>> {
+    /// Forgets those in front who have gone away.
+    fn begins_with_one_who_waits(&mut self) -> bool {
+        while let Some(member) = self.waiting.front_mut() {
+            member.waiting.retain(|waiter| !waiter.sender.is_closed());
+            if !member.waiting.is_empty() {
+                return true;
+            }
+            self.waiting.pop_front();
+        }
+        false
     }
 }
 
@@ -333,6 +403,66 @@ mod tests {
         let both = [taken(&queue), taken(&queue)];
         wait(&queue, "USA:a 3");
         drop(both);
+    }
+
+    /// Takes a place that there is for this member.
+    fn held(queue: &Queue<&'static str>, member: &str) -> Turn<&'static str> {
+        let whose = Whose::Member(member.parse().unwrap());
+        match Box::pin(queue.take(whose)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => panic!("there is a place for {member}"),
+        }
+    }
+
+    #[test]
+    fn last_free_place_goes_only_to_a_partner_that_holds_none() {
+        let queue = Queue::of(3);
+        let [first, second] = ["USA:a", "USA:b"].map(|member| held(&queue, member));
+        let mut more = wait(&queue, "USA:a 1");
+        let of_other = held(&queue, "ISR:c");
+        let mut third = wait(&queue, "KOR:d 1");
+        // The one who waited longer is of a partner that holds a place still.
+        drop(first);
+        let of_third = third.poll();
+        assert!(of_third.is_ready() && more.poll().is_pending());
+        drop(of_third);
+        assert!(more.poll().is_pending());
+        drop(of_other);
+        let of_first = more.poll();
+        assert!(of_first.is_ready(), "there are two");
+        let of_other = held(&queue, "ISR:c");
+        drop((of_first, second, of_other));
+        let state = queue.state();
+        assert_eq!((state.free, state.held.len(), state.partners.len()), (3, 0, 0));
+    }
+
+    #[test]
+    fn partner_that_gives_its_only_place_back_comes_in_its_turn() {
+        let queue = Queue::of(2);
+        let of_one = held(&queue, "USA:a");
+        let (mut again, mut last) = (wait(&queue, "USA:a 1"), wait(&queue, "USA:a 2"));
+        let _of_other = held(&queue, "ISR:c");
+        let mut third = wait(&queue, "KOR:d 1");
+        drop(of_one);
+        let again = again.poll();
+        assert!(again.is_ready() && third.poll().is_pending());
+        drop(again);
+        let third = third.poll();
+        assert!(third.is_ready() && last.poll().is_pending());
+        drop(third);
+        assert!(last.poll().is_ready());
+    }
+
+    #[test]
+    fn one_who_goes_away_takes_no_place_from_those_behind_them_who_hold_none() {
+        let queue = Queue::of(2);
+        let (of_one, of_other) = (held(&queue, "USA:a"), held(&queue, "ISR:c"));
+        let (gone, more) = (wait(&queue, "KOR:d 1"), wait(&queue, "USA:a 1"));
+        let mut third = wait(&queue, "GBR:e 1");
+        drop(gone);
+        drop(of_other);
+        assert!(third.poll().is_ready());
+        drop((of_one, more));
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub async fn recipients_without_key(
     Ok(found)
 }
 
-/// Who holds a key to the panel's vault of which of these proposals, for each recipient of their key card in force.
+/// The holders of a key to the panel's vault, by proposal, for each recipient of their key card in force.
 pub async fn panel_holders_among(
     tx: &mut Tx,
     proposals: &[ProposalId],
@@ -201,12 +201,20 @@ pub async fn panel_holders_among(
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 
-/// So many of the vaults of a call's proposals to which somebody holds a key, without their statements: there can be many.
-pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId, limit: u32) -> Result<Vec<VaultRow>, StoreError> {
+/// A page of the vaults of a call's proposals to which a member holds a key, in order after one, without their statements: there can be many.
+pub async fn held_under(
+    tx: &mut Tx,
+    call: CallId,
+    holder: &MemberId,
+    after: Option<VaultId>,
+    limit: u32,
+) -> Result<Vec<VaultRow>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
     let sql = "SELECT vault_id, kind, call_id, proposal_id, party, recipient, '' AS statement, created_by FROM vaults \
                WHERE call_id = $1 AND proposal_id IS NOT NULL \
-               AND vault_id IN (SELECT k.vault_id FROM wrapped_keys k WHERE k.holder = $2) ORDER BY vault_id LIMIT $3";
-    tx.fetch_all(sql, args![call, holder, limit]).await?.iter().map(read).collect()
+               AND vault_id IN (SELECT k.vault_id FROM wrapped_keys k WHERE k.holder = $2 AND k.vault_id > $3) \
+               ORDER BY vault_id LIMIT $4";
+    tx.fetch_all(sql, args![call, holder, after, limit]).await?.iter().map(read).collect()
 }
 
 /// Makes a vault.
@@ -299,6 +307,11 @@ pub async fn remove_held_keys(
     held: &[(&VaultRow, &MemberId)],
 ) -> Result<(), StoreError> {
     assert!(held.iter().all(|(vault, _)| covers(WRITERS, permit, vault)));
+    drop_held_keys(tx, held).await
+}
+
+/// The same by the exchange itself, of keys that went with a role: the member who took the role had a permit.
+pub async fn drop_held_keys(tx: &mut WriteTx, held: &[(&VaultRow, &MemberId)]) -> Result<(), StoreError> {
     let held: Vec<(VaultId, &MemberId)> = held.iter().map(|(vault, holder)| (vault.id, *holder)).collect();
     for part in held.chunks(many::AT_ONCE) {
         // Not `(vault_id, holder) IN (VALUES …)`, for which SQLite reads the whole table.

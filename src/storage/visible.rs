@@ -1,4 +1,4 @@
-//! Which proposals a condition holds for: pages in the order of their creation, and counts, without reading the others.
+//! Finds the proposals that satisfy a condition: pages in the order of creation, and counts, without reading the others.
 //!
 //! A query has groups of calls, each with the part of the condition that remains once those calls are known. Two
 //! searches find the proposals. *By own rows*: a row keyed by the member (of a party, assigned) makes the condition
@@ -66,14 +66,14 @@ impl CallGroups {
     }
 }
 
-/// A condition, and the member who asks for its proposals.
+/// A condition, and the member who lists its proposals.
 #[derive(Debug, Clone)]
 pub struct ProposalQuery<'a> {
     pub me: &'a MemberId,
     pub groups: &'a CallGroups,
     /// How many proposals there are, as [`calls`] says in the same snapshot. A plan counts while no more are begun.
     pub begun: u64,
-    /// So many proposals are sorted without looking for a better strategy.
+    /// Up to this many proposals are sorted without a search for a better strategy.
     pub few: u32,
     /// How many proposals one page walks past.
     pub walked: u32,
@@ -96,7 +96,7 @@ impl<'a> ProposalQuery<'a> {
     }
 }
 
-/// Which calls a condition can hold under.
+/// The calls under which a condition can be true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallScope {
     One(CallId),
@@ -168,12 +168,12 @@ impl PageRequest {
     }
 }
 
-/// What the search for a page came to.
+/// The result of the search for a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageSearch {
     /// In the order of the page.
     pub found: Vec<ListPosition>,
-    /// Where the search stopped and is to go on, if it looked at as many as it may before the page was full.
+    /// The position from which the search goes on, if it reached its limit before the page was full.
     pub until: Option<ListPosition>,
     /// Whether the condition is still to be evaluated for each that was found: it has more values than a statement takes.
     pub is_open: bool,
@@ -253,7 +253,7 @@ pub async fn page(tx: &mut Tx, query: &ProposalQuery<'_>, page: PageRequest) -> 
     Ok(PageSearch { found, until, is_open: plan.is_open })
 }
 
-/// What there is to the proposals that a condition holds for.
+/// Totals over the proposals that satisfy a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     pub proposals: u64,
@@ -261,6 +261,8 @@ pub struct Totals {
     pub assignments: u64,
     /// Reviewers whose latest review is in, not reopened and not set aside.
     pub reviews: u64,
+    /// Reviewers whose latest review is reopened and not set aside.
+    pub reopened: u64,
     /// Proposals with a decision in force.
     pub decided: u64,
 }
@@ -271,6 +273,7 @@ impl Totals {
             proposals: row.count("proposals")?,
             assignments: row.count("assignments")?,
             reviews: row.count("reviews")?,
+            reopened: row.count("reopened")?,
             decided: row.count("decided")?,
         })
     }
@@ -286,7 +289,7 @@ pub async fn count(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Option<u64>
     row.map_or(Ok(0), |row| row.count("proposals")).map(Some)
 }
 
-/// What there is to the proposals that the condition holds for; nothing if it has more values than a statement takes.
+/// Totals over the proposals that satisfy the condition; none if it has more values than a statement takes.
 pub async fn totals(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Option<Totals>, StoreError> {
     let plan = whole(tx, query).await?;
     if plan.is_open {
@@ -296,7 +299,7 @@ pub async fn totals(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Option<Tot
     row.map_or(Ok(Totals::default()), |row| Totals::read(&row)).map(Some)
 }
 
-/// What there is to these proposals, which are a few hundred at most.
+/// Totals over these proposals, which are a few hundred at most.
 pub async fn totals_of(tx: &mut Tx, me: &MemberId, ids: &[ProposalId]) -> Result<Totals, StoreError> {
     if ids.is_empty() {
         return Ok(Totals::default());
@@ -315,22 +318,23 @@ async fn whole(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Arc<Plan>, Stor
 }
 
 /// Names, and what each proposal adds. Assignments and reviews that are set aside add nothing.
-fn each_total() -> [(&'static str, String); 4] {
+fn each_total() -> [(&'static str, String); 5] {
     let counts = columns::counts();
+    let latest_reviews = |which: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND {which} AND s.revision = \
+             (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer) \
+             AND {counts})"
+        )
+    };
     [
         ("proposals", "1".to_owned()),
         (
             "assignments",
             format!("(SELECT COUNT(*) FROM assignments s WHERE s.proposal_id = p.proposal_id AND {counts})"),
         ),
-        (
-            "reviews",
-            format!(
-                "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND s.reopened_at IS NULL AND s.revision = \
-                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer) \
-                 AND {counts})"
-            ),
-        ),
+        ("reviews", latest_reviews("s.reopened_at IS NULL")),
+        ("reopened", latest_reviews("s.reopened_at IS NOT NULL")),
         (
             "decided",
             format!(

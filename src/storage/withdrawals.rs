@@ -1,4 +1,4 @@
-//! Which parties wish to withdraw a proposal that all of them have signed: one row for each.
+//! Parties that wish to withdraw a proposal that all of them have signed: one row for each.
 
 use super::{StoreError, Tx, WriteTx, args};
 use crate::{
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// A party's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WishRow {
-    /// Who said so for the party.
+    /// The member who said so for the party.
     pub member: MemberId,
     pub wished_at: Timestamp,
 }

@@ -241,6 +241,9 @@ answer! {
         pub proposals: std::collections::BTreeMap<String, u32>,
         pub assignments: u32,
         pub reviews: u32,
+        /// Reviews that were reopened and that no other revision has followed.
+        #[serde(default)]
+        pub reopened: u32,
         pub decided: u32,
     }
 }

@@ -49,9 +49,11 @@ answer! {
         pub member: Option<MemberId>,
         /// SHA-256 of the certificate's subject public key info.
         pub certificate: Sha256,
-        /// `any` where `problem` is `refused`.
+        /// `any` where `problem` is `refused`; `TLS` for a certificate that was refused in the handshake, which
+        /// anyone can show who has a copy of it.
         pub method: String,
-        /// The template of the route. Of one below a call or a proposal its beginning, such as `/v1/proposals/{proposal}`.
+        /// The template of the route. Of one below a call or a proposal its beginning, such as `/v1/proposals/{proposal}`. Of a
+        /// handshake the reason, such as `(handshake: expired)`.
         pub route: String,
         /// Slug of the problem. `refused` for all that say that something below a call exists or who takes part in it.
         pub problem: String,

@@ -57,6 +57,8 @@ catalogue! {
     BadCursor "bad-cursor" 400 "the cursor is invalid" => "start over without a cursor";
     IdempotencyKeyRequired "idempotency-key-required" 400 "this operation needs an `Idempotency-Key` header" => "send a new random key of 1 to 128 visible characters, and the same one again when you retry";
     IdempotencyKeyReused "idempotency-key-reused" 422 "the idempotency key was used for another request" => "use a new key for a new request";
+    SubjectRequired "subject-required" 400 "a large request does not say in its address what it is about" => "name it in the address, as `/openapi.json` describes: `?call=` for a new proposal, `?program=` for a new call; or send at most 64 KiB, with `Content-Length`";
+    SubjectDiffers "subject-differs" 422 "the address and the body of the request are about different things" => "name the same call or program in both, or leave it out of the address of a small request";
     TooLarge "too-large" 413 "the body is larger than this operation takes" => "keep within the limit named in the detail";
     LengthRequired "length-required" 411 "a document needs its length announced" => "send `Content-Length`";
     Timeout "timeout" 408 "the request took too long to arrive" => "send it again over a better connection";
@@ -101,8 +103,8 @@ catalogue! {
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
     // proposals
     DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "while the call is `open` or in `grace` its officers can give you more time, with a reason: ask them; once it is in `review` nobody can";
-    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give you more time, with a reason: ask them; once it is in `review` these bytes can no longer follow";
-    NotCommitted "not-committed" 409 "this file is not part of the signed version" => "after the deadline only the files of the version that every party signed can follow, unchanged";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace` (another proposal may have a later deadline), its officers can give your nation or everybody more time, with a reason (`entente call extend --partner`): ask them; once it is in `review` these bytes can no longer follow";
+    NotCommitted "not-committed" 409 "this file is not part of the signed version" => "upload the exact file of the signed version; check it with `entente proposal status`";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
     StillCounted "still-counted" 409 "the member's organisation still counts" => "after the deadline a member leaves only while another party member is of the same organisation; ask a colleague of theirs to join first, or withdraw the proposal";
@@ -128,7 +130,7 @@ catalogue! {
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
     NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";
-    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
+    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "nothing to do if it is to stay as it is; for another revision, an officer reopens it (`entente review reopen`)";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
     DecisionDiffers "decision-differs" 409 "another decision was proposed before" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
@@ -168,6 +170,8 @@ impl Kind {
                 | Self::MethodNotAllowed
                 | Self::Malformed
                 | Self::BadCursor
+                | Self::SubjectRequired
+                | Self::SubjectDiffers
                 | Self::IdempotencyKeyRequired
                 | Self::Timeout
                 | Self::WrongMediaType

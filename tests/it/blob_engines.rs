@@ -1,5 +1,5 @@
-//! The contract of places for ciphertext, held against each engine: the folder, and one in memory. What is published is whole,
-//! what is not is never seen, and what is moved aside is not lost.
+//! The contract of places for ciphertext, checked for each engine: the folder, and one in memory. Published bytes are whole, unpublished
+//! ones are never seen, and bytes that are moved aside are not lost.
 
 use crate::harness::{memory_blobs::MemoryBlobs, scratch::scratch};
 use entente::{

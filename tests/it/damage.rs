@@ -16,6 +16,7 @@ use entente::{
     storage::{
         args,
         documents::{self, DocumentRow},
+        held_blobs::HeldBlob,
     },
     wire::{AGE_MEDIA_TYPE, page::Page, proposal::Document},
 };
@@ -271,8 +272,8 @@ async fn document_that_cannot_be_read_is_named_and_not_called_damaged() {
     symlink(&file, &file).unwrap();
     let looked = upkeep::scrub_now(case.exchange(), false).await.unwrap();
     assert_eq!((looked.documents, looked.unreadable, looked.damaged, case.damaged().await), (5, 1, 0, 0));
-    let named: Vec<_> = looked.named.iter().map(|(row, _)| (row.id, row.blob.clone())).collect();
-    assert_eq!(named, [(plan.id, plan.blob.clone())]);
+    let named: Vec<_> = looked.named.iter().map(|(held, _)| held.clone()).collect();
+    assert_eq!(named, [HeldBlob::Document(plan.clone())]);
     fs::rename(&away, &file).unwrap();
     assert_eq!(upkeep::scrub_now(case.exchange(), false).await.unwrap().unreadable, 0);
     assert_eq!(Sha256::of(&case.get(plan.id).await.bytes().await.unwrap()), plan.sha256);

@@ -1,14 +1,25 @@
-//! What users read, as files that somebody who writes no programs can review: the help of every command, and a sentence of every refusal.
+//! What users read, as files that somebody who writes no programs can review: the help of every command, a sentence of every refusal,
+//! and one of every other problem and error.
 //!
 //! `ENTENTE_BLESS=1` writes them again. Read a changed line before you accept it.
 
-use clap::CommandFactory;
+use axum::{body::to_bytes, response::IntoResponse};
+use clap::{Command, CommandFactory};
 use entente::{
     cli::Cli,
+    client::ClientError,
     domain::{DailyQuota, Refusal, call::Phase},
-    wire::problem::Kind,
+    http::{
+        arguments::Arguments,
+        refusal::{CertificateRefusal, EdgeRefusal, Shared, Spent},
+    },
+    sealing::signer::SignerError,
+    service::{Answer, ServiceError, time::ClockFault},
+    storage::StoreError,
+    wire::problem::{Kind, LineFault, Problem},
 };
-use std::{fmt::Write as _, fs, path::Path};
+use jiff::SignedDuration;
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 /// The width of the terminal for which the help is written.
 const WIDTH: usize = 100;
@@ -25,9 +36,9 @@ fn agrees(name: &str, text: &str) {
     assert!(kept == text, "{name} differs, first in {first:?}; if it should, run with ENTENTE_BLESS=1");
 }
 
-#[test]
-fn help_of_every_command() {
-    fn walk(command: &clap::Command, path: &str, text: &mut String) {
+/// The help of a program and of each command below it.
+fn help(mut command: Command) -> String {
+    fn walk(command: &Command, path: &str, text: &mut String) {
         let path = format!("{path}{}", command.get_name());
         // Options that all commands have are listed once, with the program itself.
         let own = command.clone().mut_args(|argument| {
@@ -41,24 +52,36 @@ fn help_of_every_command() {
             walk(sub, &format!("{path} "), text);
         }
     }
-    let mut command = Cli::command();
     command.build();
     let mut text = String::new();
     walk(&command, "", &mut text);
-    agrees("help.txt", &text);
+    text
 }
 
-/// One of each, and a match that the compiler refuses when one is missing.
-macro_rules! samples {
-    ($($variant:ident { $($field:ident: $value:expr),* })*) => {
-        fn samples() -> Vec<Refusal> {
-            vec![$(Refusal::$variant { $($field: $value),* }),*]
-        }
+#[test]
+fn help_of_every_command() {
+    agrees("help.txt", &help(Cli::command()));
+}
 
-        fn is_sampled(refusal: &Refusal) {
-            match refusal {
-                $(Refusal::$variant { $($field: _),* } => {})*
+#[test]
+fn help_of_every_command_of_the_server() {
+    agrees("server-help.txt", &help(Arguments::command()));
+}
+
+/// A list with one of each, which does not compile when a variant is missing.
+macro_rules! samples {
+    ($list:ident of $kind:ident {
+        $($variant:ident $(( $($value:expr),* ))? $({ $($field:ident: $content:expr),* })?)*
+    }) => {
+        fn $list() -> Vec<$kind> {
+            fn is_sampled(sample: &$kind) {
+                match sample {
+                    $($kind::$variant { .. })|* => {}
+                }
             }
+            let samples = vec![$($kind::$variant $(( $($value),* ))? $({ $($field: $content),* })?),*];
+            samples.iter().for_each(is_sampled);
+            samples
         }
     };
 }
@@ -74,7 +97,7 @@ const LATER: &str = "2026-03-04T12:00:00Z";
 const DIGEST: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
 const OTHER: &str = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
 
-samples! {
+samples! { refusals of Refusal {
     WrongPhase { phase: Phase::Review, needed: "a published call before its deadline" }
     QuotaReached { what: "versions of one proposal", limit: 200 }
     DailyQuotaReached { quota: DailyQuota::Calls, limit: 50, left: 0, again_at: of(LATER), now: of(EARLIER) }
@@ -142,16 +165,136 @@ samples! {
     SignedGuardrails { member: of("USA:drafter"), version: 3 }
     NoticeTooShort { active_at: of(EARLIER), earliest: of(LATER) }
     PolicyInvalid { fault: "line 3: `resource.calls` is not an attribute".into() }
-}
+} }
+
+samples! { answers_of_the_service of ServiceError {
+    Hidden
+    Denied("guardrails: only officers of the call may do this".into())
+    Repeated(Box::new(Answer::json(200, &())))
+    Refused(Refusal::DecisionFinal {})
+    Malformed("`deadline_at` is not an instant".into())
+    NotSealed("its header has no recipient".into())
+    NotAsAnnounced("size")
+    TooLarge { limit: 20_000 }
+    Interrupted
+    OutOfRange { size: 20_000 }
+    Damaged
+    NotAMember
+    CertificateRefused("the key card in force no longer names this certificate".into())
+    PreconditionRequired
+    PreconditionFailed { current: "\"v3\"".into() }
+    IdempotencyKeyReused
+    Lines(vec![LineFault { line: 2, problem: "already-assigned".into(), detail: "`ISR:avi` is already assigned".into() }])
+    BadCursor
+    Policies("policy `ISR/embargo` cannot be evaluated".into())
+    CannotSign("the signing key failed: no answer".into())
+    Clock(ClockFault::Behind(SignedDuration::from_secs(90)))
+    Store(StoreError::NoSuchBlob("01J9ZQ4N6M8V7X5T3R2P1K0HGF".into()))
+} }
+
+samples! { refusals_of_the_edge of EdgeRefusal {
+    CertificateRefused(CertificateRefusal::Revoked)
+    CertificateRequired
+    HeadersTooLarge { limit: 32_768 }
+    Overloaded
+    OverloadedPartner { what: Shared::Requests, limit: 512 }
+    TooManyRequests { limit: 64 }
+    TooManyBodies { limit: 64_000_000 }
+    TooManyDownloads { limit: 8 }
+    TooManyReads(SPENT)
+    TooManyActs(SPENT)
+    TooManyActsOfPartner(SPENT)
+    AnswersWaiting { limit: 64_000_000 }
+    BodyTooSlow
+    Internal
+} }
+
+samples! { refusals_of_certificates of CertificateRefusal {
+    UnknownIssuer
+    BadSignature
+    Malformed("its encoding is wrong")
+    Expired
+    NotYetValid
+    Revoked
+    RevocationUnknown
+    RevocationListExpired
+    RevocationListForeign
+    NoCrlSign
+    AnchorExpired
+    PathTooLong
+    NotAuthority
+    CriticalExtension("2.5.29.36".into())
+    NameConstraint("DNS name")
+    NoPolicy
+    OtherPartnersAnchor { other: of("KOR") }
+    IsAuthority
+    NoClientAuth
+    NoDigitalSignature
+    ClaimsOtherPartner { anchor: of("ISR"), claimed: of("USA") }
+    SeveralMembers
+    MalformedMember
+    Other
+} }
+
+samples! { errors_of_the_client of ClientError {
+    Problem { problem: Box::new(Problem::from(&Refusal::DecisionFinal {})), request_id: Some("7f3a".into()) }
+    Unverified { what: "the statement is signed by a key of no key card".into(), help: "tell the call's officers".into() }
+    Transport { what: "the connection broke".into(), help: "try again".into() }
+    Usage { what: "`work-plan` is not a slot of this call".into(), help: "`entente call show` lists them".into() }
+    NotShown { what: "no key to the panel vault is wrapped to you".into(), help: "ask an officer for one".into() }
+    Local { what: "cannot read `identity.key`".into(), help: "check that the file is there and yours".into() }
+    NotSigned(SignerError::OtherKey)
+} }
+
+samples! { errors_of_signers of SignerError {
+    Absent("no card is in the reader".into())
+    Refused("the PIN is wrong, 2 tries are left".into())
+    OtherKey
+    Failed("the helper program ended".into())
+} }
+
+const SPENT: Spent = Spent { per_minute: 60, at_once: 600, window: 600, wait: Duration::from_secs(1) };
 
 #[test]
 fn sentence_of_every_refusal() {
     let mut text = String::new();
-    for refusal in samples() {
-        is_sampled(&refusal);
+    for refusal in refusals() {
         let kind = Kind::from(&refusal);
         write!(text, "{} {}\n{}\n  {refusal}\n  -> {}\n\n", kind.status(), kind.slug(), kind.title(), kind.remedy())
             .unwrap();
     }
     agrees("refusals.txt", &text);
+}
+
+#[tokio::test]
+async fn sentence_of_every_other_problem_and_error() {
+    let mut text = String::new();
+    // The edge's own and a certificate's are problems too, with a remedy that is closer to the case.
+    let edge = refusals_of_the_edge().into_iter().map(IntoResponse::into_response);
+    let certificates = refusals_of_certificates().into_iter().map(EdgeRefusal::CertificateRefused);
+    let certificates = certificates.map(IntoResponse::into_response);
+    let service = answers_of_the_service().into_iter().map(IntoResponse::into_response);
+    for (title, answers) in [
+        ("The service", service.collect::<Vec<_>>()),
+        ("The edge", edge.collect()),
+        ("Certificates", certificates.collect()),
+    ] {
+        write!(text, "# {title}\n\n").unwrap();
+        for answer in answers {
+            // One that was done before is answered as it was then.
+            if answer.headers().get("content-type").is_none_or(|media| media != "application/problem+json") {
+                continue;
+            }
+            let body = to_bytes(answer.into_body(), 65_536).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            let Problem { status, title, detail, remedy, .. } = &problem;
+            write!(text, "{status} {}\n{title}\n  {detail}\n  -> {remedy}\n\n", problem.slug()).unwrap();
+        }
+    }
+    text.push_str("# The client\n\n");
+    let signers = errors_of_signers().into_iter().map(ClientError::from);
+    for error in errors_of_the_client().into_iter().chain(signers) {
+        write!(text, "exit code {}\n  {error}\n  -> {}\n\n", error.class().code(), error.help()).unwrap();
+    }
+    agrees("problems.txt", &text);
 }

@@ -1,7 +1,7 @@
 //! A list is what is left when each proposal is decided on by itself: on both engines, in random worlds under random policies.
 //!
-//! `ENTENTE_LISTS_SEED` repeats a run, `ENTENTE_LISTS_WORLDS` makes it longer. Each answer of the database is held against
-//! Cedar's own decision, and a condition that was tampered with must be found out.
+//! `ENTENTE_LISTS_SEED` repeats a run, `ENTENTE_LISTS_WORLDS` makes it longer. Each answer of the database is compared
+//! with Cedar's own decision, and a condition that was tampered with must be found out.
 
 mod bounds;
 mod policies;

@@ -21,6 +21,7 @@ use entente::{
     service::Principal,
     storage::{
         args,
+        db::READERS,
         entries::{self, EntryRow},
     },
     wire::page,
@@ -137,7 +138,7 @@ async fn look_over_much_of_the_log_waits_for_a_turn_and_holds_no_place_meanwhile
         let exchange = &stage.server.exchange;
         let others = [
             exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
-            exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
+            exchange.long_work.log(&principal("ISR:avi")).await.unwrap(),
         ];
         let raw = stage.raw(Some(stage.credential("KOR:minjun")));
         let path =
@@ -148,7 +149,7 @@ async fn look_over_much_of_the_log_waits_for_a_turn_and_holds_no_place_meanwhile
             assert!(!get(&stage, "KOR:minjun", &path(1, 0)).await["items"].as_array().unwrap().is_empty());
         }
         let mut reads = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..READERS {
             reads.push(exchange.db.read().await.unwrap());
         }
         assert!(!waiting.is_finished(), "nobody's turn has ended");

@@ -86,6 +86,7 @@ mod repeats;
 mod revocation;
 mod scrubs;
 #[cfg(feature = "client")]
+mod second_engine;
 mod shares;
 #[cfg(feature = "client")]
 mod signers;
@@ -100,6 +101,8 @@ mod supervised;
 mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;
+#[cfg(feature = "client")]
+mod time_zones;
 #[cfg(feature = "client")]
 mod turns;
 mod upgrades;

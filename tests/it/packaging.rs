@@ -48,6 +48,16 @@ fn release_without_a_maintainer_who_can_be_reached_is_not_begun() {
 }
 
 #[test]
+fn everything_that_is_released_comes_with_the_licences_of_its_libraries() {
+    let (release, workflow, script) = (read(RELEASE), read(".github/workflows/release.yml"), "scripts/third-party");
+    assert_there(RELEASE, &[script]);
+    // The client's archives for macOS and Windows, and on Linux one for each program.
+    assert_eq!(workflow.matches(script).count(), 1);
+    assert!(workflow.contains(">\"$name/third-party.txt\""));
+    assert_eq!(release.matches(script).count(), 2);
+}
+
+#[test]
 fn every_file_that_the_image_is_made_of_is_there() {
     let dockerfile = read("Dockerfile");
     let copies =

@@ -494,7 +494,8 @@ async fn version_whose_proposers_key_was_stolen_is_not_approved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guardrails_outlive_a_key_that_was_stolen() {
-    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let settings = [("quotas.key_cards_per_day_per_member", "1000")];
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &settings).await.unwrap();
     let (registrar, drafter, approver) =
         (world.client("USA:registrar"), world.client("USA:drafter"), world.client("USA:approver"));
     let guardrails = PolicyOwner::Guardrails;

@@ -1,5 +1,4 @@
-//! What a change would do, asked before it is made: each preview is held against what then happens, and shows nobody what they may not
-//! hear.
+//! Previews: each is compared with what the change then does, and shows nobody what they may not know.
 
 use crate::harness::{
     process::{ended, entente},

@@ -88,7 +88,7 @@ async fn clock_that_is_wrong_makes_no_database_green_and_a_database_that_fails_n
         tx.execute(sql, args![]).await.unwrap();
         tx.commit().await.unwrap();
     };
-    // What is on record cannot be read any more, and no clock held against it.
+    // The record can no longer be read, and no clock can be compared with it.
     change("ALTER TABLE pulse RENAME TO away").await;
     becomes_red(&world, "database", "the database refuses a statement").await;
     let told = fault(&world, "clock").await;

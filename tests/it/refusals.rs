@@ -19,6 +19,7 @@ mod parties;
 mod parts;
 mod quotas;
 mod remedies;
+mod reopened;
 mod roles;
 pub(crate) mod set_aside;
 mod signers;

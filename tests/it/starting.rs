@@ -67,7 +67,7 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
             vec!["`database.url`: `postgres://127.0.0.1:1/entente`", "refused"],
         ),
         (sqlite(&text), vec!["text.db", "expected a well-formed SQLite file"]),
-        (sqlite(&strange), vec!["strange.db` holds 1 tables of another program"]),
+        (sqlite(&strange), vec!["strange.db` holds 1 table of another program"]),
         (sqlite(&newer), vec!["newer.db", "the schema of the database is version 999"]),
         (sqlite(&damaged), vec!["damaged.db", "is damaged: expected a SQLite file that passes `PRAGMA quick_check`"]),
         (format!("blobs.folder={}", closed.display()), vec!["`blobs.folder`", "closed", wanted]),

@@ -447,4 +447,6 @@ async fn call_keeps_roles_and_extensions(store: Store) {
     assert_eq!(kept, [(1, Sha256::of(b"one"), at(6)), (2, Sha256::of(b"two"), at(8))]);
     let last = seen!(store, tx => calls::last_role_statement(&mut tx, call));
     assert_eq!(last, Some((2, Sha256::of(b"two"))));
+    let changes = async |partner: &str| seen!(store, tx => calls::role_changes_by(&mut tx, call, &is(partner)));
+    assert_eq!((changes("USA").await, changes("ISR").await), (1, 0), "the roll is none");
 }

@@ -23,6 +23,7 @@ on_both_engines! {
     organisations_from_before_are_compared_as_people_see_them,
     party_members_from_before_work_where_lists_look,
     documents_from_before_count_for_their_nation,
+    reviews_from_before_name_who_reopened_them,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -219,4 +220,43 @@ async fn documents_from_before_count_for_their_nation(store: Store) {
         documents::bytes_of_partner(&mut store.db.read().await.unwrap(), &partner).await.unwrap()
     };
     assert_eq!((bytes("ISR").await, bytes("USA").await), ((6 << 30) + 5, 0), "replaced ones included");
+}
+
+async fn reviews_from_before_name_who_reopened_them(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..23], at(0)).await.unwrap();
+    let before = [
+        "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) VALUES \
+         ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)",
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, valid_until, \
+         published_at) VALUES ('ISR:noa', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1), \
+         ('ISR:maya', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1)",
+        "INSERT INTO programs (program_id, name, lead, created_by, created_at) VALUES ('prog', 'Joint', 'ISR', 'ISR:noa', 1)",
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, created_at) \
+         VALUES ('call', 'prog', '{}', '', 1, 1, 1, 'ISR:noa', 1)",
+        "INSERT INTO proposals (proposal_id, call_id, created_by, created_at) VALUES ('prop', 'call', 'ISR:noa', 1)",
+    ];
+    let reviews = [("rev_1", 1_i64, Some(5_i64)), ("rev_2", 2, Some(7)), ("rev_3", 3, None)];
+    let reopened = [("rev_1", "ISR:noa"), ("rev_2", "ISR:maya")];
+    let mut tx = store.db.write().await.unwrap();
+    for sql in before {
+        tx.execute(sql, args![]).await.unwrap();
+    }
+    for (review, revision, reopened_at) in reviews {
+        let sql = "INSERT INTO reviews (review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
+                   submitted_at, reopened_at) VALUES ($1, 'prop', 'ISR:maya', $2, '', 'a.b.c', $3, 1, $4)";
+        tx.execute(sql, args![review, revision, Vec::<u8>::new(), reopened_at]).await.unwrap();
+    }
+    for (seq, (review, actor)) in (1_i64..).zip(reopened) {
+        let sql = "INSERT INTO log_entries (seq, at, kind, readers, actor, proposal_id, payload, salt) \
+                   VALUES ($1, 0, 'review.reopened', 'officers', $2, 'prop', $3, $4)";
+        let payload =
+            format!("{{\"reason\":\"a slip\",\"review\":\"{review}\",\"reviewer\":\"ISR:maya\",\"revision\":1}}");
+        tx.execute(sql, args![seq, actor, payload, Vec::<u8>::new()]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    migrate::run(&store.db, at(1)).await.unwrap();
+    let mut tx = store.db.read().await.unwrap();
+    let rows = tx.fetch_all("SELECT reopened_by FROM reviews ORDER BY review_id", args![]).await.unwrap();
+    let by: Vec<_> = rows.iter().map(|row| row.opt_text("reopened_by").unwrap()).collect();
+    assert_eq!(by, [Some("ISR:noa".to_owned()), Some("ISR:maya".to_owned()), None]);
 }

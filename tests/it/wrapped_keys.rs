@@ -4,6 +4,7 @@
 mod junk;
 mod many;
 mod renewal;
+mod rsa;
 
 use crate::harness::stage::{Stage, id};
 use entente::{

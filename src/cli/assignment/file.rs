@@ -1,7 +1,10 @@
 //! Assignments in a file: JSON, or CSV of two columns with a header. Refuses what it does not understand, with the line.
 
 use crate::{
-    domain::id::{MemberId, ProposalId},
+    domain::{
+        id::{MemberId, ProposalId},
+        text::counted,
+    },
     wire::review::Pair,
 };
 use serde_json::Value;
@@ -59,7 +62,11 @@ fn csv(text: &str) -> Result<Vec<Line>, String> {
     let pairs = records.map(|record| {
         let (line, fields) = record?;
         if fields.len() != header.len() {
-            return Err(format!("line {line}: {} columns, the header has {}", fields.len(), header.len()));
+            return Err(format!(
+                "line {line}: {}, the header has {}",
+                counted(fields.len(), "column", "columns"),
+                header.len()
+            ));
         }
         let at = |error: crate::domain::id::IdError| format!("line {line}: {error}");
         Ok((fields[proposal].parse().map_err(at)?, fields[reviewer].parse().map_err(at)?))

@@ -119,11 +119,15 @@ pub(in crate::cli) fn holders(screen: &mut Screen, holders: &[RoleHolder]) {
 pub(in crate::cli) fn progress(screen: &mut Screen, progress: &Progress) {
     let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));
     let proposals: Vec<String> = proposals.collect();
+    let reviews = match progress.reopened {
+        0 => progress.reviews.to_string(),
+        reopened => format!("{}, and {reopened} reopened", progress.reviews),
+    };
     screen.fields(&[
         ("phase", progress.phase.to_string()),
         ("proposals", if proposals.is_empty() { "none".to_owned() } else { proposals.join(", ") }),
         ("assignments", progress.assignments.to_string()),
-        ("reviews", progress.reviews.to_string()),
+        ("reviews", reviews),
         ("decided", progress.decided.to_string()),
     ]);
 }

@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     client::{Client, preview::Sums},
-    domain::policy::PolicyOwner,
+    domain::{policy::PolicyOwner, text::counted},
     wire::policy::{PolicyVersion, PreviewSummary, PreviewedChange},
 };
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn look(
     let mut looked_at = |proposals: u64| {
         if proposals >= reported + EACH {
             reported = proposals;
-            context.out.note(&format!("{proposals} proposals looked at"));
+            context.out.note(&format!("{} looked at", counted(proposals, "proposal", "proposals")));
         }
     };
     Ok(client.preview_policy_keeping(policy, most, &mut looked_at).await?)

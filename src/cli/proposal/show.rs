@@ -68,6 +68,11 @@ pub(in crate::cli) fn page(
         ("label", label_worded(proposal.label.as_ref())),
         ("you are", mine(proposal)),
     ]);
+    if let Some(at) = proposal.mine.reopened_at {
+        let reopened = zone.both_by(at.0, proposal.mine.reopened_by.as_ref());
+        let sentence = format!("your review was reopened {reopened}: hand it in again with `entente review submit`");
+        screen.styled(&[(Style::Yellow, &sentence)]);
+    }
     if !proposal.later_organisations.is_empty() {
         let later = proposal.later_organisations.iter().cloned().collect::<Vec<_>>().join(", ");
         let help = format!(
@@ -158,6 +163,7 @@ fn mine(proposal: &Proposal) -> String {
         (mine.is_assigned, "assigned"),
         (mine.is_clear, "declared clear"),
         (mine.has_reviewed, "reviewed"),
+        (mine.reopened_at.is_some(), "review reopened"),
     ];
     parts.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }

@@ -22,7 +22,8 @@ pub(super) fn show(pages: &mut Pages) {
     ]));
     pages.show("call role list $CALL", |screen| show::holders(screen, &holders));
     let progress: Progress = of(json!({
-        "phase": "review", "proposals": { "submitted": 12, "withdrawn": 1 }, "assignments": 24, "reviews": 19, "decided": 3,
+        "phase": "review", "proposals": { "submitted": 12, "withdrawn": 1 }, "assignments": 24, "reviews": 19,
+        "reopened": 2, "decided": 3,
     }));
     pages.show("call progress $CALL", |screen| show::progress(screen, &progress));
     let entries: Vec<_> = of(json!([

@@ -9,6 +9,7 @@ use crate::{
     },
     domain::{
         id::{MemberId, ProposalId},
+        reopening::Reopening,
         review::{Points, Ranked},
         set_aside::SetAside,
     },
@@ -47,8 +48,12 @@ fn assignments(pages: &mut Pages) {
             "conflict": conflict, "has_reviewed": has_reviewed, "set_aside": set_aside.map(SetAside::as_str),
         })
     };
+    let mut reopened = line(PROPOSAL, "USA:carol", Some(false), false, None);
+    reopened["reopened_at"] = json!("2026-05-12T08:00:00Z");
+    reopened["reopened_by"] = json!("ISR:noa");
     let lines: Vec<Assignment> = of(json!([
-        line(PROPOSAL, "USA:carol", Some(false), true, None),
+        reopened,
+        line(OTHER, "USA:carol", Some(false), true, None),
         line(PROPOSAL, "ISR:yael", Some(true), true, Some(SetAside::Conflict)),
         line(PROPOSAL, "ISR:maya", None, false, None),
         line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
@@ -60,7 +65,8 @@ fn handed_in() -> [Review; 2] {
     let review = |id: &str, reviewer: &str, revision: u32, reopened: Option<&str>, set_aside: Option<&str>| {
         json!({
             "id": id, "proposal": PROPOSAL, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
-            "submitted_at": "2026-05-11T12:00:00Z", "reopened_at": reopened, "set_aside": set_aside, "statement": "",
+            "submitted_at": "2026-05-11T12:00:00Z", "reopened_at": reopened, "reopened_by": reopened.map(|_| "ISR:noa"),
+            "set_aside": set_aside, "statement": "",
         })
     };
     of(json!([
@@ -81,9 +87,12 @@ fn reviews(pages: &mut Pages) {
         "overall": "Fund it, if the flight tests move to the first year.", "recommendation": "fund",
     }));
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    let [_, review] = reviews;
+    let [reopened, review] = reviews;
     let opened = OpenedReview { review, body };
-    pages.show("review open $PROPOSAL", |screen| review::show_opened(screen, &opened, &criteria, &zone()));
+    pages.show("review open $PROPOSAL", |screen| {
+        review::show_opened(screen, &opened, &criteria, &zone());
+        review::show_reopened(screen, &reopened, &zone());
+    });
 }
 
 fn ranked(pages: &mut Pages) {
@@ -97,6 +106,7 @@ fn ranked(pages: &mut Pages) {
         below: [].into(),
         missing: [].into(),
         set_aside: [].into(),
+        reopened: [].into(),
         reviews: u32::from(total.is_some()) * 2,
     };
     let scores = |[one, two, three]: [f64; 3]| [("excellence", one), ("impact", two), ("implementation", three)];
@@ -108,9 +118,11 @@ fn ranked(pages: &mut Pages) {
     lines[0].set_aside = [(read("ISR:yael"), SetAside::Conflict)].into();
     lines[1].below = ["impact".to_owned(), "total".to_owned()].into();
     lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
+    let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
+    lines[2].reopened = [(read("USA:carol"), reopening)].into();
     let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new() };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    pages.show("ranking $CALL", |screen| ranking::show(screen, &criteria, &ranking));
+    pages.show("ranking $CALL", |screen| ranking::show(screen, &criteria, &ranking, &zone()));
 }
 
 fn decided(pages: &mut Pages) {

@@ -1,7 +1,11 @@
 //! `[limits]`: how much may be under way at a time, and how long it may take.
 
 use super::{Faults, seconds};
-use crate::{http::shares::Quota, service::time::TOLERANCE};
+use crate::{
+    http::shares::Quota,
+    service::time::TOLERANCE,
+    share_table::{CONNECTIONS, CONNECTIONS_WITHOUT_KEY_CARD, DOWNLOADS, HANDSHAKES, HANDSHAKES_PER_ADDRESS, REQUESTS},
+};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -68,18 +72,18 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
-            connections_per_partner: 512,
-            connections_per_member: 64,
-            connections_without_key_card: 4,
-            handshakes: 256,
-            handshakes_per_address: 128,
-            requests: 1024,
-            requests_per_partner: 256,
-            requests_per_member: 64,
-            downloads: 256,
-            downloads_per_partner: 64,
-            downloads_per_member: 16,
+            connections: CONNECTIONS.all,
+            connections_per_partner: CONNECTIONS.per_partner,
+            connections_per_member: CONNECTIONS.per_certificate,
+            connections_without_key_card: CONNECTIONS_WITHOUT_KEY_CARD,
+            handshakes: HANDSHAKES,
+            handshakes_per_address: HANDSHAKES_PER_ADDRESS,
+            requests: REQUESTS.all,
+            requests_per_partner: REQUESTS.per_partner,
+            requests_per_member: REQUESTS.per_certificate,
+            downloads: DOWNLOADS.all,
+            downloads_per_partner: DOWNLOADS.per_partner,
+            downloads_per_member: DOWNLOADS.per_certificate,
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(30),

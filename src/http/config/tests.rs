@@ -22,9 +22,110 @@ fn example_file_loads_and_shows_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.example.toml");
     let config = Config::load(Some(&path), [], &[]).unwrap();
     assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+    assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.admin.listen, AdminConfig::default().listen);
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Info));
     assert!(config.trust.crl_folder.is_some());
+}
+
+/// The numbers in the cells of the last columns of a decision's only table, row by row; sizes in bytes.
+fn numbers(page: &str, columns: usize) -> Vec<(String, Vec<u64>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adr").join(page);
+    let page = std::fs::read_to_string(path).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let number = |text: &str| {
+        let mut words = text.split_whitespace();
+        let number: u64 = words.next()?.parse().ok()?;
+        let unit = words.next().unwrap_or_default();
+        Some(number << [("MiB", 20), ("GiB", 30)].iter().find(|(name, _)| *name == unit).map_or(0, |(_, bits)| *bits))
+    };
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let last = &cells[cells.len() - columns..];
+        let found = last.iter().flat_map(|cell| cell.split([';', ','])).filter_map(|text| number(text.trim()));
+        (cells[0].to_owned(), found.collect())
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn tables_of_the_decisions_have_the_defaults() {
+    // A quota that is added gets its row.
+    let Quotas {
+        proposals_per_member,
+        drafts_per_member,
+        calls_per_day_per_partner,
+        documents_per_party,
+        bytes_per_party,
+        bytes_per_partner,
+        documents_per_slot,
+        arriving_per_slot_per_member,
+        arriving_bytes_per_member,
+        announced_bytes_per_member,
+        replaced_documents_days,
+        versions_per_proposal,
+        labels_per_proposal,
+        declarations_per_member_and_proposal,
+        amendments_per_call,
+        extensions_per_call_per_partner,
+        role_changes_per_call_per_partner,
+        wrapped_keys_per_recipient_per_partner,
+        members_per_partner,
+        key_cards_per_day_per_member,
+        policy_versions_per_day,
+        stored_bytes_per_day_per_member,
+        stored_bytes_per_day_per_partner,
+        logged_reads_per_minute,
+        acts_per_minute_per_member,
+        acts_per_minute_per_partner,
+    } = Quotas::default();
+    let defaults: [(&str, &[u64]); 19] = [
+        ("proposals never submitted", &[proposals_per_member]),
+        ("calls drafted and not published", &[drafts_per_member]),
+        ("calls drafted within 24 hours", &[calls_per_day_per_partner]),
+        ("documents of a proposal", &[documents_per_party, bytes_per_party, documents_per_slot]),
+        ("bytes of all documents on the exchange", &[bytes_per_partner]),
+        ("bytes of documents that are announced", &[announced_bytes_per_member]),
+        ("documents on their way", &[arriving_per_slot_per_member, arriving_bytes_per_member]),
+        ("versions of a proposal, and relabellings", &[versions_per_proposal, labels_per_proposal]),
+        ("declarations", &[declarations_per_member_and_proposal]),
+        ("amendments", &[amendments_per_call]),
+        ("extensions of a call", &[extensions_per_call_per_partner]),
+        ("changes of the roles", &[role_changes_per_call_per_partner]),
+        ("members who wrap", &[wrapped_keys_per_recipient_per_partner]),
+        ("members, those", &[members_per_partner]),
+        ("key cards", &[key_cards_per_day_per_member]),
+        ("versions of policies", &[policy_versions_per_day]),
+        ("bytes that acts and logged reads add", &[stored_bytes_per_day_per_member, stored_bytes_per_day_per_partner]),
+        ("reads that leave an entry", &[logged_reads_per_minute.into()]),
+        ("acts, a minute", &[acts_per_minute_per_member.into(), acts_per_minute_per_partner.into()]),
+    ];
+    let page = "0032-quotas-and-refusals.md";
+    let rows = numbers(page, 1);
+    assert_eq!(rows.len(), defaults.len(), "a row for each");
+    for ((what, found), (begins, expected)) in rows.iter().zip(defaults) {
+        assert!(what.starts_with(begins), "{what}");
+        assert_eq!(found, expected, "{what}");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adr").join(page);
+    let days = format!("`replaced_documents_days` ({replaced_documents_days})");
+    assert!(std::fs::read_to_string(path).unwrap().contains(&days), "{days}");
+
+    let Limits { connections, connections_per_partner, connections_per_member, .. } = Limits::default();
+    let Limits { connections_without_key_card, handshakes, handshakes_per_address, .. } = Limits::default();
+    let Limits { requests, requests_per_partner, requests_per_member, .. } = Limits::default();
+    let Limits { downloads, downloads_per_partner, downloads_per_member, .. } = Limits::default();
+    let limits: [(&str, &[usize]); 4] = [
+        ("connections", &[connections, connections_per_partner, connections_per_member, connections_without_key_card]),
+        ("handshakes", &[handshakes, handshakes_per_address]),
+        ("requests", &[requests, requests_per_partner, requests_per_member]),
+        ("downloads", &[downloads, downloads_per_partner, downloads_per_member]),
+    ];
+    let rows = numbers("0027-shares.md", 4);
+    for ((what, found), (begins, expected)) in rows.iter().zip(limits) {
+        assert!(what.starts_with(begins), "{what}");
+        assert_eq!(*found, expected.iter().map(|number| *number as u64).collect::<Vec<_>>(), "{what}");
+    }
 }
 
 #[test]

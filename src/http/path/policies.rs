@@ -110,7 +110,7 @@ impl Policies {
         let mut mapped = BTreeMap::<&Policy, BTreeSet<Policy>>::new();
         for (own, theirs) in &said.mappings {
             if own == ANY || theirs == ANY {
-                return Err(CertificateRefusal::Malformed("it maps the policy that stands for any"));
+                return Err(CertificateRefusal::Malformed("it maps `anyPolicy`"));
             }
             mapped.entry(own).or_default().insert(theirs.clone());
         }

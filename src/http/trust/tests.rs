@@ -77,6 +77,31 @@ fn certificate_names_at_most_one_member_and_names_it_well() {
 }
 
 #[test]
+fn refused_certificate_is_of_the_partner_to_whose_anchor_its_signatures_lead() {
+    let (isr, kor, other) = (Ca::new("A"), Ca::new("B"), Ca::new("A"));
+    let registry = registry(vec![isr.of("ISR"), kor.of("KOR")]);
+    let judge = |held: &Held| registry.judge(&held.der, &[], instant_of_day(1)).unwrap_err();
+    let without_purpose = |ca: &Ca| ca.leaf(|params| params.extended_key_usages = vec![]);
+    let expired = isr.leaf(|params| params.not_after = day(0));
+    for (held, partner, slug, problem) in [
+        (&expired, "ISR", "expired", "certificate-refused"),
+        (&without_purpose(&isr), "ISR", "no-client-auth", "certificate-refused"),
+        (&kor.member("ISR:avi"), "KOR", "claims-other-partner", "certificate-claims-other-partner"),
+    ] {
+        let refused = judge(held);
+        assert_eq!(refused.partner, Some(partner.parse().unwrap()), "{slug}");
+        assert_eq!((refused.refusal.slug(), refused.problem()), (slug, problem));
+        assert!(refused.key.is_some() && refused.key == key_of(&held.der));
+    }
+    // An authority of the same name, whatever else is wrong with the certificate, and one that nobody enrolled.
+    for held in [other.member("ISR:avi"), without_purpose(&other), Ca::new("C").member("ISR:avi")] {
+        assert_eq!(judge(&held).partner, None);
+    }
+    let refused = registry.judge(&CertificateDer::from(vec![0x30, 0]), &[], instant_of_day(1)).unwrap_err();
+    assert_eq!((refused.refusal.slug(), refused.key, refused.partner), ("malformed", None, None));
+}
+
+#[test]
 fn only_a_client_certificate_that_is_no_ca_passes() {
     let ca = Ca::new("Root");
     let registry = registry(vec![ca.of("ISR")]);

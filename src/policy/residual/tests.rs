@@ -44,14 +44,16 @@ fn every_attribute_that_a_proposal_leads_to_is_mapped() {
             break;
         }
     }
-    assert_eq!(named, ATTRIBUTES.iter().map(|(kind, name, _)| (*kind, *name)).collect());
+    let listed = ATTRIBUTES.iter().map(|(kind, name, _)| (*kind, *name));
+    assert_eq!(named, listed.chain(CallRole::ALL.iter().map(|role| ("Call", role.attribute()))).collect());
 }
 
 #[test]
 fn every_role_is_an_attribute_of_the_call() {
     for role in CallRole::ALL {
-        let mapped = ("Call", Attribute::Members(Members::With(*role)));
-        assert!(ATTRIBUTES.iter().any(|(kind, _, attribute)| (*kind, *attribute) == mapped), "{role}");
+        let mapped = attribute_named("Call", role.attribute());
+        assert_eq!(mapped, Some(Attribute::Members(Members::With(*role))), "{role}");
+        assert_eq!(attribute_named("Proposal", role.attribute()), None, "{role}");
     }
 }
 

@@ -78,7 +78,6 @@ struct RawProgram {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawCall {
     id: String,
     draft: bool,
@@ -86,10 +85,9 @@ struct RawCall {
     opened: bool,
     eligible: Vec<String>,
     funders: Vec<String>,
-    officers: Vec<String>,
-    reviewers: Vec<String>,
-    deciders: Vec<String>,
-    observers: Vec<String>,
+    /// The rest: the members with each role, by its attribute, and nothing else.
+    #[serde(flatten)]
+    roles: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +210,7 @@ impl TrialWorld {
             lead: parse("program.lead", &raw.program.lead)?,
             partners: set("program.partners", &raw.program.partners)?,
         };
+        let roles = members_by_role(raw.call.roles)?;
         let call = CallFacts {
             id: parse("call.id", &raw.call.id)?,
             program: Arc::new(program),
@@ -220,13 +219,7 @@ impl TrialWorld {
             opened: raw.call.opened,
             eligible: set("call.eligible", &raw.call.eligible)?,
             funders: set("call.funders", &raw.call.funders)?,
-            roles: [
-                (CallRole::Officer, set("call.officers", &raw.call.officers)?),
-                (CallRole::Reviewer, set("call.reviewers", &raw.call.reviewers)?),
-                (CallRole::Decider, set("call.deciders", &raw.call.deciders)?),
-                (CallRole::Observer, set("call.observers", &raw.call.observers)?),
-            ]
-            .into(),
+            roles,
         };
         let raw = raw.proposal;
         let proposal = ProposalFacts {
@@ -261,6 +254,22 @@ impl TrialWorld {
     }
 }
 
+/// The members with each role, from those facts of a call that no field is for.
+fn members_by_role(mut facts: Map<String, Value>) -> Result<BTreeMap<CallRole, BTreeSet<MemberId>>, String> {
+    let mut roles = BTreeMap::new();
+    for role in CallRole::ALL {
+        let name = format!("call.{}", role.attribute());
+        let members = facts.remove(role.attribute()).ok_or_else(|| format!("in the world: `{name}` is missing"))?;
+        let members: Vec<String> =
+            serde_json::from_value(members).map_err(|error| format!("in the world: `{name}`: {error}"))?;
+        roles.insert(*role, set(&name, &members)?);
+    }
+    match facts.keys().next() {
+        Some(unknown) => Err(format!("in the world: unknown field `{unknown}` of `call`")),
+        None => Ok(roles),
+    }
+}
+
 /// One value, or which fact it is that does not fit.
 pub(super) fn parse<T: FromStr<Err: Display>>(fact: &str, text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{fact}: {error}"))
@@ -268,4 +277,27 @@ pub(super) fn parse<T: FromStr<Err: Display>>(fact: &str, text: &str) -> Result<
 
 fn set<T: FromStr<Err: Display> + Ord>(fact: &str, texts: &[String]) -> Result<BTreeSet<T>, String> {
     texts.iter().map(|text| parse(fact, text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_of_a_world_names_the_members_with_each_role_and_has_no_other_fact() {
+        let refused = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let mut world: Value = serde_json::from_str(WORLD).unwrap();
+            change(world["call"].as_object_mut().unwrap());
+            TrialWorld::parse("world.json", &world.to_string()).unwrap_err().to_string()
+        };
+        for role in CallRole::ALL {
+            let name = role.attribute();
+            let without = refused(&|call| drop(call.remove(name)));
+            assert!(without.contains(&format!("`call.{name}` is missing")), "{without}");
+            let wrong = refused(&|call| drop(call.insert(name.to_owned(), "USA:officer".into())));
+            assert!(wrong.contains(&format!("`call.{name}`: invalid type")), "{wrong}");
+        }
+        let unknown = refused(&|call| drop(call.insert("reviewer".to_owned(), Value::Bool(true))));
+        assert!(unknown.contains("unknown field `reviewer` of `call`"), "{unknown}");
+    }
 }

@@ -83,6 +83,7 @@ impl ListCondition {
                 let totals = visible::totals_of(tx, me, &ids).await?;
                 sum.assignments += totals.assignments;
                 sum.reviews += totals.reviews;
+                sum.reopened += totals.reopened;
                 sum.decided += totals.decided;
             }
             let is_full = found.len() == MAX_PAGE as usize;

@@ -1,4 +1,4 @@
-//! Whether everybody who is in a party joined it: they began the proposal, or accepted an invitation of somebody who had joined.
+//! Verifies that every member of a party joined it: they began the proposal, or accepted the invitation of a member who had joined.
 
 use super::{Named, Verifier};
 use crate::{
@@ -23,7 +23,7 @@ const INVITATIONS: &[Column] =
 
 const MEMBERS: &[Column] = &[("proposal_id", Text), ("member", Text)];
 
-/// Of each proposal, who accepted whose invitation, those who have left since included.
+/// The accepted invitations of each proposal, with inviter and member, also of members who have left since.
 type Accepted = HashMap<String, Vec<(String, String)>>;
 
 impl Verifier<'_> {

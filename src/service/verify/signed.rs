@@ -24,7 +24,7 @@ use std::{
     fmt::Display,
 };
 
-/// What each party's signature is under, by table, by what is signed and by partner; none for one that is damaged.
+/// The content that each party signed, by table, by signed thing and by partner; none if it is damaged.
 pub(super) type Signatures = HashMap<(&'static str, String), BTreeMap<String, Option<Sha256>>>;
 
 /// A column with a signed statement.
@@ -43,7 +43,7 @@ pub(super) struct SignedColumn {
     read: fn(&str) -> Result<Said, StatementError>,
 }
 
-/// Which rows must have the statement.
+/// The rows that must have the statement.
 enum Needed {
     Always,
     /// Those with a number above zero here.
@@ -52,7 +52,7 @@ enum Needed {
     Since(&'static str),
 }
 
-/// Who must have signed.
+/// The required signer.
 enum Signer {
     /// The member in this column.
     Member(&'static str),
@@ -62,12 +62,12 @@ enum Signer {
     Host,
 }
 
-/// What a statement says, as far as rows can agree with it.
+/// The content of a statement, as far as rows repeat it.
 pub(super) struct Said {
     signer_spki: Sha256,
     payload_sha256: Sha256,
     content_sha256: Option<Sha256>,
-    /// What the columns of [`SignedColumn::names`] must hold.
+    /// The required values of the columns of [`SignedColumn::names`].
     names: Vec<Option<Cell>>,
     /// Digest of what each party's statement says alike.
     joint: Option<Sha256>,
@@ -208,7 +208,7 @@ fn said<T: Statement>(jws: &str, tell: impl FnOnce(&T, &mut Said)) -> Result<Sai
 }
 
 impl Said {
-    /// What the columns must hold, none of them NULL.
+    /// The required values of the columns, none of them NULL.
     fn names<const N: usize>(&mut self, cells: [Cell; N]) {
         self.names = cells.map(Some).into();
     }

@@ -26,7 +26,7 @@ pub(super) struct Complete {
 /// The parties of each proposal, which never change.
 type Parties = HashMap<String, BTreeSet<PartnerCode>>;
 
-/// Who had to sign the decisions of a call, by the texts it had and from when on.
+/// The required signers of a call's decisions, by each of its texts and the instant from which it counted.
 pub(super) struct Funders {
     calls: HashMap<String, String>,
     texts: HashMap<String, Vec<(i64, BTreeSet<PartnerCode>)>>,
@@ -123,7 +123,7 @@ impl Verifier<'_> {
         Ok(complete)
     }
 
-    /// Who had to sign decisions. A text that cannot be read is found by [`Verifier::signed`].
+    /// The required signers of decisions. A text that cannot be read is found by [`Verifier::signed`].
     pub(super) async fn funders(&mut self, snapshot: &mut Snapshot<'_>) -> Result<Funders> {
         let mut funders = Funders { calls: HashMap::new(), texts: HashMap::new() };
         snapshot

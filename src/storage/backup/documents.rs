@@ -1,14 +1,12 @@
-//! Documents on their way from one place to another, and what is wrong with one that cannot go. Of a place is known what every
-//! engine promises, and no more.
+//! Copies documents from one place to another, and reports the fault of one that cannot be copied. It relies only on what every engine
+//! promises.
 
 use super::{BackupStep, flaw::Flaw, layout::BackupError};
-use crate::{
-    domain::id::Sha256,
-    storage::{
-        BlobEngine, BlobKey, StoreError,
-        blob_engine::{OpenedBlob, ask},
-        db::tables::{Cell, Cells, Column, ColumnKind, Tables},
-    },
+use crate::storage::{
+    BlobEngine, BlobKey, StoreError,
+    blob_engine::{OpenedBlob, ask},
+    db::tables::Tables,
+    held_blobs::{self, DocumentBytes, KeptBytes},
 };
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -21,25 +19,6 @@ use std::{
 /// How much is read at a time.
 const CHUNK: usize = 512 << 10;
 
-/// A document as its row has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentBytes {
-    pub document: String,
-    pub proposal: String,
-    /// The slot it fills, the party it belongs to where each party hands in its own, and the vault it is sealed to.
-    pub place: [String; 3],
-    /// None when the row has no key, size or digest that can be one.
-    pub bytes: Option<KeptBytes>,
-}
-
-/// Where the bytes of a document lie and what they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptBytes {
-    pub blob: BlobKey,
-    pub size: u64,
-    pub sha256: Sha256,
-}
-
 /// A document whose bytes could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsound {
@@ -49,37 +28,7 @@ pub struct Unsound {
 }
 
 impl DocumentBytes {
-    /// The key of the table `documents`.
-    pub const KEY: &[Column] = &[("document_id", ColumnKind::Text)];
-
-    /// The columns that [`DocumentBytes::read`] wants, of the table `documents`.
-    pub const COLUMNS: &[Column] = &[
-        ("document_id", ColumnKind::Text),
-        ("proposal_id", ColumnKind::Text),
-        ("blob_key", ColumnKind::Text),
-        ("size", ColumnKind::Int),
-        ("sha256", ColumnKind::Text),
-        ("slot", ColumnKind::Text),
-        ("party", ColumnKind::Text),
-        ("vault_id", ColumnKind::Text),
-    ];
-
-    #[must_use]
-    pub fn read(cells: &Cells) -> Self {
-        let text = |at: usize| match cells.get(at) {
-            Some(Some(Cell::Text(text))) => text.as_str(),
-            _ => "",
-        };
-        let size = match cells.get(3) {
-            Some(Some(Cell::Int(size))) => u64::try_from(*size).ok(),
-            _ => None,
-        };
-        let bytes = || Some(KeptBytes { blob: text(2).parse().ok()?, size: size?, sha256: text(4).parse().ok()? });
-        let place = [5, 6, 7].map(|at| text(at).to_owned());
-        Self { document: text(0).to_owned(), proposal: text(1).to_owned(), place, bytes: bytes() }
-    }
-
-    /// What is wrong with its row, or with its bytes in a place for documents, if anything. All of them are read.
+    /// The fault of its row, or of its bytes in a place for documents, if any. All bytes are read.
     pub async fn fault_in(&self, place: &Arc<dyn BlobEngine>) -> Result<Option<String>, StoreError> {
         let Some(bytes) = self.bytes.clone() else { return Ok(Some(NO_BYTES.to_owned())) };
         ask(place, move |place| Ok(bytes.flaw_in(place)?.map(|flaw| bytes.fault(&flaw)))).await
@@ -90,7 +39,7 @@ impl DocumentBytes {
     }
 }
 
-/// What is wrong with a row that says no bytes.
+/// The fault of a row that names no bytes.
 const NO_BYTES: &str = "its row has no key, size and digest of a document";
 
 impl KeptBytes {
@@ -98,7 +47,7 @@ impl KeptBytes {
         format!("blob {} {flaw}", self.blob)
     }
 
-    /// What is wrong with the bytes in a place, if anything.
+    /// The fault of the bytes in a place, if any.
     fn flaw_in(&self, place: &dyn BlobEngine) -> Result<Option<Flaw>, StoreError> {
         self.read(place, |_| Ok(()))
     }
@@ -171,7 +120,7 @@ fn found(place: &dyn BlobEngine, key: &BlobKey) -> Result<Option<OpenedBlob>, St
     place.open(key, 0)
 }
 
-/// What the system said, if anything.
+/// The system's message, if any.
 pub(super) fn cause(error: &StoreError) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
@@ -185,7 +134,7 @@ pub(super) struct CopiedDocuments {
     pub(super) unsound: Vec<Unsound>,
 }
 
-/// Copies the documents that the tables name, those alone whose bytes are not there. A place that is copied to is nobody else's
+/// Copies the blobs that rows of the tables hold, those alone whose bytes are not there. A place that is copied to is nobody else's
 /// meanwhile. Every byte is safe when this returns.
 pub(super) async fn copy_documents(
     tables: &Tables,
@@ -199,33 +148,31 @@ pub(super) async fn copy_documents(
     };
     ask(to, clear).await?;
     let mut done = CopiedDocuments::default();
-    tables
-        .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, async |cells| {
-            let document = DocumentBytes::read(&cells);
-            done.seen += 1;
-            match document.bytes.clone() {
-                Some(bytes) => {
-                    done.size += bytes.size;
-                    let from = Arc::clone(from);
-                    let copy = move |to: &dyn BlobEngine| {
-                        let copied = bytes.copy(&*from, to, trusts_size)?;
-                        Ok(copied.map_err(|flaw| bytes.fault(&flaw)))
-                    };
-                    match ask(to, copy).await? {
-                        Ok(copied) => {
-                            done.copied += u64::from(copied > 0);
-                            done.copied_bytes += copied;
-                        }
-                        Err(fault) => done.unsound.push(document.unsound(fault)),
+    held_blobs::each_in_pages(tables, async |document| {
+        done.seen += 1;
+        match document.bytes.clone() {
+            Some(bytes) => {
+                done.size += bytes.size;
+                let from = Arc::clone(from);
+                let copy = move |to: &dyn BlobEngine| {
+                    let copied = bytes.copy(&*from, to, trusts_size)?;
+                    Ok(copied.map_err(|flaw| bytes.fault(&flaw)))
+                };
+                match ask(to, copy).await? {
+                    Ok(copied) => {
+                        done.copied += u64::from(copied > 0);
+                        done.copied_bytes += copied;
                     }
+                    Err(fault) => done.unsound.push(document.unsound(fault)),
                 }
-                None => done.unsound.push(document.unsound(NO_BYTES.to_owned())),
             }
-            let CopiedDocuments { seen, copied, copied_bytes: bytes, .. } = done;
-            progress(BackupStep::Documents { seen, copied, bytes });
-            Ok::<_, BackupError>(())
-        })
-        .await?;
+            None => done.unsound.push(document.unsound(NO_BYTES.to_owned())),
+        }
+        let CopiedDocuments { seen, copied, copied_bytes: bytes, .. } = done;
+        progress(BackupStep::Documents { seen, copied, bytes });
+        Ok::<_, BackupError>(())
+    })
+    .await?;
     // Also those that were there: the copy that was broken off may not have come to that.
     ask(to, |to| to.sync()).await?;
     Ok(done)

@@ -1,8 +1,8 @@
-//! What can be wrong with a file in a backup or a folder of documents.
+//! The faults of a file in a backup or a folder of documents.
 
 use std::fmt;
 
-/// What a copy or a folder of documents has of a document.
+/// The state of a document in a copy or a folder of documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
     Missing,

@@ -21,7 +21,7 @@ pub(super) const SIGN: &str = "entente-backups";
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const UNFINISHED: &str = "unfinished";
 
-/// What belongs to a backup and what state it holds.
+/// The contents and the state of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupManifest {
@@ -33,7 +33,7 @@ pub struct BackupManifest {
     pub engine: String,
     /// Version of the schema.
     pub schema: i64,
-    /// What database and folder of documents had in common; none before they had one.
+    /// The mark of database and folder of documents; none before they had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
     pub begun_at: Timestamp,

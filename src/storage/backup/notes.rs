@@ -1,4 +1,4 @@
-//! What is noted beside the documents: the last backup, the backup that they were restored from, and a restore that is not done.
+//! Notes beside the documents: the last backup, the backup that they were restored from, and an unfinished restore.
 
 use super::{documents::cause, layout::BackupError};
 use crate::storage::{BlobEngine, StoreError, blob_engine::ask};
@@ -10,12 +10,12 @@ pub(super) const LAST: &str = "entente-last-backup.json";
 pub(super) const RESTORED: &str = "entente-restored.json";
 pub(super) const RESTORING: &str = "entente-restoring.json";
 
-/// What is noted about the last backup, or about the backup that the documents were restored from.
+/// A note about the last backup, or about the backup that the documents were restored from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupNote {
     /// The name of the backup.
     pub name: String,
-    /// Of which instant its state is: when it was begun, as its manifest says, unless the copied database was older.
+    /// The instant of its state: its beginning, as its manifest says, unless the copied database was older.
     pub begun_at: Timestamp,
     /// When this was noted: the end of the backup, or of the restore.
     pub noted_at: Timestamp,
@@ -24,7 +24,7 @@ pub struct BackupNote {
     pub last_entry_at: Option<Timestamp>,
 }
 
-/// Where a restore stands that is not done.
+/// The progress of an unfinished restore.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Restoring {
     pub(super) backup: String,

@@ -1,4 +1,4 @@
-//! What a database says of itself: schema, mark, and how far its log has come.
+//! The state of a database: schema, mark, and the end of its log.
 
 use crate::storage::{
     StoreError,
@@ -6,7 +6,7 @@ use crate::storage::{
 };
 use jiff::Timestamp;
 
-/// What a database says of itself.
+/// The state of a database.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DatabaseState {
     pub schema: i64,
@@ -22,15 +22,15 @@ pub struct DatabaseState {
 }
 
 impl DatabaseState {
-    /// Of which instant the state is that a copy begun at this one holds. A standby that replication does not reach any more is as old as what
-    /// came last; so is a database that no server has run on since, and there nothing is missing.
+    /// The instant of the state in a copy that is begun at this one. A standby that replication no longer reaches is as old as its last
+    /// change; so is a database on which no server has run since, and there nothing is missing.
     #[must_use]
     pub fn is_of(&self, begun_at: Timestamp) -> Timestamp {
         self.last_beat.max(self.last_entry_at).map_or(begun_at, |known| known.min(begun_at))
     }
 }
 
-/// What tables say of themselves.
+/// The state of tables.
 pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
     let mut state = DatabaseState::default();
     let mut snapshot = tables.snapshot().await?;

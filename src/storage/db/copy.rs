@@ -6,7 +6,7 @@
 //! copied, and a copy goes only into a database that holds no table.
 
 use super::{Db, Engine, PATIENCE, PostgresLimits, Tx, TxOf, WriteTx, postgres};
-use crate::domain::id::Sha256;
+use crate::domain::{id::Sha256, text::counted};
 use crate::storage::{
     StoreError,
     migrations::{self, Migration},
@@ -34,7 +34,7 @@ use std::{
 /// The copy of a SQLite database.
 const SQLITE_FILE: &str = "database.sqlite";
 
-/// What is read of a file at a time.
+/// The bytes that are read from a file at a time.
 const CHUNK: usize = 512 << 10;
 
 /// A file of a copy.
@@ -50,7 +50,7 @@ pub struct CopiedFile {
     pub table: Option<CopiedTable>,
 }
 
-/// What a file of a table holds.
+/// The content of a table's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CopiedTable {
@@ -322,7 +322,7 @@ pub(in crate::storage) async fn copy_in(
     done
 }
 
-/// What of a database is there already; none if a copy can be put in its place.
+/// The existing part of a database; none if a copy can be put in its place.
 pub(in crate::storage) async fn occupied((url, limits): (&str, PostgresLimits)) -> Result<Option<String>, StoreError> {
     if let Some(path) = sqlite_path(url)? {
         return Ok(occupied_place(&path));
@@ -331,7 +331,7 @@ pub(in crate::storage) async fn occupied((url, limits): (&str, PostgresLimits)) 
     let found = tables(&mut *db.read().await?).await;
     db.close().await;
     let found = found?;
-    Ok((!found.is_empty()).then(|| format!("{} tables in the database", found.len())))
+    Ok((!found.is_empty()).then(|| format!("{} in the database", counted(found.len(), "table", "tables"))))
 }
 
 fn occupied_place(path: &Path) -> Option<String> {
@@ -396,7 +396,7 @@ async fn restore_tables(
     tx.take_your_time().await?;
     let there = tables(&mut tx).await?;
     if !there.is_empty() {
-        return Err(StoreError::NotEmpty(format!("{} tables in the database", there.len())));
+        return Err(StoreError::NotEmpty(format!("{} in the database", counted(there.len(), "table", "tables"))));
     }
     let steps: Vec<Migration> = migrations::ALL.iter().filter(|step| step.version <= schema).copied().collect();
     super::schema::apply_within(&mut tx, &steps, now).await?;

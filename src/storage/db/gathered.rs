@@ -4,9 +4,12 @@
 //! away. Nobody has their answer before the commit that they all wait for.
 
 use super::{Tx, TxOf};
-use crate::storage::{
-    StoreError, args,
-    turns::{Given, Turn},
+use crate::{
+    share_table::{GATHERED_FOR, GATHERED_READS},
+    storage::{
+        StoreError, args,
+        turns::{Given, Turn},
+    },
 };
 use std::{
     ops::{Deref, DerefMut},
@@ -24,9 +27,8 @@ pub struct Gathering {
 }
 
 impl Default for Gathering {
-    /// With the last of them and the commit a turn stays under some 50 ms.
     fn default() -> Self {
-        Self { most: 16, longest: Duration::from_millis(25) }
+        Self { most: GATHERED_READS, longest: GATHERED_FOR }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads tables wherever they are kept: in an engine, or in the files of a copy. A page of rows at a time, so that memory does not
 //! grow with them and no connection waits in the middle of an answer.
 //!
-//! What is read is judged by others; a file that is no table is damage.
+//! The callers check the values; a file with another content than a table is damaged.
 
 use super::{Db, ReadTx, Tx, TxOf, copy::CopiedFile};
 use crate::storage::{
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is read of a file at a time.
+/// The bytes that are read from a file at a time.
 const CHUNK: usize = 512 << 10;
 
 /// Rows of a page.

@@ -12,16 +12,18 @@ async fn flood_of_reads_keeps_another_partner_waiting_for_none_of_them() {
     let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
     let member = |text: &str| Whose::Member(text.parse().unwrap());
     let mut reads = Vec::new();
-    for _ in 0..READERS {
+    for _ in 1..READERS {
         reads.push(db.read_for(member("USA:dana")).await.unwrap());
     }
     let mut cx = Context::from_waker(Waker::noop());
     let mut flood: Vec<_> = (0..100).map(|_| Box::pin(db.read_for(member("USA:dana")))).collect();
     assert!(flood.iter_mut().all(|read| read.as_mut().poll(&mut cx).is_pending()));
-    let mut other = pin!(db.read_for(member("ISR:avi")));
+    // The last place is for another partner.
+    let _last = db.read_for(member("ISR:avi")).await.unwrap();
+    let mut other = pin!(db.read_for(member("KOR:minjun")));
     assert!(other.as_mut().poll(&mut cx).is_pending());
-    // One of the flood was there first; then it is the other's turn.
-    reads.truncate(reads.len() - 2);
+    // All of the flood were there first, and are of a partner that reads.
+    reads.pop();
     drop(other.await.unwrap());
 }
 

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-/// After so many instructions SQLite asks whether to go on with a statement of a read: some tenths of a millisecond.
+/// After this many instructions, some tenths of a millisecond, SQLite checks whether a statement of a read may go on.
 const BETWEEN_QUESTIONS: i32 = 10_000;
 
 const UNTIL_DROPPED: &str = "a read has its connection until it is dropped";
@@ -71,8 +71,8 @@ impl ReadTx {
 }
 
 impl Drop for ReadTx {
-    /// The database may work on a statement for whose answer nobody waits any more. So long the turns are held: a caller who asks, goes
-    /// away and asks again has no more at work than one who waits.
+    /// The database may still work on a statement after its caller has gone. The turns are held until it ends: a caller who leaves and
+    /// repeats a request has no more statements at work than one who waits.
     fn drop(&mut self) {
         self.is_dropped.store(true, Ordering::Relaxed);
         let turns = std::mem::take(&mut self.turns);

@@ -1,7 +1,7 @@
 //! A blob on its way into a folder: a partial file beside its final place, which gets its name only when every byte is on the disk.
 //!
-//! What is written is flushed while more arrives: left to itself, the kernel would keep a gigabyte for the last flush, with sender
-//! and processor idle meanwhile.
+//! Written bytes are flushed while more arrive: left to itself, the kernel would keep a gigabyte for the last flush, with sender and
+//! processor idle meanwhile.
 
 use super::leave_free;
 use crate::storage::{
@@ -19,9 +19,9 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// What the kernel is given at a time. Linux caches a write in memory as contiguous as the write is long. Up to 32 KiB that is
-/// memory in use a moment ago; beyond, it is cut from large free blocks, which the host of a virtual machine may have taken
-/// back: then a write of 512 KiB takes up to five times, one of 2 MiB seven times the processor's time.
+/// The bytes that are given to the kernel at a time. Linux caches a write in memory as contiguous as the write is long. Up to 32 KiB that
+/// is memory in use a moment ago; beyond, it is cut from large free blocks, which the host of a virtual machine may have taken back: then a
+/// write of 512 KiB takes up to five times, one of 2 MiB seven times the processor's time.
 const WRITE: usize = 32 << 10;
 
 /// How much is written before it is flushed to disk.
@@ -61,7 +61,7 @@ impl IncomingFile {
 
     /// Waits for the flush that was begun.
     ///
-    /// INVARIANT: every flush is asked how it went, for the kernel reports a failure to write only once.
+    /// INVARIANT: the result of every flush is checked, because the kernel reports a failure to write only once.
     fn flushed(&mut self) -> io::Result<()> {
         let Some(flushing) = self.flushing.take() else { return Ok(()) };
         flushing.join().unwrap_or_else(|_| Err(io::Error::other("a flush did not come to its end")))

@@ -1,4 +1,4 @@
-//! What each thing a predicate speaks of is in the tables: the one mapping, for both engines.
+//! Maps each attribute of a predicate to tables and columns, once for both engines.
 //!
 //! Every condition made here is true or false and never NULL, so that it may stand under a NOT. Values are arguments; a text
 //! put together here holds constants of this program and placeholders alone.
@@ -22,11 +22,11 @@ pub(super) struct SqlBuilder<'a> {
     placeholders: HashMap<String, usize>,
     /// The sets whose rows `o` led to the proposal, each with a column there that says which of them did.
     joined_own_sets: Vec<Members>,
-    /// Where all proposals are looked at: the rows that are joined, as `j0` and so on.
+    /// The joined rows, `j0` and so on, when all proposals are examined.
     left_joins: Option<Vec<String>>,
 }
 
-/// So many kinds of rows are joined at the most: both engines bound how many tables they bring into the best order.
+/// The most kinds of rows that are joined: both engines bound how many tables they bring into the best order.
 const MAX_LEFT_JOINS: usize = 6;
 
 /// More parts than this are put in brackets by halves, for SQLite bounds how deep an expression may be.
@@ -68,7 +68,7 @@ impl<'a> SqlBuilder<'a> {
         values.into_iter().map(|value| self.bind(&value)).collect::<Vec<_>>().join(", ")
     }
 
-    /// The one who asks.
+    /// The member who lists.
     pub(super) fn me(&mut self) -> String {
         let me = self.me;
         self.bind(me)
@@ -106,7 +106,7 @@ impl<'a> SqlBuilder<'a> {
         })
     }
 
-    /// That the column has one of several values.
+    /// The condition that the column has one of several values.
     fn some_value(&mut self, column: SoughtColumn, names: &str) -> String {
         match column {
             SoughtColumn::Topic => format!("COALESCE(p.topic IN ({names}), FALSE)"),
@@ -115,7 +115,7 @@ impl<'a> SqlBuilder<'a> {
         }
     }
 
-    /// That some party member works at an organisation that fits.
+    /// The condition that some party member works at a matching organisation.
     fn works_at_one(&mut self, fits: &str) -> String {
         self.has_row(&format!("proposal_members s WHERE s.employer_folded <> '' AND s.employer_folded {fits}"))
     }
@@ -213,7 +213,7 @@ impl<'a> SqlBuilder<'a> {
         (!rows.is_empty()).then(|| format!("SELECT u.proposal_id, {each} FROM ({all}) u GROUP BY u.proposal_id"))
     }
 
-    /// The rows `s` that make the one who asks a member of the set; to be followed by more conditions.
+    /// The rows `s` that make the listing member a member of the set; to be followed by more conditions.
     pub(super) fn own_rows(&mut self, members: Members) -> Option<String> {
         let me = self.me();
         Some(match members {
@@ -257,8 +257,8 @@ impl<'a> SqlBuilder<'a> {
         Some(format!("j{index}.proposal_id IS NOT NULL"))
     }
 
-    /// All proposals that `what` says, each once. What it asks of other tables is joined: to look there for one proposal after the
-    /// other would take longer, and PostgreSQL would not do it on several cores.
+    /// All proposals that satisfy `what`, each once. Other tables are joined: a lookup for each proposal would take longer, and PostgreSQL
+    /// would not run it on several cores.
     pub(super) fn all_proposals(
         &mut self,
         what: impl FnOnce(&mut Self) -> Result<String, StoreError>,
@@ -312,13 +312,13 @@ fn unmapped(atom: &Atom) -> StoreError {
     StoreError::Statement(format!("no column says `{atom:?}`").into())
 }
 
-/// That the label has a caveat of this kind.
+/// The condition that the label has a caveat of this kind.
 fn has_caveat(which: &str) -> String {
     format!("EXISTS (SELECT 1 FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND {which})")
 }
 
-/// That a row `s` of its own table, keyed by the reviewer in its column `reviewer`, counts: [`crate::policy::counts::review_set_aside`]
-/// asked of all rows at once.
+/// The condition that a row `s` of its own table, keyed by the reviewer in its column `reviewer`, counts:
+/// [`crate::policy::counts::review_set_aside`] for all rows at once.
 pub(super) fn counts() -> String {
     let works_elsewhere = works_nowhere(|employer| format!("{employer} = w.organisation_folded"));
     format!(
@@ -330,7 +330,7 @@ pub(super) fn counts() -> String {
     )
 }
 
-/// That some party member works at an organisation of this kind, as far as this proposal goes.
+/// The condition that some party member works at an organisation of this kind, as it counts for this proposal.
 fn works_at(which: impl Fn(&str) -> String) -> String {
     let which = which("s.employer_folded");
     format!(

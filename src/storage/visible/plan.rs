@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-/// Where to search, and for what: calls, with these parties or with any.
+/// The scope of a search: calls, with these parties or with any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProposalScope {
     pub(super) calls: Vec<CallId>,
@@ -46,9 +46,9 @@ pub(super) enum Strategy {
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Where a row of the member's own can make the condition true, and what else it comes down to there.
+    /// The member's own rows that can make the condition true, each with the condition that remains there.
     pub(super) own_rows: Vec<OwnRows>,
-    /// Where it may hold without.
+    /// The scopes in which the condition may be true without such a row.
     pub(super) scopes: Vec<ProposalScope>,
     pub(super) strategy: Strategy,
     /// How many values a statement of it names.
@@ -75,19 +75,19 @@ const MERGED_BUCKETS: usize = 24;
 /// The size of the conditions of all buckets that one statement merges: each is read and planned by itself.
 const MERGED_SIZE: usize = 20_000;
 
-/// So many atoms times parties are settled on the present thread.
+/// Up to this product of atoms and parties is evaluated on the present thread.
 const DIVIDED_INLINE: usize = 10_000;
 
 /// How many buckets are looked up one by one to count their proposals.
 const MAX_BUCKETS: u32 = 4_096;
 
-/// So many calls and parties are named to look up their buckets.
+/// The most calls and parties that a statement names to look up their buckets.
 const MAX_NAMED: usize = 20_000;
 
-/// So many calls are named to look up how many proposals each has.
+/// The most calls that a statement names to look up the number of their proposals.
 const MAX_CALLS: usize = 1_000;
 
-/// So many proposals are sorted at the most, however many there are in all.
+/// The most proposals that are sorted, however many there are in all.
 const MAX_SORTED: u64 = 20_000;
 
 /// Caches plans by the limit and by the limits of [`ProposalQuery`], each with the number of proposals when it was made.
@@ -180,7 +180,7 @@ fn values(own_rows: &[OwnRows], scopes: &[ProposalScope]) -> usize {
     own.chain(without).sum()
 }
 
-/// What a condition comes to if all but the member's own rows might be true.
+/// The remaining condition if everything but the member's own rows might be true.
 fn leading(holds: &Predicate) -> Predicate {
     Predicate::any(own_sets(holds).into_iter().map(|members| Atom::Mine(members).into()))
 }
@@ -189,7 +189,7 @@ fn leading(holds: &Predicate) -> Predicate {
 struct Divided {
     left: Vec<String>,
     others: Vec<String>,
-    /// What is left of the condition for either.
+    /// The remaining condition for each of the two.
     holds_left: Predicate,
     holds_elsewhere: Predicate,
 }
@@ -216,7 +216,7 @@ impl Divided {
     }
 }
 
-/// What is left of a condition where all these parties settle a part of it alike.
+/// The remaining condition where all these parties settle a part of it alike.
 fn settled(holds: &Predicate, parties: &[(&String, BTreeSet<&str>)]) -> Predicate {
     holds.replaced(&mut |atom| {
         let mut values = parties.iter().map(|(_, parties)| settled_by_parties(atom, parties));
@@ -344,14 +344,14 @@ impl Bucket<'_> {
     }
 }
 
-/// What the tables count.
+/// The counts of the tables.
 #[derive(Debug)]
 struct Tallies {
     /// Proposals in all.
     all: u64,
     /// By parties.
     parties: BTreeMap<String, u64>,
-    /// By call, of the calls asked about.
+    /// By call, for the calls in question.
     calls: BTreeMap<CallId, u64>,
 }
 
@@ -452,7 +452,7 @@ fn parties_of(key: &str) -> BTreeSet<&str> {
     key.split(' ').filter(|party| !party.is_empty()).collect()
 }
 
-/// What the parties alone settle.
+/// The part of a condition that the parties alone settle.
 fn settled_by_parties(atom: &Atom, parties: &BTreeSet<&str>) -> Option<bool> {
     match atom {
         Atom::Contains(Set::Parties, Value::Written(code)) => Some(parties.contains(code.as_str())),

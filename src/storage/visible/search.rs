@@ -1,6 +1,6 @@
 //! The searches for one page: by own rows, and without. Each looks at a bounded number of proposals.
 //!
-//! A search that stops early says where. What it left out without a word would be hidden from somebody who may see it.
+//! A search that stops early returns the position. A proposal that it skipped silently would be hidden from a member who may see it.
 
 use super::{
     super::{Arg, Row, Sql, StoreError, Tx, blocking::blocking, db::Dialect},
@@ -15,11 +15,11 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// What one search found, in whatever order.
+/// The findings of one search, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
     found: Vec<ListPosition>,
-    /// Where it stopped before it had a page, if it looked at as many as it may.
+    /// The position where it stopped before the page was full, if it reached its limit.
     until: Option<ListPosition>,
 }
 
@@ -113,11 +113,11 @@ pub(super) async fn without_own_rows(
         Strategy::Merge { .. } => {
             written(dialect, me, plan, move |builder, plan| merged_buckets(builder, plan, page)).await?
         }
-        Strategy::Walk(window) => return Ok(vec![walk(tx, query, plan, Way::All(*window), page).await?]),
+        Strategy::Walk(window) => return Ok(vec![walk(tx, query, plan, Walk::All(*window), page).await?]),
     };
     let mut stretches = vec![Stretch { found: positions(tx, statement).await?, until: None }];
     for bucket in 0..plan.walked_buckets().len() {
-        stretches.push(walk(tx, query, plan, Way::Bucket(bucket), page).await?);
+        stretches.push(walk(tx, query, plan, Walk::Bucket(bucket), page).await?);
     }
     Ok(stretches)
 }
@@ -163,16 +163,16 @@ fn merged_buckets(builder: &mut SqlBuilder<'_>, plan: &Plan, page: PageRequest) 
     )))
 }
 
-/// What a walk passes.
+/// The proposals that a walk passes.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Walk {
     /// All proposals, this many at first.
     All(u32),
     /// Those of one of [`Plan::walked_buckets`].
     Bucket(usize),
 }
 
-impl Way {
+impl Walk {
     fn bucket(self, plan: &Plan) -> Option<&ProposalScope> {
         match self {
             Self::All(_) => None,
@@ -209,22 +209,22 @@ async fn walk(
     tx: &mut Tx,
     query: &ProposalQuery<'_>,
     plan: &Arc<Plan>,
-    way: Way,
+    walk: Walk,
     mut page: PageRequest,
 ) -> Result<Stretch, StoreError> {
     let mut found = Vec::new();
-    let (mut window, mut left) = way.bounds(query, plan, page);
+    let (mut window, mut left) = walk.bounds(query, plan, page);
     loop {
         window = window.min(left);
         let statement = written(tx.dialect(), query.me, plan, move |builder, plan| {
-            let holds = match way.bucket(plan) {
+            let holds = match walk.bucket(plan) {
                 Some(bucket) => builder.condition(&bucket.holds)?,
                 None => {
                     let scopes = plan.scopes.iter().map(|scope| builder.matches_scope(scope));
                     columns::balanced(&scopes.collect::<Result<Vec<_>, _>>()?, " OR ")
                 }
             };
-            let rows = way.rows(builder, plan, page);
+            let rows = walk.rows(builder, plan, page);
             let (direction, limit, stretch) = (page.direction(), builder.bind(&page.limit), builder.bind(&window));
             Ok(Some(format!(
                 "SELECT p.created_at, p.proposal_id FROM (SELECT p.* FROM {rows} \
@@ -240,7 +240,7 @@ async fn walk(
             return Ok(Stretch { found, until: None });
         }
         let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-        let (rows, last) = (way.rows(&mut builder, plan, page), builder.bind(&(window - 1)));
+        let (rows, last) = (walk.rows(&mut builder, plan, page), builder.bind(&(window - 1)));
         let direction = page.direction();
         let sql = format!(
             "SELECT p.created_at, p.proposal_id FROM {rows} \

@@ -1,6 +1,6 @@
-//! Whether some proposal under a call has to do with a member, whether anybody may know of it or not: for rules that would be hollow if
-//! they looked at the visible part only. One statement each, which ends at the first such proposal and reads none as a whole: others
-//! wait meanwhile. No answer may reveal which proposal it is.
+//! Finds whether some proposal under a call concerns a member, hidden or not: for rules that would be hollow if they looked at the visible
+//! part only. One statement each, which ends at the first such proposal and reads none as a whole: others wait meanwhile. No answer may
+//! reveal which proposal it is.
 
 use super::{Sql, SqlBuilder, StoreError, Tx, search::MAX_KEPT};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     policy::predicate::{Atom, Flag, Predicate, Set, Value},
 };
 
-/// What a proposal has to do with a member.
+/// The relation of a proposal to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tie {
     /// The member has declared a conflict.

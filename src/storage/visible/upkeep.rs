@@ -1,5 +1,5 @@
-//! Keeps what lists are filtered and planned by: written with the act that changes it, or made again from the rows it follows
-//! from. Nothing here is a phase or a status.
+//! Keeps the columns by which lists are filtered and planned: written with the act that changes them, or computed again from the rows they
+//! follow from. Nothing here is a phase or a status.
 
 use super::super::{Db, Row, Sql, StoreError, ToArg, WriteTx, args};
 use crate::domain::{
@@ -110,7 +110,7 @@ pub(in crate::storage) fn parties_key<'a>(parties: impl IntoIterator<Item = &'a 
     sorted.into_iter().fold(" ".to_owned(), |key, code| key + code.as_str() + " ")
 }
 
-/// Makes again everything that lists are planned by and quotas are asked of, for rows that did not come through this program.
+/// Computes again everything by which lists are planned and quotas are checked, for rows that did not come through this program.
 pub async fn reindex(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.write().await?;
     tx.take_your_time().await?;

@@ -1,11 +1,10 @@
-//! What the parts of one condition ask of the same column, put together: a list under a text with thousands of values is looked for in
-//! a few steps.
+//! Combines the parts of one condition that test the same column: a list under a text with thousands of values takes a few steps.
 //!
-//! What is put together must mean what its parts mean by themselves.
+//! A combined condition must mean the same as its parts.
 
 use crate::policy::predicate::{Atom, Flag, Predicate, Set, Text, Value};
 
-/// A part of a condition: several values of one column are asked for at once, since each look into another table is planned by itself.
+/// A part of a condition: several values of one column are tested at once, since each lookup in another table is planned by itself.
 pub(super) enum Part<'p> {
     One(&'p Predicate),
     Values { column: SoughtColumn, values: Vec<&'p str>, asks: Asks },
@@ -18,7 +17,7 @@ pub(super) enum SoughtColumn {
     Organisation,
 }
 
-/// Which of several values have to be there.
+/// The required ones of several values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asks {
     Some,
@@ -67,7 +66,7 @@ impl<'p> Part<'p> {
     }
 }
 
-/// Of an atom that names one value of a column: the column, the value, and what several of them ask together.
+/// For an atom that names one value of a column: the column, the value, and the combined test of several of them.
 fn asked(part: &Predicate, all: bool) -> Option<(SoughtColumn, &str, Asks)> {
     let (atom, stands) = match part {
         Predicate::Is(atom) => (atom, true),

@@ -125,6 +125,7 @@ kinds! {
     ReviewerUnassigned,
     ReviewSubmitted,
     ReviewReopened,
+    ReviewReinstated,
     ReviewFetched,
     DecisionSigned,
     DecisionUnsigned,

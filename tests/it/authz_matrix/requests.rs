@@ -283,6 +283,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/reviews").json(sealed()),
         get("/v1/reviews/{review}"),
         post("/v1/reviews/{review}/reopen").json(reason()),
+        post("/v1/reviews/{review}/reinstate").json(reason()),
         get("/v1/proposals/{proposal}/decision").note("open"),
         get("/v1/proposals/{proposal}/decision").note("final").at("proposal", ids.decided),
         put("/v1/proposals/{proposal}/decision").json(json!({ "decision": "no statement" })),

@@ -170,6 +170,11 @@ impl Exchange {
 
     /// The same with more settings, TOML.
     pub(crate) async fn start_with(nations: &[&Nation], settings: &str) -> Self {
+        Self::start_changed(nations, settings, |_| {}).await
+    }
+
+    /// The same with a configuration that is changed once it was read.
+    pub(crate) async fn start_changed(nations: &[&Nation], settings: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = scratch();
         let server_ca = Ca::new("Server");
         let (key, certificate) = server_ca.issue(dns("localhost"), ExtendedKeyUsagePurpose::ServerAuth);
@@ -188,7 +193,8 @@ impl Exchange {
             let private = std::fs::Permissions::from_mode(0o600);
             std::fs::set_permissions(folder.path().join("key.pem"), private).unwrap();
         }
-        let config = Config::load(Some(&folder.path().join("server.toml")), [], &owned(UNHURRIED)).unwrap();
+        let mut config = Config::load(Some(&folder.path().join("server.toml")), [], &owned(UNHURRIED)).unwrap();
+        change(&mut config);
         let exchange = serve::open(&config, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
         for nation in nations {
             operator::enrol(&exchange, &nation.card()).await.unwrap();

@@ -75,6 +75,10 @@ fn listed(blobs: &HashMap<BlobKey, Kept>) -> Vec<ListedBlob> {
 }
 
 impl BlobEngine for MemoryBlobs {
+    fn describe(&self) -> String {
+        "the memory of this test".to_owned()
+    }
+
     fn mark(&self) -> Result<Option<Mark>, StoreError> {
         Ok(self.contents().mark.clone())
     }

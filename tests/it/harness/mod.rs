@@ -7,6 +7,8 @@ pub(crate) mod census;
 #[cfg(feature = "client")]
 pub(crate) mod exchange;
 #[cfg(feature = "client")]
+pub(crate) mod hostile;
+#[cfg(feature = "client")]
 pub(crate) mod innocent;
 #[cfg(feature = "client")]
 pub(crate) mod kept_world;

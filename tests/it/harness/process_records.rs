@@ -179,7 +179,7 @@ impl Records {
             .collect();
         let (unique, ids): (BTreeSet<_>, BTreeSet<_>) =
             (told.iter().collect(), documents.iter().map(|document| &document[0]).collect());
-        assert!(unique.len() == told.len() && unique == ids, "each document is told of once");
+        assert!(unique.len() == told.len() && unique == ids, "each document is reported once");
         let keys: HashSet<&String> = documents.iter().map(|document| &document[1]).collect();
         let folders = fs::read_dir(&self.blobs).into_iter().flatten().map(|folder| folder.unwrap().path());
         let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());

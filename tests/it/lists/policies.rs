@@ -3,10 +3,13 @@
 use super::world::{CAVEATS, PARTNERS, TOPICS};
 use crate::harness::many::Chance;
 use entente::{
-    domain::id::PartnerCode,
+    domain::{id::PartnerCode, member::CallRole},
     policy::{Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError},
 };
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 /// The policies of one partner.
 pub(super) fn rules(chance: &mut Chance, code: &str) -> Result<PartnerRules, PolicyError> {
@@ -48,7 +51,8 @@ pub(super) fn engine(chance: &mut Chance) -> Result<Engine, PolicyError> {
         GUARDRAILS.to_owned()
     } else {
         let anybody = format!(
-            "{ANY_ROLE} || resource.party_members.contains(principal) || resource.assigned.contains(principal)"
+            "{} || resource.party_members.contains(principal) || resource.assigned.contains(principal)",
+            *ANY_ROLE
         );
         let mut text = policy("anybody", None, "permit", Some(&anybody), None);
         text += &policy("conflict", None, "forbid", Some("resource.conflicts.contains(principal)"), None);
@@ -86,22 +90,26 @@ fn policy(id: &str, side: Option<&str>, effect: &str, when: Option<&str>, unless
 
 const ACTIONS: &str = r#"action in [Action::"View", Action::"Read", Action::"ViewDeliberation"]"#;
 
-const ANY_ROLE: &str = "(resource.call.officers.contains(principal) || resource.call.reviewers.contains(principal) || \
-                        resource.call.deciders.contains(principal) || resource.call.observers.contains(principal))";
+/// That the member has some role in the call.
+static ANY_ROLE: LazyLock<String> = LazyLock::new(|| {
+    let asked = CallRole::ALL.iter().map(|role| format!("resource.call.{}.contains(principal)", role.attribute()));
+    format!("({})", asked.collect::<Vec<_>>().join(" || "))
+});
 
 /// What a nation would write: a permit, a forbid with its exception, or both.
 fn recipe(chance: &mut Chance) -> (Option<String>, Option<(String, Option<String>)>) {
-    let panel = || Some(ANY_ROLE.to_owned());
+    let panel = || Some(ANY_ROLE.clone());
     match chance.below(19) {
         // Released to named nations, to five of them, to nations that fund or lead.
-        0 => (Some(format!("{} && {ANY_ROLE}", nations(chance, 3))), None),
+        0 => (Some(format!("{} && {}", nations(chance, 3), *ANY_ROLE)), None),
         1 => (
             panel(),
             Some((format!("!{}", nations(chance, 4)), Some("resource.parties.contains(principal.partner)".into()))),
         ),
         2 => (
             Some(format!(
-                "(resource.call.funders.contains(principal.partner) || resource.call.program.lead == principal.partner) && {ANY_ROLE}"
+                "(resource.call.funders.contains(principal.partner) || resource.call.program.lead == principal.partner) && {}",
+                *ANY_ROLE
             )),
             None,
         ),
@@ -204,17 +212,9 @@ fn condition(chance: &mut Chance, depth: usize) -> String {
 
 fn atom(chance: &mut Chance) -> String {
     let partner = *chance.pick(&PARTNERS);
-    let members = *chance.pick(&[
-        "call.officers",
-        "call.reviewers",
-        "call.deciders",
-        "call.observers",
-        "party_members",
-        "conflicts",
-        "assigned",
-        "declared_clear",
-        "reviewed",
-    ]);
+    let with_roles = CallRole::ALL.iter().map(|role| format!("call.{}", role.attribute()));
+    let others = ["party_members", "conflicts", "assigned", "declared_clear", "reviewed"].map(str::to_owned);
+    let members = chance.pick(&with_roles.chain(others).collect::<Vec<_>>()).clone();
     let status = *chance.pick(&["preparing", "committed", "submitted", "withdrawn", "lapsed"]);
     let partners = *chance.pick(&["parties", "call.eligible", "call.funders", "call.program.partners"]);
     match chance.below(28) {

@@ -11,11 +11,13 @@ use entente::{
     domain::{
         ambient::SystemRng,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, Slug},
+        member::CallRole,
     },
     policy::Engine,
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
         quotas::Quotas,
@@ -100,9 +102,9 @@ impl World {
                 by: &members[0],
             });
             for member in &members {
-                for role in ["officer", "reviewer", "decider", "observer"] {
-                    if chance.percent(if role == "reviewer" { 25 } else { 10 }) {
-                        rows.role(*call, member, role);
+                for role in CallRole::ALL {
+                    if chance.percent(if *role == CallRole::Reviewer { 25 } else { 10 }) {
+                        rows.role(*call, member, role.as_str());
                     }
                 }
             }
@@ -171,6 +173,7 @@ impl World {
             rng,
             calls: KnownCalls::default(),
             lists: KnownLists::default(),
+            leftover_keys: LeftoverKeys::default(),
             long_work: LongWorkQueues::default(),
             signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),

@@ -3,13 +3,19 @@
 
 use crate::harness::stage::{NATIONS, Stage, code, id, review, slug};
 use entente::{
-    domain::id::{MemberId, ProposalId},
+    dev_pki::CertificateAndKey,
+    domain::{
+        ambient::{Clock, SystemClock, SystemRng},
+        id::{MemberId, ProposalId, Sha256},
+    },
+    sealing::jws::SigningKey,
     wire::{directory::MemberRefusal, page::Page},
 };
 use reqwest::Method;
+use rustls::AlertDescription;
 use std::{collections::BTreeSet, fs, process::Output};
 
-use crate::harness::process::{Site, ended, entente as program};
+use crate::harness::process::{Site, ended, entente as program, until};
 
 /// The refusals that a policy officer of Israel sees.
 async fn told(stage: &Stage) -> Vec<MemberRefusal> {
@@ -150,4 +156,52 @@ async fn operator_finds_the_certificate_and_the_problem_of_a_refusal_and_nothing
     assert_eq!(line["certificate"], avi.signing.spki_sha256().to_string());
     assert_eq!((&line["partner"], &line["route"]), (&"ISR".into(), &"/v1/proposals/{proposal}".into()));
     assert!(!log.contains(absent) && !figures.contains(absent));
+}
+
+#[tokio::test]
+async fn policy_officers_see_which_certificates_of_their_own_partner_were_refused_in_the_handshake() {
+    let stage = Stage::open().await;
+    let authority = &stage.pki.partners[&code("ISR")].authority;
+    let ended = authority.expired(&id("ISR:avi"), stage.clock.now(), &SystemRng).unwrap();
+    for _ in 0..2 {
+        assert_eq!(stage.alert(Some(&ended)).await, Some(AlertDescription::CertificateExpired));
+    }
+    let key = key_of(&ended);
+    let refusals = told(&stage).await;
+    let found: Vec<_> = refusals.iter().filter(|refusal| refusal.certificate == key).collect();
+    let [refusal] = found[..] else { panic!("{refusals:?}") };
+    let shown = (&*refusal.method, &*refusal.route, &*refusal.problem, refusal.times);
+    assert_eq!(shown, ("TLS", "(handshake: expired)", "certificate-refused", 2));
+    assert_eq!(refusal.member, None, "no key card names it");
+    let others = stage.client("USA:drafter").refusals().await.unwrap();
+    assert!(others.iter().all(|refusal| refusal.certificate != key), "{others:?}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn certificate_refused_in_the_handshake_is_logged_and_counted_for_the_partner_that_issued_it() {
+    let site = Site::new(None);
+    let world = site.world(NATIONS).await;
+    let authority = &world.pki.partners[&code("ISR")].authority;
+    let ended = authority.expired(&id("ISR:avi"), SystemClock.now(), &SystemRng).unwrap();
+    ended.write(&site.path("pki/ISR"), "ended").unwrap();
+    world.stop().await;
+    let server = site.serve().await;
+    let request = site.speaker("ISR:ended").http.get(format!("{}/v1/me", server.base()));
+    assert!(request.send().await.is_err());
+    let counted = "entente_refusals_total{partner=\"ISR\",problem=\"certificate-refused\"} ";
+    // The client hears of it a moment before it is counted.
+    until("that it is counted", async || server.admin("/metrics").await.1.contains(counted).then_some(())).await;
+    assert!(server.stop().await.success());
+    let log = fs::read_to_string(site.path("server.log")).unwrap();
+    let line = log.lines().find(|line| line.contains("a certificate was refused")).unwrap_or_else(|| panic!("{log}"));
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["certificate"], key_of(&ended).to_string());
+    let told = ["partner", "problem", "reason"].map(|field| line[field].as_str().unwrap().to_owned());
+    assert_eq!(told, ["ISR", "certificate-refused", "expired"]);
+}
+
+fn key_of(credential: &CertificateAndKey) -> Sha256 {
+    let (key, certificate) = (credential.private_key.expose(), &credential.certificate);
+    SigningKey::from_pem(key.as_bytes(), certificate.as_bytes()).unwrap().spki_sha256()
 }

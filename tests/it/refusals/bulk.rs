@@ -206,7 +206,8 @@ async fn counts_that_take_long_leave_readers_to_those_who_want_a_page() {
     let proposal = stage.begun().await;
     let turns = &stage.server.exchange.long_work;
     let dana = Principal { member: id("USA:dana"), certificate: Sha256::of(b"one of hers") };
-    let under_way = [turns.count(&dana).await, turns.count(&dana).await, turns.count(&dana).await];
+    let minjun = Principal { member: id("KOR:minjun"), certificate: Sha256::of(b"one of his") };
+    let under_way = [turns.count(&dana).await, turns.count(&dana).await, turns.count(&minjun).await];
     let avi = stage.client("ISR:avi");
     let filter = Filter::default();
     let pages = async {

@@ -1,12 +1,32 @@
 //! A member takes as much as they can of what is shared: one of another partner acts meanwhile, and none of their acts waits for long.
 
+use super::lies::key_of;
 use crate::harness::{
-    exchange::fresh_key, innocent::innocent_acts_in_time, process::until, stage::Stage, world::Store,
+    exchange::fresh_key,
+    hostile::{upload_head, wrapped_keys},
+    innocent::innocent_acts_in_time,
+    process::until,
+    stage::{Stage, id},
+    world::{Raw, Store},
+    worst_texts::worst_texts,
 };
-use entente::domain::id::ProposalId;
+use entente::{
+    domain::{
+        id::{ProposalId, Sha256, VaultId},
+        policy::PolicyOwner,
+    },
+    sealing::seal::seal_bytes,
+};
 use futures_util::{future::join_all, stream};
-use reqwest::{Method, Response};
-use std::{collections::VecDeque, io, sync::Arc};
+use reqwest::{Method, RequestBuilder, Response};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
 
@@ -15,8 +35,16 @@ const GREED: usize = 8;
 
 /// Acts of another partner's member, each over a new connection.
 async fn innocent_acts(stage: &Stage) {
-    for _ in 0..5 {
+    for _ in 0..3 {
         innocent_acts_in_time(stage, "USA:dana").await;
+    }
+}
+
+/// The same beside a flood, which has no end.
+async fn beside(stage: &Stage, flood: impl Future<Output = ()>) {
+    tokio::select! {
+        () = flood => unreachable!("it has no end"),
+        () = innocent_acts(stage) => {}
     }
 }
 
@@ -49,6 +77,42 @@ async fn acts(stage: &Stage, proposal: ProposalId) {
     }
 }
 
+/// Sends such requests without an end, several at a time, whatever is answered. Keeps the last answers unread if it is to hold them.
+async fn flood(stage: &Stage, member: &str, holds: bool, request: impl Fn(&Raw) -> RequestBuilder) {
+    let raw = stage.raw(Some(stage.credential(member)));
+    many(|| repeated(&raw, holds, &request)).await;
+}
+
+async fn repeated(raw: &Raw, holds: bool, request: &impl Fn(&Raw) -> RequestBuilder) {
+    let mut held = VecDeque::new();
+    loop {
+        let Ok(answer) = request(raw).send().await else { continue };
+        if holds {
+            held.push_back(answer);
+            if held.len() > GREED {
+                held.pop_front();
+            }
+        } else {
+            // It may break off.
+            let _ = answer.bytes().await;
+        }
+    }
+}
+
+/// Breaks documents off in the middle, without an end.
+async fn broken_uploads(stage: &Stage, proposal: ProposalId, sealed: &[u8]) {
+    let connector = TlsConnector::from(Arc::new(stage.tls(Some(stage.credential("ISR:avi")))));
+    let digest = Sha256::of(sealed);
+    loop {
+        let tcp = TcpStream::connect(stage.address()).await.unwrap();
+        let Ok(mut tls) = connector.connect("localhost".try_into().unwrap(), tcp).await else { continue };
+        let head = upload_head(proposal, ("annex", "application/octet-stream"), &fresh_key(), &digest, sealed.len());
+        let _ = tls.write_all(head.as_bytes()).await;
+        let _ = tls.write_all(&sealed[..sealed.len() / 2]).await;
+        let _ = tls.flush().await;
+    }
+}
+
 /// Requests whose bodies do not come, until their sender gets no more.
 async fn slow_bodies(stage: &Stage, path: &str, length: usize) -> JoinSet<reqwest::Result<Response>> {
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
@@ -68,20 +132,68 @@ async fn slow_bodies(stage: &Stage, path: &str, length: usize) -> JoinSet<reqwes
     slow
 }
 
+/// So many of a flood at a time.
+async fn many<F: Future<Output = ()>>(one: impl Fn() -> F) {
+    join_all((0..GREED).map(|_| one())).await;
+}
+
+/// The panel's vault of a proposal, and Avi's recipient for it.
+async fn panel(stage: &Stage, proposal: ProposalId) -> (VaultId, String) {
+    let vaults = stage.client("ISR:avi").api().vaults(proposal).await.unwrap();
+    let panel = vaults.into_iter().find(|vault| vault.kind.as_str() == "panel").unwrap();
+    let key = panel.keys.into_iter().find(|key| key.holder == "ISR:avi").unwrap();
+    (panel.id, key.recipient)
+}
+
+async fn innocent_acts_beside_readers(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let proposal = stage.begun().await;
+    let israel: PolicyOwner = "ISR".parse().unwrap();
+    let (_, text) = worst_texts(true).swap_remove(0);
+    let draft = stage.client("ISR:drafter").propose_policy(&israel, "ISR", &text, None).await.unwrap().version;
+    let number = AtomicUsize::new(0);
+    let get = |raw: &Raw, path: &str| raw.request(Method::GET, path);
+    let manifest = |raw: &Raw| get(raw, "/v1/partners/ISR/visibility");
+    let preview = |raw: &Raw| get(raw, &format!("/v1/policies/ISR/versions/{draft}/preview"));
+    for holds in [false, true] {
+        beside(&stage, flood(&stage, "ISR:drafter", holds, manifest)).await;
+        beside(&stage, flood(&stage, "ISR:drafter", holds, preview)).await;
+    }
+    // Each count by another topic, so that none is known from before.
+    let count = |raw: &Raw| get(raw, &format!("/v1/proposals/count?topic=t{}", number.fetch_add(1, Ordering::Relaxed)));
+    beside(&stage, flood(&stage, "ISR:avi", false, count)).await;
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, "/v1/entries"))).await;
+    // It leaves an entry.
+    let vaults = format!("/v1/proposals/{proposal}/vaults");
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &vaults))).await;
+    stage.stop().await;
+}
+
+async fn innocent_acts_beside_senders(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let proposal = stage.begun().await;
+    let (vault, recipient) = panel(&stage, proposal).await;
+    let keys = wrapped_keys(&key_of(&stage, "ISR:avi"), vault, &id("ISR:avi"), &recipient);
+    let wrap = |raw: &Raw| {
+        let request = raw.request(Method::POST, &format!("/v1/vaults/{vault}/keys"));
+        let request = request.header("Idempotency-Key", fresh_key()).header("Content-Type", "application/json");
+        request.body(keys.clone())
+    };
+    beside(&stage, flood(&stage, "ISR:avi", false, wrap)).await;
+    let sealed = seal_bytes(&[recipient], &vec![7; 150_000]).unwrap();
+    beside(&stage, many(|| broken_uploads(&stage, proposal, &sealed))).await;
+    stage.stop().await;
+}
+
 async fn innocent_acts_beside(store: Store) {
     let settings = [("limits.requests_per_member", "10")];
     let Some(stage) = Stage::open_with(store, &settings).await else { return };
     let proposal = stage.begun().await;
-    tokio::select! {
-        _ = join_all((0..GREED).map(|_| connections(&stage))) => unreachable!("they have no end"),
-        () = innocent_acts(&stage) => {}
-    }
-    tokio::select! {
-        _ = join_all((0..GREED).map(|_| acts(&stage, proposal))) => unreachable!("they have no end"),
-        () = innocent_acts(&stage) => {}
-    }
+    beside(&stage, many(|| connections(&stage))).await;
+    beside(&stage, many(|| acts(&stage, proposal))).await;
     // As many requests as one may have; and fewer, with as many bytes as one may have on the way.
-    for (path, length) in [("/v1/programs", 1000), ("/v1/proposals", 4 << 20)] {
+    let begin = format!("/v1/proposals?call={}", stage.call);
+    for (path, length) in [("/v1/programs", 1000), (&*begin, 4 << 20)] {
         let slow = slow_bodies(&stage, path, length).await;
         innocent_acts(&stage).await;
         drop(slow);
@@ -93,4 +205,16 @@ async fn innocent_acts_beside(store: Store) {
 async fn innocent_member_of_another_partner_acts_soon_whatever_one_takes() {
     innocent_acts_beside(Store::Sqlite).await;
     innocent_acts_beside(Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn innocent_member_of_another_partner_acts_soon_whatever_one_reads() {
+    innocent_acts_beside_readers(Store::Sqlite).await;
+    innocent_acts_beside_readers(Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn innocent_member_of_another_partner_acts_soon_whatever_one_sends_or_breaks_off() {
+    innocent_acts_beside_senders(Store::Sqlite).await;
+    innocent_acts_beside_senders(Store::Postgres).await;
 }

@@ -3,7 +3,7 @@
 use crate::{
     harness::{
         exchange::fresh_key,
-        stage::{ANNEX_LIMIT, Stage, id},
+        stage::{ANNEX_LIMIT, Stage, code, id, text},
         world::Raw,
     },
     wrapped_keys::vault_id,
@@ -11,12 +11,12 @@ use crate::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     domain::{
-        ambient::{SystemClock, SystemRng},
-        id::{ProposalId, Sha256, VaultId},
+        ambient::{Clock, SystemClock, SystemRng},
+        id::{ProgramId, ProposalId, Sha256, VaultId},
         vault::VaultKind,
     },
     sealing::{identity::new_identity, seal::seal_bytes},
-    wire::AGE_MEDIA_TYPE,
+    wire::{AGE_MEDIA_TYPE, directory::CreateProgram},
 };
 use futures_util::stream;
 use reqwest::{Method, RequestBuilder};
@@ -115,6 +115,56 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     for member in ["USA:carol", "ISR:noa"] {
         refuses(member, 403, "denied", &format!("/v1/proposals/{proposal}/members/ISR:tamar")).await;
     }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn large_body_of_something_new_is_read_only_if_its_address_says_what_it_is_about() {
+    let stage = Stage::open().await;
+    let (call, program) = (stage.call, stage.program);
+    let refuses = async |member: &str, status, slug, path: &str| {
+        let raw = stage.raw(Some(stage.credential(member)));
+        stage.refuses_raw(status, slug, awaited(&raw, Method::POST, path)).await;
+    };
+    for path in ["/v1/proposals", "/v1/calls"] {
+        refuses("ISR:avi", 400, "subject-required", path).await;
+    }
+    for query in [format!("call={program}"), format!("call={call}&x=1"), "program=".to_owned()] {
+        refuses("ISR:avi", 400, "malformed", &format!("/v1/proposals?{query}")).await;
+    }
+    // Who may know of it and not do it; what is hidden; and what does not exist. The officers of a call begin no proposal to it.
+    refuses("USA:olivia", 403, "denied", &format!("/v1/proposals?call={call}")).await;
+    refuses("ISR:avi", 403, "denied", &format!("/v1/calls?program={program}")).await;
+    let draft = stage.client("USA:dana").draft_call(program, &text(stage.clock.now(), stage.deadline)).await.unwrap();
+    for hidden in [draft.id.to_string(), "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".to_owned()] {
+        refuses("ISR:avi", 404, "not-found", &format!("/v1/proposals?call={hidden}")).await;
+    }
+    refuses("USA:dana", 404, "not-found", "/v1/calls?program=prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF").await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn large_body_is_about_what_its_address_names() {
+    let stage = Stage::open().await;
+    let (dana, body) =
+        (stage.client("USA:dana"), stage.client("USA:dana").call(stage.call).await.unwrap().text.clone());
+    let partners = [code("USA"), code("ISR")].into();
+    let other = CreateProgram { name: "Another".into(), lead: code("USA"), partners };
+    let other = dana.api().create_program(&other).await.unwrap().id;
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let draft = |program: Option<ProgramId>, blanks: usize| {
+        let query = program.map(|program| format!("?program={program}")).unwrap_or_default();
+        let body = json!({ "program": stage.program, "text": body }).to_string();
+        let request = raw.request(Method::POST, &format!("/v1/calls{query}")).header("Idempotency-Key", fresh_key());
+        request.header("Content-Type", "application/json").body(body + &" ".repeat(blanks))
+    };
+    for blanks in [0, 128 << 10] {
+        stage.refuses_raw(422, "subject-differs", draft(Some(other), blanks)).await;
+        let drafted = draft(Some(stage.program), blanks).send().await.unwrap();
+        assert_eq!(drafted.status(), 201, "{}", drafted.text().await.unwrap());
+    }
+    stage.refuses_raw(400, "subject-required", draft(None, 128 << 10)).await;
+    assert_eq!(draft(None, 0).send().await.unwrap().status(), 201, "a small one says it in its body");
     stage.stop().await;
 }
 

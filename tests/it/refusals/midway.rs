@@ -23,7 +23,12 @@ use entente::{
         statement::sign_statement,
     },
     service::operator,
-    wire::{AGE_MEDIA_TYPE, call::DraftCall, directory::PublishKeyCard, proposal::Document},
+    wire::{
+        AGE_MEDIA_TYPE,
+        call::DraftCall,
+        directory::{CreateProgram, PublishKeyCard},
+        proposal::Document,
+    },
 };
 use futures_util::StreamExt;
 use hyper::client::conn::{http1, http2};
@@ -296,11 +301,13 @@ async fn first_key_card_whose_body_arrives_after_revocation_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn act_over_http_2_whose_body_arrives_after_revocation_is_refused() {
     let (world, _) = dana().await;
+    let partners = [code("USA"), code("ISR")].into();
+    let program = CreateProgram { name: "Joint industrial research".into(), lead: code("USA"), partners };
+    let program = world.client("USA:dana").api().create_program(&program).await.unwrap().id;
     let before = world.census().await;
     let mut connection = Connection::open(&world, "USA:dana", true).await;
     // The text of a call can be as long as the operator allows.
     let now = world.clock.now();
-    let program = "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
     let act = DraftCall { program, text: text(now, now + SignedDuration::from_hours(240)) };
     let act = serde_json::to_vec(&act).unwrap();
     // More blanks than the stream's window and the client's own buffer take: when they have gone, the body is being read.
@@ -320,7 +327,8 @@ async fn act_over_http_2_whose_body_arrives_after_revocation_is_refused() {
         pieces.send(act.clone()).await.unwrap();
         drop(pieces);
     };
-    let (answer, ()) = tokio::join!(connection.send(request, "/v1/calls", body), feed);
+    let path = format!("/v1/calls?program={program}");
+    let (answer, ()) = tokio::join!(connection.send(request, &path, body), feed);
     assert_eq!(answer.status(), 401);
     assert_eq!(world.census().await, before);
     world.stop().await;

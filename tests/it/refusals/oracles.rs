@@ -13,7 +13,7 @@ use entente::{
         call::Phase,
         entry::EntryKind,
         id::{CallId, ProposalId, ReviewId, VaultId},
-        member::CallRole,
+        member::{CallRole, ConflictGround},
         proposal::Parties,
         vault::VaultKind,
     },
@@ -53,26 +53,36 @@ async fn answer(stage: &Stage, member: &str, method: Method, path: &str, tag: Op
 }
 
 #[tokio::test]
-async fn reopening_tells_nobody_whether_there_is_a_review() {
+async fn reopening_and_taking_it_back_tell_nobody_whether_there_is_a_review() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
-    let reopen = async |member: &str, review: ReviewId| {
-        answer(&stage, member, Method::POST, &format!("/v1/reviews/{review}/reopen"), None).await
+    let ask = async |member: &str, verb: &str, review: ReviewId| {
+        answer(&stage, member, Method::POST, &format!("/v1/reviews/{review}/{verb}"), None).await
     };
     let absent: ReviewId = ABSENT_REVIEW.parse().unwrap();
-    // An assigned reviewer whose own review is not in, one who is not assigned, parties, an observer, an officer who has not declared,
-    // somebody of another nation.
-    for member in ["ISR:maya", "ISR:yael", "ISR:avi", "USA:bob", "USA:walt", "USA:olivia", "KOR:minjun"] {
-        let found = reopen(member, review).await;
+    let hidden = async |member: &str, verb: &str| {
+        let found = ask(member, verb, review).await;
         assert_eq!(found.0, 404, "{member}: {}", found.1);
-        assert_eq!(found, reopen(member, absent).await, "{member}");
+        assert_eq!(found, ask(member, verb, absent).await, "{member}");
+    };
+    for verb in ["reopen", "reinstate"] {
+        // An assigned reviewer whose own review is not in, one who is not assigned, parties, an observer, an officer who has not
+        // declared, somebody of another nation.
+        for member in ["ISR:maya", "ISR:yael", "ISR:avi", "USA:bob", "USA:walt", "USA:olivia", "KOR:minjun"] {
+            hidden(member, verb).await;
+        }
+        // Who wrote it and who reads it know of it anyway.
+        for member in ["USA:carol", "USA:frank"] {
+            assert_eq!(ask(member, verb, review).await.0, 403, "{member}");
+        }
+        assert_eq!(ask("USA:dana", verb, review).await.0, 204, "{verb}");
     }
-    // Who wrote it and who reads it know of it anyway.
-    for member in ["USA:carol", "USA:frank"] {
-        assert_eq!(reopen(member, review).await.0, 403, "{member}");
-    }
-    assert_eq!(reopen("USA:dana", review).await.0, 204);
+    // An officer who declares a conflict after all, while it is in and while it is reopened.
+    stage.client("ISR:noa").declare(proposal, Some(ConflictGround::Family)).await.unwrap();
+    hidden("ISR:noa", "reopen").await;
+    assert_eq!(ask("USA:dana", "reopen", review).await.0, 204);
+    hidden("ISR:noa", "reinstate").await;
     stage.stop().await;
 }
 

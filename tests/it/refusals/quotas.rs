@@ -8,17 +8,20 @@ use crate::harness::{
     world::{Raw, Store},
 };
 use entente::{
-    client::{Client, Result, api::Paging},
+    client::{Client, Result, api::Paging, directory::NewKeyCard},
     domain::{
         ambient::{Clock as _, SystemClock, SystemRng},
-        id::ProposalId,
+        id::{ProposalId, Sha256},
+        member::ConflictGround,
         policy::PolicyOwner,
         proposal::Status,
     },
+    sealing::card::KeyCard,
     wire::{call::Call, problem::Problem},
 };
 use jiff::SignedDuration;
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
     Stage::open_with(store, settings).await
@@ -241,6 +244,79 @@ async fn parties_propose_so_many_versions() {
     stage.stop().await;
 }
 
+async fn officers_change_roles_so_often(store: Store) {
+    // When the stage is set, Dana has signed seven changes, and Noa one.
+    let Some(stage) = with(store, &[("quotas.role_changes_per_call_per_partner", "8")]).await else { return };
+    let (dana, noa, nothing) = (stage.client("USA:dana"), stage.client("ISR:noa"), BTreeSet::new());
+    let (carol, maya) = (id("USA:carol"), id("ISR:maya"));
+    dana.grant_roles(stage.call, &id("ISR:yael"), &nothing).await.unwrap();
+    let before = stage.census().await;
+    let told = reached(dana.grant_roles(stage.call, &maya, &nothing).await);
+    assert!(told.contains("no more than 8 changes of the roles in one call"), "{told}");
+    reached(dana.preview_roles(stage.call, &maya, &nothing).await);
+    assert_eq!(stage.census().await, before);
+    // The officers of the other nation have their own number, and everybody lays down a role of their own.
+    noa.grant_roles(stage.call, &maya, &nothing).await.unwrap();
+    stage.client("USA:carol").grant_roles(stage.call, &carol, &nothing).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officers_of_a_partner_change_the_roles_of_a_call_so_often() {
+    officers_change_roles_so_often(Store::Sqlite).await;
+    officers_change_roles_so_often(Store::Postgres).await;
+}
+
+async fn call_is_amended_so_often(store: Store) {
+    let Some(stage) = with(store, &[("quotas.amendments_per_call", "2")]).await else { return };
+    let dana = stage.client("USA:dana");
+    let amend = async |words: &str| {
+        let mut text = dana.call(stage.call).await?.text.clone();
+        words.clone_into(&mut text.text);
+        dana.amend_call(stage.call, &text, "the funders agreed", None).await
+    };
+    amend("One company from each nation.").await.unwrap();
+    assert_eq!(amend("One company from each nation, and no more.").await.unwrap().call.version, 3);
+    let before = stage.census().await;
+    let told = reached(amend("Two companies.").await);
+    assert!(told.contains("no more than 2 amendments of one call"), "{told}");
+    assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_is_amended_so_often_and_no_more() {
+    call_is_amended_so_often(Store::Sqlite).await;
+    call_is_amended_so_often(Store::Postgres).await;
+}
+
+async fn interests_are_declared_so_often(store: Store) {
+    let Some(stage) = with(store, &[("quotas.declarations_per_member_and_proposal", "3")]).await else { return };
+    let proposal = stage.under_review().await;
+    let (carol, noa, ground) = (stage.client("USA:carol"), stage.client("ISR:noa"), Some(ConflictGround::Other));
+    carol.declare(proposal, ground).await.unwrap();
+    noa.lift_conflict(proposal, &id("USA:carol"), "another firm of that name").await.unwrap();
+    let before = stage.census().await;
+    let told = reached(carol.declare(proposal, None).await);
+    assert!(told.contains("no more than 3 statements about one member's interest in one proposal"), "{told}");
+    assert_eq!(stage.census().await, before);
+    // A conflict is taken all the same, and nothing after it.
+    carol.declare(proposal, ground).await.unwrap();
+    let before = stage.census().await;
+    reached(noa.lift_conflict(proposal, &id("USA:carol"), "once more").await);
+    stage.refuses("not-found", carol.declare(proposal, ground)).await;
+    assert_eq!(stage.census().await, before);
+    // What others declare is counted by itself.
+    stage.client("ISR:maya").declare(proposal, ground).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn interest_of_a_member_in_a_proposal_is_declared_so_often_and_a_conflict_always() {
+    interests_are_declared_so_often(Store::Sqlite).await;
+    interests_are_declared_so_often(Store::Postgres).await;
+}
+
 async fn nation_keeps_so_many_bytes(store: Store) {
     let Some(stage) = with(store, &[("quotas.bytes_per_partner", "32768")]).await else { return };
     for content in ["one", "two"] {
@@ -292,6 +368,65 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
     stage.stop().await;
+}
+
+/// A key card for a member with what Avi's says.
+async fn issue(stage: &Stage, member: &str, certificate: Option<&str>) -> Result<()> {
+    let member = id(member);
+    let registrar = stage.client(&format!("{}:registrar", member.partner()));
+    let like = if certificate.is_some() { id("ISR:avi") } else { member.clone() };
+    let KeyCard { name, organisation, roles, recipients, certificates, valid_until, .. } =
+        registrar.issued_member(&like).await?.card.clone();
+    let certificates = certificate.map_or(certificates, |key| vec![Sha256::of(key.as_bytes())]);
+    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    registrar.issue_key_card(&new).await.map(drop)
+}
+
+async fn member_gets_so_many_key_cards(store: Store) {
+    let Some(stage) = with(store, &[("quotas.key_cards_per_day_per_member", "3")]).await else { return };
+    let (registrar, avi) = (stage.client("ISR:registrar"), id("ISR:avi"));
+    // Those of the world's beginning were published the day before.
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    for _ in 0..3 {
+        issue(&stage, "ISR:avi", None).await.unwrap();
+    }
+    let before = stage.census().await;
+    let told = reached_today(issue(&stage, "ISR:avi", None).await);
+    assert!(told.contains("no more than 3 key cards of one member that are published within 24 hours"), "{told}");
+    assert_eq!(stage.census().await, before);
+    issue(&stage, "ISR:tamar", None).await.unwrap();
+    // A card in force is revoked at any time, once.
+    registrar.revoke_key_card(&avi, true).await.unwrap();
+    reached_today(registrar.revoke_key_card(&avi, false).await);
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    registrar.revoke_key_card(&avi, false).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_gets_so_many_key_cards_a_day_and_is_revoked_all_the_same() {
+    member_gets_so_many_key_cards(Store::Sqlite).await;
+    member_gets_so_many_key_cards(Store::Postgres).await;
+}
+
+async fn partner_has_so_many_members(store: Store) {
+    // Minjun, the registrar and two policy officers are Korea's; Israel has more.
+    let Some(stage) = with(store, &[("quotas.members_per_partner", "5")]).await else { return };
+    let told = reached(issue(&stage, "ISR:newcomer", Some("a key")).await);
+    assert!(told.contains("no more than 5 members of one partner"), "{told}");
+    issue(&stage, "KOR:newcomer", Some("a key")).await.unwrap();
+    reached(issue(&stage, "KOR:another", Some("another key")).await);
+    // Who is a member gets the next card, and who was revoked stays one.
+    issue(&stage, "ISR:avi", None).await.unwrap();
+    stage.client("KOR:registrar").revoke_key_card(&id("KOR:newcomer"), true).await.unwrap();
+    reached(issue(&stage, "KOR:another", Some("another key")).await);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn partner_has_so_many_members_revoked_ones_included() {
+    partner_has_so_many_members(Store::Sqlite).await;
+    partner_has_so_many_members(Store::Postgres).await;
 }
 
 #[tokio::test]

@@ -15,15 +15,21 @@ use entente::{
         entry::EntryKind,
         id::{ProposalId, Sha256, VaultId, WrappedKeyId},
     },
-    service::Principal,
+    service::{self, Principal},
     storage::{
-        args,
+        Turn, args,
         entries::{self, EntryRow},
     },
-    wire::{call::Amended, directory::CreateProgram, problem::Problem},
+    wire::{call::Amended, directory::CreateProgram, problem::Problem, proposal::Filter},
 };
+use futures_util::poll;
 use reqwest::Method;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::Pin, task::Poll};
+
+/// Who takes turns at long work.
+fn principal(member: &str) -> Principal {
+    Principal { member: id(member), certificate: Sha256::of(b"one of theirs") }
+}
 
 async fn refused_act_waits_for_nobody(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
@@ -97,15 +103,65 @@ async fn amendment_counts_before_its_turn_and_keeps_nobody_from_writing() {
     let stage = Stage::open().await;
     stage.submitted().await;
     let turns = &stage.server.exchange.long_work;
-    let noa = Principal { member: id("ISR:noa"), certificate: Sha256::of(b"one of hers") };
-    let under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&noa).await];
+    let (noa, minjun) = (principal("ISR:noa"), principal("KOR:minjun"));
+    let under_way = [turns.look_before_act(&noa).await, turns.look_before_act(&minjun).await];
     let mut amendment = Box::pin(amended_voiding(&stage, 1));
     tokio::select! {
-        amended = &mut amendment => panic!("it counted beside three others: {amended:?}"),
+        amended = &mut amendment => panic!("it counted beside two others: {amended:?}"),
         _ = stage.prepared() => {}
     }
     drop(under_way);
     assert_eq!(amendment.await.unwrap().voided, 1);
+    stage.stop().await;
+}
+
+/// Takes all turns that there are for one, and waits for another.
+async fn greedy<F: Future<Output = service::Result<Turn>>>(
+    mut ask: impl FnMut() -> F,
+    held: &mut Vec<Turn>,
+) -> Pin<Box<F>> {
+    loop {
+        let mut asked = Box::pin(ask());
+        match poll!(&mut asked) {
+            Poll::Ready(turn) => held.push(turn.unwrap()),
+            Poll::Pending => return asked,
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_work_of_one_nation_leaves_previews_counts_and_acts_to_the_others() {
+    let stage = Stage::open().await;
+    stage.submitted().await;
+    let (turns, noa) = (&stage.server.exchange.long_work, principal("ISR:noa"));
+    let mut held = Vec::new();
+    let waiting = (
+        greedy(|| turns.manifest(&noa), &mut held).await,
+        greedy(|| turns.scan(&noa), &mut held).await,
+        greedy(|| turns.count(&noa), &mut held).await,
+        greedy(|| turns.look_before_act(&noa), &mut held).await,
+        greedy(|| turns.log(&noa), &mut held).await,
+    );
+    assert_eq!(held.len(), 1 + 1 + 2 + 1 + 1);
+    let dana = stage.client("USA:dana");
+    dana.preview_roles(stage.call, &id("USA:frank"), &BTreeSet::new()).await.unwrap();
+    assert_eq!(dana.api().count_proposals(&Filter::default()).await.unwrap().proposals, 1);
+    assert_eq!(amended_voiding(&stage, 1).await.unwrap().voided, 1);
+    // A manifest and a preview of one nation do not wait for each other.
+    drop((waiting, held));
+    let _manifest = turns.manifest(&principal("ISR:drafter")).await.unwrap();
+    stage.client("ISR:noa").preview_roles(stage.call, &id("ISR:eitan"), &BTreeSet::new()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn amendment_waits_for_no_counts() {
+    let stage = Stage::open().await;
+    stage.submitted().await;
+    let turns = &stage.server.exchange.long_work;
+    let (noa, minjun) = (principal("ISR:noa"), principal("KOR:minjun"));
+    let _under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&minjun).await];
+    assert_eq!(amended_voiding(&stage, 1).await.unwrap().voided, 1);
     stage.stop().await;
 }
 
@@ -184,26 +240,34 @@ async fn held(stage: &Stage, member: &str) -> (u64, u64) {
     (row.count("held").unwrap(), row.count("gone").unwrap())
 }
 
+/// How many of the entries that a member lost a proposal's key are of the act, and how many of the exchange itself.
+async fn removals(stage: &Stage) -> (u64, u64) {
+    let mut tx = stage.server.exchange.db.read().await.unwrap();
+    let sql = "SELECT COUNT(actor) AS of_act, COUNT(*) - COUNT(actor) AS of_exchange FROM log_entries \
+               WHERE kind = 'key.removed' AND proposal_id IS NOT NULL";
+    let row = tx.fetch_one(sql, args![]).await.unwrap();
+    (row.count("of_act").unwrap(), row.count("of_exchange").unwrap())
+}
+
+/// Waits until Frank holds none of his keys any more, and the log says so of each.
+async fn frank_has_lost(stage: &Stage, keys: u64) {
+    until("the keys that the act left behind", async || (held(stage, "USA:frank").await == (0, keys)).then_some(()))
+        .await;
+}
+
 async fn keys_go_with_a_role(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
-    write_keys(&stage, 61).await;
-    let turns = &stage.server.exchange.long_work;
-    let noa = Principal { member: id("ISR:noa"), certificate: Sha256::of(b"one of hers") };
-    let under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&noa).await];
+    write_keys(&stage, 131).await;
     let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
-    let mut change = Box::pin(stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing));
-    tokio::select! {
-        changed = &mut change => panic!("it looked for keys beside three others: {changed:?}"),
-        _ = stage.prepared() => {}
-    }
-    drop(under_way);
-    change.await.unwrap();
-    assert_eq!((held(&stage, "USA:frank").await, held(&stage, "ISR:eitan").await), ((0, 60), (61, 0)));
+    stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing).await.unwrap();
+    frank_has_lost(&stage, 130).await;
+    assert_eq!(removals(&stage).await, (50, 80), "others wait for the removal of a few");
+    assert_eq!(held(&stage, "ISR:eitan").await, (131, 0));
     stage.stop().await;
 }
 
 #[tokio::test]
-async fn keys_that_go_with_a_role_are_found_before_its_turn_and_keep_nobody_from_writing() {
+async fn act_that_takes_a_role_removes_few_keys_in_its_turn_and_the_exchange_the_others() {
     keys_go_with_a_role(Store::Sqlite).await;
     keys_go_with_a_role(Store::Postgres).await;
 }
@@ -230,30 +294,18 @@ async fn key_of_the_last_moment(store: Store) {
     let mut busy = stage.server.exchange.db.write().await.unwrap();
     let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
     let change = stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing);
-    // The keys have been looked for when one more is wrapped for Frank. What nothing was done about is not read again, and could not be.
+    // The act has been asked for when one more is wrapped for Frank.
     let turn = async {
         waiting(&stage, 1).await;
         let (key, vault) = (many::id::<WrappedKeyId>("key", 1_000), many::id::<VaultId>("vault", 60));
         busy.execute(KEY, args![key, vault, "USA:frank", vec![1_u8]]).await.unwrap();
         entries::append(&mut busy, &entry(&stage, EntryKind::KeyWrapped, Some(60))).await.unwrap();
-        // Nor is it for the key card of somebody who is party to none of them.
-        let card = EntryRow {
-            program: None,
-            call: None,
-            payload: format!(
-                r#"{{"member":"KOR:minjun","serial":2,"is_active":true,"key_card_sha256":"{}"}}"#,
-                "0".repeat(64)
-            ),
-            ..entry(&stage, EntryKind::KeyCardPublished, None)
-        };
-        entries::append(&mut busy, &card).await.unwrap();
-        let unreadable = "UPDATE proposals SET topic = 'No topic' WHERE proposal_id = $1";
-        busy.execute(unreadable, args![many::id::<ProposalId>("prop", 0)]).await.unwrap();
         busy.commit().await.unwrap();
     };
     let (changed, ()) = tokio::join!(change, turn);
     changed.unwrap();
-    assert_eq!((held(&stage, "USA:frank").await, held(&stage, "ISR:eitan").await), ((0, 61), (61, 0)));
+    frank_has_lost(&stage, 61).await;
+    assert_eq!(held(&stage, "ISR:eitan").await, (61, 0));
     stage.stop().await;
 }
 
@@ -281,28 +333,24 @@ async fn disturb(stage: &Stage, times: usize, kind: EntryKind, about: &[Option<u
     }
 }
 
-async fn looks_again_before_its_turn(store: Store) {
+async fn nobody_keeps_a_role_from_being_taken(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     write_keys(&stage, 61).await;
     let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
-    let take = || stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing);
-    let before = held(&stage, "USA:frank").await;
-    // The client tries once more by itself.
-    let (refused, ()) = tokio::join!(take(), disturb(&stage, 8, EntryKind::KeyWrapped, &[None]));
-    let refused = refused.unwrap_err();
-    assert_eq!(refused.slug(), Some("unavailable"), "{refused}");
-    assert_eq!(held(&stage, "USA:frank").await, before, "nothing of it is left");
-    let many: Vec<_> = (0..51).map(Some).collect();
-    let (changed, ()) = tokio::join!(take(), disturb(&stage, 1, EntryKind::KeyWrapped, &many));
-    changed.unwrap();
-    assert_eq!(held(&stage, "USA:frank").await, (0, 60));
+    // It waits for its turn once, whatever is done under the call meanwhile.
+    let many: Vec<_> = (0..51).map(Some).chain([None]).collect();
+    tokio::select! {
+        changed = stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing) => drop(changed.unwrap()),
+        () = disturb(&stage, 2, EntryKind::KeyWrapped, &many) => panic!("it waited for its turn twice"),
+    }
+    frank_has_lost(&stage, 60).await;
     stage.stop().await;
 }
 
 #[tokio::test]
-async fn act_whose_look_no_longer_holds_looks_again_and_not_in_its_turn() {
-    looks_again_before_its_turn(Store::Sqlite).await;
-    looks_again_before_its_turn(Store::Postgres).await;
+async fn role_in_a_call_under_which_something_is_done_all_the_time_is_taken() {
+    nobody_keeps_a_role_from_being_taken(Store::Sqlite).await;
+    nobody_keeps_a_role_from_being_taken(Store::Postgres).await;
 }
 
 async fn nobody_keeps_a_call_from_being_amended(store: Store) {

@@ -114,7 +114,7 @@ async fn wrapped_keys_stand_side_by_side_and_none_is_changed(store: Store) {
     assert_eq!(held().await, [(eitan.clone(), 2), (is("USA:frank"), 2)].into());
 
     let (call, frank) = (office.call.id, is::<MemberId>("USA:frank"));
-    let held_under = async |call| seen!(store, tx => vaults::held_under(&mut tx, call, &frank, u32::MAX));
+    let held_under = async |call| seen!(store, tx => vaults::held_under(&mut tx, call, &frank, None, u32::MAX));
     let bare = |row: &VaultRow| VaultRow { statement: String::new(), ..row.clone() };
     assert_eq!(held_under(call).await, [bare(&panel), bare(&staff)]);
     assert_eq!(

@@ -9,6 +9,7 @@ use entente::{
         id::{MemberId, ProposalId, Sha256, Slug},
         member::ConflictGround,
         proposal::{Sort, Version},
+        reopening::Reopening,
         vault::VaultKind,
     },
     policy::Action,
@@ -17,6 +18,7 @@ use entente::{
         decisions::{self, DecisionRow, LetterRow},
         documents::{self, DocumentRow},
         entries::{self, EntryRow},
+        held_blobs::{self, HeldBlob},
         idempotency::{self, Recorded},
         invitations,
         proposals::{self, SignatureRow},
@@ -232,8 +234,18 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
     assert!(done!(store, tx => documents::drop_replaced(&mut tx, c.id)));
     assert_eq!((bytes().await, seen!(store, tx => documents::bytes_of_partner(&mut tx, &is("USA")))), (3 * size, 0));
     let stranger = document('E', "plan", None);
-    let known = seen!(store, tx => documents::known_blobs(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
+    let known = seen!(store, tx => held_blobs::named(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
     assert_eq!(known, [a.blob.clone()].into());
+    let held = seen!(store, tx => held_blobs::next(&mut tx, None, 10));
+    let (mut keys, count) = ([&a, &b, &d].map(|row| &row.blob), held.len() as u64);
+    keys.sort_by_key(ToString::to_string);
+    assert_eq!(held.iter().map(HeldBlob::key).collect::<Vec<_>>(), keys, "in the order of their keys");
+    let after = seen!(store, tx => held_blobs::next(&mut tx, Some(keys[0]), 1));
+    assert_eq!(after, [held[1].clone()], "a page goes on after a key");
+    assert_eq!(
+        seen!(store, tx => held_blobs::totals(&mut tx)),
+        (count, held.iter().map(|held| held.stored().size).sum())
+    );
     let again = DocumentRow { blob: a.blob, ..stranger };
     assert_eq!(refused!(store, tx => documents::put(&mut tx, &permit, &again)), "documents_blob_key_key");
 }
@@ -259,6 +271,9 @@ async fn declaration_and_assignment_read_back(store: Store) {
     let by = |number, by: &str| (&maya, number, by.to_owned());
     assert_eq!(of_maya, [by(1, "ISR:maya"), by(2, "ISR:maya"), by(3, "USA:dana")]);
     assert_eq!(seen!(store, tx => reviews::declarations(&mut tx, proposal, None)).len(), 4, "and Noa's");
+    let last = async |member| seen!(store, tx => reviews::last_declaration(&mut tx, proposal, member));
+    assert_eq!(last(&maya).await, Some((3, stated(3, b"three").sha256)));
+    assert_eq!(last(&is("USA:carol")).await, None);
 
     let permit = office.on_member("USA:dana", Action::Assign, "ISR:maya", &office.proposal);
     let new = [NewAssignment { permit: &permit, proposal, reviewer: &maya, statement: "a statement" }];
@@ -284,21 +299,30 @@ async fn review_counts_until_it_is_reopened(store: Store) {
         statement: "a.b.c".into(),
         ciphertext: vec![0, 255, letter as u8],
         submitted_at: at(9),
-        reopened_at: None,
+        reopened: None,
     };
-    let (permit, reopening) =
+    let (permit, reopening_permit) =
         (office.on_proposal("ISR:maya", Action::Review), office.on_proposal("USA:dana", Action::ReopenReview));
-    let reviewed = async || !seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().reviewed.is_empty();
+    let found = async || seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap();
+    let reviewed = async || !found().await.reviewed.is_empty();
     let (first, second) = (row('B', 1), row('A', 2));
     done!(store, tx => reviews::submit(&mut tx, &permit, &first));
     assert!(reviewed().await);
     let twice = refused!(store, tx => reviews::submit(&mut tx, &permit, &row('C', 1)));
     assert_eq!(twice, "reviews_proposal_id_reviewer_revision_key");
-    done!(store, tx => reviews::reopen(&mut tx, &reopening, &first, at(10)));
+    done!(store, tx => reviews::reopen(&mut tx, &reopening_permit, &first, at(10)));
     assert!(!reviewed().await, "the latest is open again");
+    let reopening = Reopening { at: at(10), by: Some(is("USA:dana")) };
+    assert_eq!(found().await.reopened, [(is::<MemberId>("ISR:maya"), reopening.clone())].into());
+    let taking_back = office.on_proposal("ISR:noa", Action::ReopenReview);
+    done!(store, tx => reviews::reinstate(&mut tx, &taking_back, &first));
+    assert!(reviewed().await && found().await.reopened.is_empty(), "as before");
+    assert_eq!(seen!(store, tx => reviews::find(&mut tx, first.id)), Some(first.clone()));
+    done!(store, tx => reviews::reopen(&mut tx, &reopening_permit, &first, at(10)));
     done!(store, tx => reviews::submit(&mut tx, &permit, &second));
     assert!(reviewed().await);
-    let reopened = ReviewRow { reopened_at: Some(at(10)), ..first };
+    assert!(found().await.reopened.is_empty(), "the next revision follows it");
+    let reopened = ReviewRow { reopened: Some(reopening), ..first };
     // Lists are without the ciphertext.
     let listed = [reopened, second.clone()].map(|row| ReviewRow { ciphertext: Vec::new(), ..row });
     assert_eq!(seen!(store, tx => reviews::of_proposal(&mut tx, proposal)), listed, "by revision");

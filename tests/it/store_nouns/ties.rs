@@ -132,15 +132,23 @@ async fn keys_of_one_holder_go_together(store: Store) {
         }
     }
     let (frank, eitan) = (is::<MemberId>("USA:frank"), is::<MemberId>("ISR:eitan"));
-    let held = async |member: &MemberId, limit| {
-        let rows = seen!(store, tx => vaults::held_under(&mut tx, call, member, limit));
+    let held = async |member: &MemberId, after, limit| {
+        let rows = seen!(store, tx => vaults::held_under(&mut tx, call, member, after, limit));
         rows.into_iter().map(|VaultRow { id, .. }| id).collect::<Vec<VaultId>>()
     };
-    assert_eq!((held(&frank, 9).await, held(&frank, 1).await), (vec![panel.id, staff.id], vec![panel.id]));
+    assert_eq!((held(&frank, None, 9).await, held(&frank, None, 1).await), (vec![panel.id, staff.id], vec![panel.id]));
+    assert_eq!(
+        (held(&frank, Some(panel.id), 9).await, held(&frank, Some(staff.id), 9).await),
+        (vec![staff.id], vec![])
+    );
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
     done!(store, tx => vaults::remove_held_keys(&mut tx, &permit, &[(&panel, &frank), (&staff, &frank)]));
     let both = vec![panel.id, staff.id];
-    assert_eq!((held(&frank, 9).await, held(&eitan, 9).await), (vec![], both), "of others nothing is removed");
+    assert_eq!(
+        (held(&frank, None, 9).await, held(&eitan, None, 9).await),
+        (vec![], both),
+        "of others nothing is removed"
+    );
     if store.url().starts_with("sqlite") {
         let sql = "EXPLAIN QUERY PLAN SELECT k.vault_id FROM wrapped_keys k WHERE k.holder = $1";
         let plan = seen!(store, tx => tx.fetch_one(sql, args![&frank])).text("detail").unwrap();

@@ -166,7 +166,8 @@ async fn proposal_that_begins_with_many(store: Store) {
     }
 
     let (before, avi) = (stage.log().await.len(), stage.raw(Some(stage.credential("ISR:avi"))));
-    let (status, is_repeated, answer) = sent(&avi, "/v1/proposals", "begin", &body).await;
+    let path = format!("/v1/proposals?call={}", body.call);
+    let (status, is_repeated, answer) = sent(&avi, &path, "begin", &body).await;
     assert_eq!((status, is_repeated), (201, false), "{answer}");
     let entries = stage.log().await.split_off(before);
     let asked: Vec<String> = body.invitations.keys().map(ToString::to_string).collect();
@@ -181,7 +182,7 @@ async fn proposal_that_begins_with_many(store: Store) {
     assert_eq!(begun.invited, body.invitations.keys().cloned().collect());
 
     let after = stage.census().await;
-    assert_eq!(sent(&avi, "/v1/proposals", "begin", &body).await, (201, true, answer));
+    assert_eq!(sent(&avi, &path, "begin", &body).await, (201, true, answer));
     stage.refuses("exists", api.create_proposal(&body)).await;
     assert_eq!(stage.census().await, after, "nothing is done twice");
     let bob = stage.client("USA:bob").api();

@@ -1,7 +1,7 @@
 //! What the operator of the host reads about a certificate that was refused, to help its partner with.
 
 use super::*;
-use crate::http::{config::LogConfig, test_log::Heard};
+use crate::http::{config::LogConfig, leaf::key_of, test_log::Heard};
 use rcgen::CustomExtension;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
@@ -26,6 +26,10 @@ async fn extension_that_refuses_a_certificate_is_named_in_the_log() {
     let text = heard.text();
     let line = text.lines().find(|line| line.contains("a certificate was refused"));
     let line: serde_json::Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{text}"))).unwrap();
-    assert_eq!(line["reason"], "critical-extension");
+    assert_eq!((&line["reason"], &line["problem"]), (&"critical-extension".into(), &"certificate-refused".into()));
+    assert_eq!(
+        (&line["partner"], &line["certificate"]),
+        (&"ISR".into(), &key_of(&held.der).unwrap().to_string().into())
+    );
     assert!(line["refusal"].as_str().unwrap().contains("the critical extension `1.2.3.4`"), "{line}");
 }

@@ -1,6 +1,7 @@
 //! What one member or partner holds leaves room for the others.
 
 use super::*;
+use crate::metrics::FigureRecorder;
 
 #[tokio::test]
 async fn downloads_of_one_member_leave_room_for_the_others() {
@@ -52,7 +53,11 @@ async fn requests_of_one_member_leave_room_for_the_others() {
     assert!(status == 429 && text.contains("problem:too-many-requests") && text.contains("retry-after: "), "{text}");
     assert!(text.contains("ratelimit-policy: \"requests\";q=2;qu=\"concurrent-requests\""), "{text}");
     assert!(text.contains("ratelimit: \"requests\";r=0"), "{text}");
-    assert_eq!(ask(&mut world.connect(&colleague).await, WHO).await.0, 503, "the partner has as many as it may");
+    // The colleague has less than a member may, and the partner as many as it may.
+    let (status, text) = ask(&mut world.connect(&colleague).await, WHO).await;
+    assert!(status == 503 && text.contains("problem:overloaded") && text.contains("retry-after: "), "{text}");
+    assert!(text.contains("ratelimit-policy: \"requests-of-partner\";q=3;qu=\"concurrent-requests\""), "{text}");
+    assert!(text.contains("ratelimit: \"requests-of-partner\";r=0"), "{text}");
     assert_eq!(ask(&mut world.connect(&innocent).await, WHO).await.0, 200, "another partner's member is served");
     world.go_on.notify_waiters();
     for mut stream in under_way {
@@ -177,7 +182,7 @@ fn small_document_is_kept_as_other_bodies_are_and_a_large_one_is_not() {
         let request = Request::put("/v1/proposals/p/documents/plan").header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);
         request.body(Body::from(vec![0; size])).unwrap()
     };
-    assert_eq!([SMALL, SMALL + 1].map(|size| kept_bytes(&upload(size))), [SMALL, 0]);
+    assert_eq!([SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1].map(|size| kept_bytes(&upload(size))), [SMALL_BODY_BYTES, 0]);
 }
 
 #[tokio::test]
@@ -217,4 +222,26 @@ async fn one_request_too_many_gets_503_with_retry_after() {
     world.go_on.notify_one();
     assert_eq!(ask(&mut first, "").await.0, 200);
     assert_eq!(ask(&mut second, WHO).await.0, 200);
+}
+
+#[tokio::test]
+async fn connection_that_gives_way_is_counted_for_the_partner_that_lost_it() {
+    let recorder = FigureRecorder::default();
+    // The server runs on this thread, so what it counts is counted here.
+    let _counting = ::metrics::set_default_local_recorder(&recorder);
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let world = World::with_limits(vec![isr.of("ISR"), kor.of("KOR")], |limits| {
+        (limits.connections, limits.connections_per_partner) = (2, 2);
+    })
+    .await;
+    let mut held = Vec::new();
+    for held_by in [isr.member("ISR:avi"), isr.member("ISR:noa"), kor.member("KOR:min")] {
+        let mut stream = world.connect(&held_by).await;
+        assert_eq!(ask(&mut stream, WHO).await.0, 200);
+        held.push(stream);
+    }
+    closed(held.remove(0)).await;
+    let figures = recorder.render();
+    assert!(figures.contains("entente_connections_displaced_total{partner=\"ISR\"} 1\n"), "{figures}");
+    assert!(!figures.contains("displaced_total{partner=\"KOR\""), "{figures}");
 }

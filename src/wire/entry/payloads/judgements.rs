@@ -62,6 +62,16 @@ payload! {
         pub reason: String,
     }
 
+    /// A reopening was taken back, before another revision was handed in: the review counts again.
+    pub struct ReviewReinstated {
+        pub review: ReviewId,
+        pub reviewer: MemberId,
+        /// The revision that counts again.
+        pub revision: u32,
+        /// 1 to 1000 bytes.
+        pub reason: String,
+    }
+
     /// A sealed review was fetched.
     pub struct ReviewFetched {
         pub review: ReviewId,

@@ -346,6 +346,11 @@ fn judgements() -> Vec<(Payload, Value)> {
             json!({ "review": review, "reviewer": "USA:kim", "revision": 1, "reason": "a slip" }),
         ),
         (
+            ReviewReinstated { review: typed("rev"), reviewer: id("USA:kim"), revision: 1, reason: "no slip".into() }
+                .into(),
+            json!({ "review": review, "reviewer": "USA:kim", "revision": 1, "reason": "no slip" }),
+        ),
+        (
             ReviewFetched { review: typed("rev"), reviewer: id("USA:kim"), revision: 1 }.into(),
             json!({ "review": review, "reviewer": "USA:kim", "revision": 1 }),
         ),

@@ -1,0 +1,21 @@
+//! Counts in sentences: the one place that decides between a noun's singular and its plural.
+
+use std::fmt::Display;
+
+/// The number before its noun: `1 review`, `2 reviews`. Verbs may stand behind the noun: `1 key does not open`.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+    let noun = if number == N::from(1) { one } else { many };
+    format!("{number} {noun}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noun_agrees_with_its_number() {
+        let said = [0_usize, 1, 2, 11, 21].map(|number| counted(number, "review", "reviews"));
+        assert_eq!(said, ["0 reviews", "1 review", "2 reviews", "11 reviews", "21 reviews"]);
+        assert_eq!(counted(1_u64, "key does not open", "keys do not open"), "1 key does not open");
+    }
+}
