@@ -2,7 +2,9 @@
 
 use super::{
     context::{Context, joined},
+    enrolment,
     error::Result,
+    join,
     output::{Screen, Style},
     preview::PreviewArgs,
     table::Table,
@@ -18,6 +20,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::path::PathBuf;
 
 /// Look up members and their key cards
 #[derive(Debug, Subcommand)]
@@ -49,6 +52,56 @@ Shows what the member would gain and lose access to. If the member is party to a
 judge it because they work for the same organisation. `entente policy summary` checks the file that `--signed-summary` \
 writes.")]
     Preview(MemberPreview),
+    /// Invite people to become members: one file for each (registrars)
+    #[command(after_help = "Examples:
+  entente member invite ISR:avi --name 'Avi Levi' --organisation 'Galil Optics'
+  entente member invite --csv people.csv --to invitations --dry-run
+  entente member invite --csv people.csv --to invitations
+
+The table has a header with the columns member, name, organisation and, where somebody has roles in your nation, roles. \
+An invitation names the exchange, its authority and the partner cards that are pinned on this machine, on your word: pin \
+those that your nation has confirmed. Whoever is invited answers with `entente join`.")]
+    Invite(enrolment::Invite),
+    /// Check what invited or renewing members sent back, and vouch for it: certificate, key card, welcome file (registrars)
+    #[command(after_help = "Examples:
+  entente member approve requests/*.json --ca-certificate ca.crt --ca-key ca.key --to welcomes
+  entente member approve requests/*.json --requests-to csr      the national PKI signs
+  entente member approve requests/*.json --certificates signed --to welcomes
+
+Checks that each sender has the keys that they name, that a registrar of yours invited them or the key in force signs for \
+the new one, and that nobody else has their recipients. Shows each key card before and after, and asks once. If any request \
+is at fault, nothing is done.")]
+    Approve(Box<enrolment::Approve>),
+    /// Invite a member anew whose keys are lost or whose machine is gone (registrars)
+    #[command(after_help = "Examples:
+  entente member replace ISR:avi
+
+The member answers with `entente join --again`. If somebody else may have the old keys, revoke them first: `entente \
+key-card revoke`. Once the new key card is published, members who have keys wrap them again for the new recipient; agents \
+do it by themselves.")]
+    Replace(enrolment::Replace),
+    /// Give a member another name, organisation or role; the keys stay (registrars)
+    #[command(after_help = "Examples:
+  entente member move ISR:avi --organisation 'Haifa Photonics' --dry-run
+  entente member move ISR:avi --role program_officer
+  entente member move ISR:avi --no-role
+
+A member who works where a party works is kept from judging it, by the name of the organisation alone.")]
+    Move(enrolment::Move),
+    /// Make a new key for yourself before the certificate ends, and ask your registrar to certify it
+    #[command(after_help = "Examples:
+  entente member renew
+  entente join welcome-ISR-avi.json      once the registrar has approved it
+
+The key in force signs the request, and is good until its certificate ends. Your age identity stays.")]
+    Renew {
+        /// Where to write the request [default: request-CODE-HANDLE.json]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Begin anew although a request of yours is under way
+        #[arg(long)]
+        again: bool,
+    },
     /// List what members of your nation were refused, and how often (policy officers)
     #[command(after_help = "Examples:
   entente member refusals
@@ -100,6 +153,18 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
             };
             let (changes, summary) = client.preview_member(&act).await?;
             shown.show(context, &client, (&changes, &summary)).await
+        }
+        MemberCommand::Invite(args) => enrolment::invite(args, context).await,
+        MemberCommand::Approve(args) => enrolment::approve(*args, context).await,
+        MemberCommand::Replace(args) => enrolment::replace(args, context).await,
+        MemberCommand::Move(args) => enrolment::move_member(args, context).await,
+        MemberCommand::Renew { to, again } => {
+            let me = client.member_id().await?;
+            if again {
+                client.home().forget_joining(&me)?;
+            }
+            let to = to.unwrap_or_else(|| join::request_name(me.partner().as_str(), me.handle()).into());
+            join::write_request(&client.renew().await?, &to, context)
         }
         MemberCommand::Refusals => {
             let refusals = client.refusals().await?;

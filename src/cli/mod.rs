@@ -11,8 +11,11 @@ mod conflict;
 mod context;
 mod decision;
 mod directory;
+mod enrolment;
 pub mod error;
+mod handover;
 mod input;
+mod join;
 mod key;
 mod key_card;
 mod keys;
@@ -31,6 +34,7 @@ mod prompt;
 mod proposal;
 mod ranking;
 mod review;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod signals;
@@ -58,7 +62,7 @@ use std::{
     version = process::version(),
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Begin with `entente keys new --help` and `entente profile add --help`, or see it all with `entente demo`.
+    after_help = "Begin with the invitation of your registrar, `entente join --help`, or see it all with `entente demo`.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify, 5 not reached."
 )]
@@ -76,6 +80,7 @@ pub enum Command {
     Keys(keys::KeysCommand),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    Join(join::JoinArgs),
     #[command(subcommand)]
     Trust(trust::TrustCommand),
     /// Show which member your certificate belongs to
@@ -193,6 +198,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             let context = context.clone();
             tokio::task::spawn_blocking(move || profile::run(command, &context)).await.map_err(CliError::failed)?
         }
+        Command::Join(args) => join::run(args, context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
         Command::Partner(command) => directory::partner(command, context).await,

@@ -4,12 +4,17 @@
 use super::{
     context::{Context, joined, whole},
     error::{CliError, Result, read_input},
+    handover::write_file,
     output::Screen,
+    prompt::Consent,
     table::Table,
 };
 use crate::{
-    client::profile::Pinned,
-    domain::id::{PartnerCode, Sha256},
+    client::{joining::read_json_file, profile::Pinned},
+    domain::{
+        id::{PartnerCode, Sha256},
+        text::counted,
+    },
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -42,6 +47,27 @@ Colons and capitals do not matter. Put a fingerprint that has blanks into quotat
         /// SHA-256 that the partner's officials confirmed
         #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
         fingerprint: Sha256,
+    },
+    /// Write the cards that are pinned here as a list for the members of your nation (registrars)
+    #[command(after_help = "Examples:
+  entente trust export trust-ISR.json
+
+You sign for it that your nation confirmed each card. Members take it with `entente trust import`; whoever you invite has \
+it in the invitation.")]
+    Export {
+        /// Where to write it
+        file: PathBuf,
+    },
+    /// Pin the cards of a list that a registrar of your nation signed
+    #[command(after_help = "Examples:
+  entente trust import trust-ISR.json
+
+The card of your own nation must be pinned. Shows which cards are new, and which take the place of another, and asks.")]
+    Import {
+        /// The list
+        file: PathBuf,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List pinned partners
     #[command(after_help = "Examples:\n  entente trust list")]
@@ -77,6 +103,41 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
             let pinned = home.pin_partner(&card, &fingerprint)?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
+        TrustCommand::Export { file } => {
+            let list = context.client().await?.trust_file().await?;
+            write_file(&file, &list)?;
+            context.out.done(&format!("{} in `{}`", counted(list.partner_cards.len(), "card", "cards"), file.display()))
+        }
+        TrustCommand::Import { file, consent } => {
+            let list = read_json_file(&file, &read_input(&file, 16 << 20)?, "trust list")?;
+            let offered = home.read_trust_list(&list)?;
+            let mut changes = Vec::new();
+            for card in offered {
+                match home.pinned(&card.card.code)? {
+                    Some(present) if present.fingerprint == card.fingerprint => {}
+                    present => changes.push((card, present.is_some())),
+                }
+            }
+            if changes.is_empty() {
+                return context.out.done("every card of the list is pinned already");
+            }
+            let named = |replacing: bool| {
+                let codes = changes.iter().filter(|(_, is_other)| *is_other == replacing);
+                joined(codes.map(|(card, _)| &card.card.code))
+            };
+            let what = match (named(false), named(true)) {
+                (new, other) if other.is_empty() => format!("the cards of {new} are pinned"),
+                (new, other) if new.is_empty() => format!("the cards of {other} take the place of other ones"),
+                (new, other) => {
+                    format!("the cards of {new} are pinned, and those of {other} take the place of other ones")
+                }
+            };
+            context.keyboard().agree(consent, &what).await?;
+            for (card, _) in &changes {
+                home.pin_partner(&card.card.canonical().map_err(CliError::failed)?, &card.fingerprint)?;
+            }
+            context.out.done(&what)
+        }
         TrustCommand::List => {
             let pins = home.pins()?;
             let items: Vec<Value> = pins.iter().map(as_json).collect();
@@ -98,7 +159,7 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
 }
 
 /// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
-fn fingerprint_argument(text: &str) -> Result<Sha256, &'static str> {
+pub(super) fn fingerprint_argument(text: &str) -> Result<Sha256, &'static str> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
     let wrong =
         "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";

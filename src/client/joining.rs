@@ -300,7 +300,8 @@ impl Home {
         files::remove(&self.joining_path(member))
     }
 
-    fn require_not_joining(&self, member: &MemberId) -> Result<()> {
+    /// Refuses to begin again for a member for whom something was begun.
+    pub fn require_not_joining(&self, member: &MemberId) -> Result<()> {
         if self.joining(member)?.is_none() {
             return Ok(());
         }

@@ -44,6 +44,7 @@ pub enum CertificateError {
 type Result<T, E = CertificateError> = std::result::Result<T, E>;
 
 /// A new key of a member, with what is needed to have it certified.
+#[derive(Debug)]
 pub struct NewCertificateKey {
     /// PKCS #8 in PEM.
     pub private_key: SecretText,

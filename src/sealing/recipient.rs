@@ -4,7 +4,7 @@
 //! whose the recipient is: a key card does.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bech32::{Bech32, Checksum, primitives::decode::CheckedHrpstring};
+use bech32::{Bech32, primitives::decode::CheckedHrpstring};
 
 /// The longest recipient taken, in bytes; a native hybrid one (`age1pq1…`) has 1,959.
 pub const MAX_RECIPIENT_LEN: usize = 4096;

@@ -47,6 +47,7 @@ mod harness;
 #[cfg(feature = "client")]
 mod inverses;
 #[cfg(feature = "client")]
+mod joining;
 mod journey;
 #[cfg(feature = "client")]
 mod leftovers;

@@ -1,10 +1,8 @@
 //! Assignments in a file: JSON, or CSV of two columns with a header. Refuses what it does not understand, with the line.
 
 use crate::{
-    domain::{
-        id::{MemberId, ProposalId},
-        text::counted,
-    },
+    cli::rows,
+    domain::id::{MemberId, ProposalId},
     wire::review::Pair,
 };
 use serde_json::Value;
@@ -17,10 +15,8 @@ type Line = (ProposalId, MemberId);
 /// # Errors
 /// What is wrong, and in which line.
 pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
-    let text = str::from_utf8(content).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    // Spreadsheets begin their files with a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let pairs = if text.trim_start().starts_with(['[', '{']) { json(text)? } else { csv(text)? };
+    let text = rows::text(content)?;
+    let pairs = if text.trim_start().starts_with(['[', '{']) { json(&text)? } else { csv(content)? };
     if pairs.is_empty() {
         return Err("it holds no assignments".into());
     }
@@ -43,35 +39,12 @@ fn json(text: &str) -> Result<Vec<Line>, String> {
     pairs.collect()
 }
 
-fn csv(text: &str) -> Result<Vec<Line>, String> {
-    // Spreadsheets of many countries separate columns by semicolons.
-    let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new();
-    let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
-    let mut records = reader.from_reader(text.as_bytes()).into_records().map(|record| {
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(1, csv::Position::line);
-        Ok::<_, String>((line, record))
+fn csv(content: &[u8]) -> Result<Vec<Line>, String> {
+    let lines = rows::read(content, &["proposal", "reviewer"], &[])?.into_iter().map(|row| {
+        let at = |error: crate::domain::id::IdError| format!("line {}: {error}", row.line);
+        Ok((row.cell("proposal").parse().map_err(at)?, row.cell("reviewer").parse().map_err(at)?))
     });
-    let (line, header) = records.next().ok_or("it is empty")??;
-    let column = |name: &str| {
-        let found = header.iter().position(|head| head.eq_ignore_ascii_case(name));
-        found.ok_or_else(|| format!("line {line}: the header has no column `{name}`; wanted `proposal,reviewer`"))
-    };
-    let (proposal, reviewer) = (column("proposal")?, column("reviewer")?);
-    let pairs = records.map(|record| {
-        let (line, fields) = record?;
-        if fields.len() != header.len() {
-            return Err(format!(
-                "line {line}: {}, the header has {}",
-                counted(fields.len(), "column", "columns"),
-                header.len()
-            ));
-        }
-        let at = |error: crate::domain::id::IdError| format!("line {line}: {error}");
-        Ok((fields[proposal].parse().map_err(at)?, fields[reviewer].parse().map_err(at)?))
-    });
-    pairs.collect()
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -113,7 +86,7 @@ mod tests {
             ("proposal,reviewer\n".into(), "no assignments"),
             ("proposal,member\n".into(), "line 1: the header has no column `reviewer`"),
             (format!("proposal,reviewer\n{A},GBR:grace\nprop_1,GBR:grace\n"), "line 3: `prop_1`"),
-            (format!("proposal,reviewer\n{A}\n"), "line 2: 1 columns"),
+            (format!("proposal,reviewer\n{A}\n"), "line 2: 1 column,"),
             (
                 format!("proposal,title,reviewer\n{A},\"two\nlines\",GBR:grace\n{A},x,GBR grace\n"),
                 "line 4: `GBR grace`",

@@ -1,0 +1,463 @@
+//! What a registrar does by one file each way: invite, replace, move, and approve what comes back. Each command shows what it would do
+//! before it does it, for twelve people as for one.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result, read_input},
+    handover::write_file,
+    join::read_request,
+    key_card::instant_argument,
+    output::Screen,
+    prompt::Consent,
+    table::Table,
+};
+use crate::{
+    client::{
+        Client,
+        approval::{CardChange, Certification, CheckedRequest, NewInvitation},
+    },
+    domain::{id::MemberId, member::PartnerRole, text::counted},
+    sealing::{card::KeyCard, certificates::MemberAuthority, private_key::unprotected},
+};
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// How long key cards and certificates are good if nothing else is said.
+const A_YEAR: SignedDuration = SignedDuration::from_hours(24 * 365);
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["member", "csv"]))]
+pub struct Invite {
+    /// The member to be, of your own partner
+    #[arg(requires = "name", requires = "organisation")]
+    member: Option<MemberId>,
+    /// The person's or system's name
+    #[arg(long)]
+    name: Option<String>,
+    /// Its organisation; conflicts of interest are found by it, so write it the same way every time
+    #[arg(long)]
+    organisation: Option<String>,
+    /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`
+    #[arg(long)]
+    role: Vec<PartnerRole>,
+    /// Invite everybody in this table: CSV with the columns member, name, organisation and, where somebody has one, roles
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "organisation", "role"])]
+    csv: Option<PathBuf>,
+    /// Days until the invitation expires
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// Folder for the invitation files
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+    /// Only show whom it would invite
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub struct Replace {
+    /// The member
+    member: MemberId,
+    /// Days until the invitation expires
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// Folder for the invitation file
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "organisation", "role", "no_role"]))]
+pub struct Move {
+    /// The member
+    member: MemberId,
+    /// Another name
+    #[arg(long)]
+    name: Option<String>,
+    /// Another organisation
+    #[arg(long)]
+    organisation: Option<String>,
+    /// A role in the partner from now on; may be given several times; then only these count
+    #[arg(long)]
+    role: Vec<PartnerRole>,
+    /// No role in the partner any more
+    #[arg(long, conflicts_with = "role")]
+    no_role: bool,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("certification").required(true).args(["ca_certificate", "requests_to", "certificates"]))]
+pub struct Approve {
+    /// Request files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Certificate of your nation's authority, PEM, whose key is at hand
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_certificate: Option<PathBuf>,
+    /// Its private key, PEM; can be protected by a passphrase
+    #[arg(long, value_name = "FILE", requires = "ca_certificate")]
+    ca_key: Option<PathBuf>,
+    /// Only check, and write the requests for certificates into this folder, for the national PKI
+    #[arg(long, value_name = "DIR")]
+    requests_to: Option<PathBuf>,
+    /// Folder with the certificates that the national PKI signed, PEM
+    #[arg(long, value_name = "DIR")]
+    certificates: Option<PathBuf>,
+    /// First instant past validity of key cards, and of certificates signed here [default: a year from now]
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    valid_until: Option<Timestamp>,
+    /// Take recipients of ssh keys and plugins, whose owner cannot show that they have the identity
+    #[arg(long)]
+    unproven: bool,
+    /// Folder for the welcome files
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// `entente member invite`.
+pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
+    let client = context.client().await?;
+    let expires_at = context.now() + SignedDuration::from_hours(24 * i64::from(args.days));
+    let invited = match &args.csv {
+        Some(path) => people(&read_input(path, 1 << 20)?, expires_at).map_err(|fault| {
+            CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for its columns")
+        })?,
+        None => vec![NewInvitation {
+            member: args.member.ok_or_else(|| CliError::usage("name a member, or a table with `--csv`"))?,
+            name: args.name.unwrap_or_default(),
+            organisation: args.organisation.unwrap_or_default(),
+            roles: args.role.into_iter().collect(),
+            expires_at,
+        }],
+    };
+    let organisations: BTreeSet<(&str, &MemberId)> =
+        invited.iter().map(|new| (new.organisation.as_str(), &new.member)).collect();
+    let mut warned = BTreeSet::new();
+    for (organisation, member) in organisations {
+        if warned.insert(organisation) {
+            for near in client.near_organisations(organisation, member).await? {
+                context.out.warn(&format!(
+                    "`{}` of {} is nearly `{organisation}`; write it as the others do if it is the same one",
+                    near.organisation,
+                    joined(&near.partners)
+                ));
+            }
+        }
+    }
+    let paths: Vec<PathBuf> = invited.iter().map(|new| args.to.join(file_name("invitation", &new.member))).collect();
+    if args.dry_run {
+        return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
+    }
+    if !warned.is_empty() && args.csv.is_some() {
+        context.out.aside(|screen| invited_lines(screen, &invited, &paths));
+        context
+            .keyboard()
+            .agree(args.consent, &format!("{} are invited", counted(invited.len(), "person", "people")))
+            .await?;
+    }
+    make_folder(&args.to)?;
+    let trust = client.trust_file().await?;
+    let mut files = Vec::new();
+    // All of them first, so that a fault in one leaves nothing half-written.
+    for new in &invited {
+        files.push(client.invite_member(new, &trust, false).await?);
+    }
+    for (file, path) in files.iter().zip(&paths) {
+        write_file(path, file)?;
+    }
+    context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
+    context.out.note(
+        "next: give each their file, by any way, and tell them the fingerprint of your nation's card by telephone, in person or on paper",
+    );
+    Ok(())
+}
+
+/// `entente member replace`.
+pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
+    let client = context.client().await?;
+    let card = client.issued_member(&args.member).await?.card.clone();
+    let new = NewInvitation {
+        member: args.member,
+        name: card.name,
+        organisation: card.organisation,
+        roles: card.roles,
+        expires_at: context.now() + SignedDuration::from_hours(24 * i64::from(args.days)),
+    };
+    let path = args.to.join(file_name("invitation", &new.member));
+    let trust = client.trust_file().await?;
+    let file = client.invite_member(&new, &trust, true).await?;
+    make_folder(&args.to)?;
+    write_file(&path, &file)?;
+    let (invited, paths) = ([new], [path]);
+    context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
+    context.out.note(
+        "the keys in force stay until you approve the new ones; if somebody else may have the old ones, revoke them now: \
+         `entente key-card revoke`",
+    );
+    Ok(())
+}
+
+/// `entente member move`.
+pub(super) async fn move_member(args: Move, context: &Context) -> Result<()> {
+    let client = context.client().await?;
+    let change = CardChange {
+        name: args.name,
+        organisation: args.organisation,
+        roles: (args.no_role || !args.role.is_empty()).then(|| args.role.into_iter().collect()),
+    };
+    let (before, after) = client.plan_move(&args.member, &change).await?;
+    if change.organisation.is_some() {
+        for near in client.near_organisations(&after.organisation, &args.member).await? {
+            context.out.warn(&format!(
+                "`{}` of {} is nearly `{}`",
+                near.organisation,
+                joined(&near.partners),
+                after.organisation
+            ));
+        }
+    }
+    if args.dry_run {
+        return context
+            .out
+            .answer(&changed_json(Some(&before), &after), |screen| changed(screen, Some(&before), &after));
+    }
+    context.out.aside(|screen| changed(screen, Some(&before), &after));
+    context.keyboard().agree(args.consent, &format!("the key card of {} is replaced", args.member)).await?;
+    client.publish_move(&after).await?;
+    context.out.answer(&changed_json(Some(&before), &after), |screen| screen.line("published"))?;
+    context.out.note("a policy officer sees what it changes with `entente member preview`, before you do it");
+    Ok(())
+}
+
+/// `entente member approve`.
+pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
+    let client = context.client().await?;
+    let checked = check_all(&client, &args, context).await?;
+    if let Some(folder) = &args.requests_to {
+        return write_certificate_requests(&checked, folder, context);
+    }
+    let items: Vec<Value> =
+        checked.iter().map(|request| changed_json(request.before.as_ref(), &request.after)).collect();
+    let show = |screen: &mut Screen| {
+        for request in &checked {
+            changed(screen, request.before.as_ref(), &request.after);
+        }
+    };
+    if args.dry_run {
+        return context.out.answer(&json!({ "items": items }), show);
+    }
+    let certification = certification(&args, context)?;
+    make_folder(&args.to)?;
+    let paths: Vec<PathBuf> =
+        checked.iter().map(|request| args.to.join(file_name("welcome", &request.after.member))).collect();
+    if let Some(path) = paths.iter().find(|path| path.exists()) {
+        return Err(CliError::usage(format!("`{}` exists already", path.display()))
+            .help("give it to the member, or choose another folder with `--to`"));
+    }
+    context.out.aside(show);
+    let what = format!("{} published", counted(checked.len(), "key card is", "key cards are"));
+    context.keyboard().agree(args.consent, &what).await?;
+    let valid_until = args.valid_until.unwrap_or_else(|| context.now() + A_YEAR);
+    let mut written = Vec::new();
+    for (request, path) in checked.iter().zip(&paths) {
+        let welcome = client.approve_request(request, &certification, valid_until).await.map_err(|error| {
+            let error = CliError::from(error);
+            let message = format!("{}: {}", request.after.member, error.message);
+            let done = counted(written.len(), "request before it is done", "requests before it are done");
+            CliError { message: format!("{message}; {done}"), ..error }
+        })?;
+        write_file(path, &welcome)?;
+        written.push(json!({ "member": request.after.member, "welcome": path }));
+    }
+    context.out.answer(&json!({ "items": written }), |screen| {
+        for path in &paths {
+            screen.line(&path.display().to_string());
+        }
+    })?;
+    context.out.note("next: give each their welcome file, by any way; members with keys wrap them again for new recipients, and agents do it by themselves");
+    Ok(())
+}
+
+/// Checks all requests, and says of each what is wrong with it; nothing is done if there is any.
+async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result<Vec<CheckedRequest>> {
+    let (mut checked, mut faults, mut members) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for path in &args.files {
+        let found = match read_request(path) {
+            Ok(file) => client.check_request(&file).await.map_err(CliError::from),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(request) if !members.insert(request.after.member.clone()) => {
+                faults.push((path, CliError::usage(format!("a second request of `{}`", request.after.member))));
+            }
+            Ok(request) => checked.push(request),
+            Err(error) => faults.push((path, error)),
+        }
+    }
+    for request in &checked {
+        for near in &request.near {
+            context.out.warn(&format!(
+                "`{}` of {} is nearly `{}` of {}",
+                near.organisation,
+                joined(&near.partners),
+                request.after.organisation,
+                request.after.member
+            ));
+        }
+    }
+    let unproven = checked.iter().filter(|request| !request.unproven.is_empty() && !args.unproven);
+    let unproven: Vec<String> = unproven.map(|request| request.after.member.to_string()).collect();
+    if !unproven.is_empty() {
+        return Err(CliError::usage(format!(
+            "nothing shows that these have the identities they name: {}",
+            joined(&unproven)
+        ))
+        .help("ask them, then add `--unproven`; ssh keys and plugins cannot answer by themselves"));
+    }
+    let Some((_, first)) = faults.first() else { return Ok(checked) };
+    let (exit, help) = (first.exit, first.help.clone());
+    let lines: Vec<String> =
+        faults.iter().map(|(path, error)| format!("`{}`: {}", path.display(), error.message)).collect();
+    Err(CliError { message: lines.join("\n"), exit, help, problem: None })
+}
+
+fn certification(args: &Approve, context: &Context) -> Result<Certification> {
+    if let (Some(certificate), Some(key)) = (&args.ca_certificate, &args.ca_key) {
+        let certificate = String::from_utf8(read_input(certificate, 1 << 20)?).map_err(CliError::failed)?;
+        let content = Zeroizing::new(read_input(key, 1 << 20)?);
+        let key = unprotected(content, &key.display().to_string(), &context.keyboard())
+            .map_err(|error| CliError::failed(error.to_string()).help(error.help()))?;
+        let key = String::from_utf8(key.to_vec()).map_err(CliError::failed)?;
+        let authority = MemberAuthority::from_pem(&certificate, &key.into());
+        return Ok(Certification::Authority(authority.map_err(CliError::failed)?));
+    }
+    let Some(folder) = &args.certificates else { return Err(CliError::usage("name where the certificates come from")) };
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder)
+        .map_err(|error| CliError::failed(format!("cannot read `{}`: {error}", folder.display())))?;
+    for entry in entries {
+        let path = entry.map_err(CliError::failed)?.path();
+        if path.is_file() {
+            files.extend(
+                String::from_utf8(read_input(&path, 1 << 20)?).ok().filter(|text| text.contains("BEGIN CERTIFICATE-")),
+            );
+        }
+    }
+    Ok(Certification::of_files(files)?)
+}
+
+fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context: &Context) -> Result<()> {
+    make_folder(folder)?;
+    let mut written = Vec::new();
+    for request in checked {
+        let path = folder.join(file_name("certificate", &request.after.member)).with_extension("csr");
+        fs::write(&path, &request.certificate_request)
+            .map_err(|error| CliError::failed(format!("cannot write `{}`: {error}", path.display())))?;
+        written.push(path);
+    }
+    context.out.answer(&json!({ "items": written }), |screen| {
+        for path in &written {
+            screen.line(&path.display().to_string());
+        }
+    })?;
+    context.out.note(
+        "next: have the national PKI sign them (docs/operations.md has a recipe for openssl), then run this again with \
+         `--certificates DIR` instead of `--requests-to`",
+    );
+    Ok(())
+}
+
+/// The people of a table.
+fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, String> {
+    let mut people: Vec<NewInvitation> = Vec::new();
+    let columns = ["member", "name", "organisation"];
+    for row in super::rows::read(content, &columns, &["roles"])? {
+        let at = |fault: String| format!("line {}: {fault}", row.line);
+        let roles = row.optional("roles").unwrap_or_default();
+        let roles = roles.split([' ', '+', '/']).filter(|role| !role.is_empty());
+        let member: MemberId = row.cell("member").parse().map_err(|error| at(format!("{error}")))?;
+        if people.iter().any(|other| other.member == member) {
+            return Err(at(format!("`{member}` stands in it twice")));
+        }
+        people.push(NewInvitation {
+            member,
+            name: row.cell("name").to_owned(),
+            organisation: row.cell("organisation").to_owned(),
+            roles: roles.map(str::parse).collect::<Result<_, _>>().map_err(|error| at(format!("{error}")))?,
+            expires_at,
+        });
+    }
+    if people.is_empty() { Err("it names nobody".to_owned()) } else { Ok(people) }
+}
+
+fn file_name(kind: &str, member: &MemberId) -> String {
+    format!("{kind}-{}-{}.json", member.partner(), member.handle())
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| CliError::failed(format!("cannot make `{}`: {error}", folder.display())))
+}
+
+/// Who is invited, and the file for each.
+pub(super) fn invited_lines(screen: &mut Screen, invited: &[NewInvitation], paths: &[PathBuf]) {
+    let mut table = Table::new(["MEMBER", "NAME", "ORGANISATION", "ROLES", "FILE"]);
+    for (new, path) in invited.iter().zip(paths) {
+        let (member, path) = (new.member.to_string(), path.display().to_string());
+        table.row([&*member, &new.name, &new.organisation, &joined(&new.roles), &path]);
+    }
+    screen.table(&table, "nobody is invited");
+}
+
+fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
+    let items = invited.iter().zip(paths).map(|(new, path)| {
+        json!({ "member": new.member, "name": new.name, "organisation": new.organisation, "roles": new.roles,
+                "invitation": path, "expires_at": new.expires_at })
+    });
+    json!({ "items": items.collect::<Vec<_>>() })
+}
+
+/// A key card before and after.
+fn changed(screen: &mut Screen, before: Option<&KeyCard>, after: &KeyCard) {
+    let member = after.member.to_string();
+    screen.heading(&match before {
+        None => format!("{member}: new"),
+        Some(_) => member,
+    });
+    let was = |was: Option<String>, is: String| match was {
+        Some(was) if was != is => {
+            format!("{} → {}", if was.is_empty() { "-" } else { &was }, if is.is_empty() { "-" } else { &is })
+        }
+        _ => is,
+    };
+    let of = |part: fn(&KeyCard) -> String| was(before.map(part), part(after));
+    screen.fields(&[
+        ("name", of(|card| card.name.clone())),
+        ("organisation", of(|card| card.organisation.clone())),
+        ("roles", of(|card| joined(&card.roles))),
+        ("recipients", of(|card| card.recipients.join("\n"))),
+        ("keys", of(|card| joined(&card.certificates).replace(' ', "\n"))),
+    ]);
+}
+
+fn changed_json(before: Option<&KeyCard>, after: &KeyCard) -> Value {
+    json!({ "member": after.member, "before": before, "after": after })
+}

@@ -1,0 +1,185 @@
+//! `entente join`: becoming a member by one file each way. An invitation is answered by a request; the welcome ends in a profile.
+
+use super::{
+    context::{Context, joined},
+    directory,
+    error::{CliError, Result, read_input},
+    handover::write_file,
+    trust::fingerprint_argument,
+};
+use crate::{
+    client::joining::{self, Answered, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+    domain::id::Sha256,
+    platform,
+    sealing::{
+        identity::{DEFAULT_WORK_FACTOR, Keyring, new_identity, protect, write_identity_file},
+        joining::{InvitationFile, RequestFile, WelcomeFile},
+    },
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The longest invitation: the cards of some hundred nations.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Become a member: answer your registrar's invitation, then take their welcome
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  entente join invitation-ISR-avi.json --fingerprint '3f9a…'   answers it; makes your keys and writes a request
+  entente join welcome-ISR-avi.json                            ends it; then `entente me` names you
+
+The fingerprint is that of your own nation's card. Officials tell it to you by telephone, in person or on paper; type it. \
+Give the request file that is written to your registrar, by any way: nothing in it is secret. Your keys stay in the home \
+folder. Keep a copy of the identity file: without it you cannot open what was sealed to you.")]
+pub struct JoinArgs {
+    /// The invitation, or the welcome
+    file: PathBuf,
+    /// SHA-256 of your nation's card, as officials told it; for an invitation
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
+    fingerprint: Option<Sha256>,
+    /// Use this age identity, ssh private key or plugin identity instead of a new one; may be given several times
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// Leave the new identity unprotected by a passphrase, for machines
+    #[arg(long, conflicts_with = "identity")]
+    plain: bool,
+    /// Name of the profile [default: the member's handle]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Where to write the request [default: request-CODE-HANDLE.json]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Begin anew although a request of yours is under way; the welcome for the earlier one is then of no use
+    #[arg(long)]
+    again: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: JoinArgs, context: &Context) -> Result<()> {
+    let bytes = read_input(&args.file, MAX_FILE)?;
+    let value: Value = read_json_file(&args.file, &bytes, "invitation and no welcome")?;
+    if value.get("key_card").is_some() {
+        return welcome(&args.file, &bytes, context).await;
+    }
+    let file: InvitationFile = read_json_file(&args.file, &bytes, "invitation")?;
+    let Some(fingerprint) = args.fingerprint else {
+        return Err(CliError::usage("an invitation is believed by the fingerprint of your nation's card")
+            .help("have your nation's officials tell you the fingerprint, and type it: `--fingerprint`"));
+    };
+    let invitation = read_invitation(&file, &fingerprint, context.now())?;
+    let context = context.clone();
+    // A person is asked for a passphrase, and an interruption is heard meanwhile.
+    tokio::task::spawn_blocking(move || answer(&args, &invitation, &context)).await.map_err(CliError::failed)?
+}
+
+fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -> Result<()> {
+    let home = context.home()?;
+    let invited = &invitation.invitation;
+    let member = &invited.member;
+    context.out.aside(|screen| {
+        screen.fields(&[
+            ("member", member.to_string()),
+            ("name", invited.name.clone()),
+            ("organisation", invited.organisation.clone()),
+            ("roles", joined(&invited.roles)),
+            ("exchange", invited.server.clone()),
+        ]);
+    });
+    if args.again {
+        home.forget_joining(member)?;
+    }
+    home.require_not_joining(member)?;
+    let request =
+        args.to.clone().unwrap_or_else(|| PathBuf::from(request_name(member.partner().as_str(), member.handle())));
+    let identities = if args.identity.is_empty() {
+        vec![new_identity_file(&home.root().join("keys"), member.handle(), args.plain, context)?]
+    } else {
+        args.identity.iter().map(|path| full_path(path)).collect::<Result<Vec<_>>>()?
+    };
+    let mut keyring = Keyring::new();
+    for path in &identities {
+        keyring.add(Keyring::load(path, &context.keyboard()).map_err(CliError::failed)?);
+    }
+    let choice = JoinChoice {
+        profile: args.name.clone().unwrap_or_else(|| member.handle().to_owned()),
+        identities,
+        zone: context.global.zone.clone(),
+    };
+    let answered = invitation.answer(&home, &choice, &keyring, &context.ambient)?;
+    for code in &answered.differing {
+        context.out.warn(&format!(
+            "another card of `{code}` than your registrar's is pinned on this machine and stays; ask your registrar"
+        ));
+    }
+    if let Some(unchecked) = platform::UNCHECKED {
+        context.out.warn(unchecked);
+    }
+    write_request(&answered, &request, context)?;
+    context
+        .out
+        .note("keep a copy of your identity file in a safe place: without it you cannot open what was sealed to you");
+    Ok(())
+}
+
+/// Writes a request and says what to do with it.
+pub(super) fn write_request(answered: &Answered, to: &Path, context: &Context) -> Result<()> {
+    write_file(to, &answered.request)?;
+    let answer = json!({ "request": to, "private_key": answered.private_key, "pinned": answered.pinned });
+    context.out.answer(&answer, |screen| {
+        screen.fields(&[
+            ("request", to.display().to_string()),
+            ("private key", answered.private_key.display().to_string()),
+            ("pinned", joined(&answered.pinned)),
+        ]);
+    })?;
+    context
+        .out
+        .note("next: give the request file to your registrar; `entente join` takes the welcome file that you get back");
+    Ok(())
+}
+
+/// The usual name of a request file.
+pub(super) fn request_name(partner: &str, handle: &str) -> String {
+    format!("request-{partner}-{handle}.json")
+}
+
+fn new_identity_file(folder: &Path, handle: &str, is_plain: bool, context: &Context) -> Result<PathBuf> {
+    let identity = new_identity();
+    let text = identity.file_text(context.now());
+    let content = if is_plain {
+        text.expose().as_bytes().to_vec()
+    } else {
+        protect(&text, &context.keyboard().new_passphrase()?, DEFAULT_WORK_FACTOR).map_err(CliError::failed)?
+    };
+    platform::make_private_folder(folder).map_err(|error| {
+        CliError::failed(format!("cannot make `{}`: {error}", folder.display())).help("choose another `--home`")
+    })?;
+    let extension = if is_plain { "key" } else { "age" };
+    // Each identity has a name of its own, so that none is ever overwritten.
+    let ending = &identity.recipient()[identity.recipient().len() - 8..];
+    let path = folder.join(format!("{handle}-{ending}.{extension}"));
+    write_identity_file(&path, &content).map_err(CliError::failed)?;
+    Ok(path)
+}
+
+async fn welcome(path: &Path, bytes: &[u8], context: &Context) -> Result<()> {
+    let file: WelcomeFile = read_json_file(path, bytes, "welcome")?;
+    let profile = joining::welcome(&context.home()?, &file)?;
+    context.out.note(&format!("profile `{}` is ready", profile.name));
+    let mut context = context.clone();
+    context.global.profile = Some(profile.name);
+    directory::me(&context).await
+}
+
+fn full_path(path: &Path) -> Result<PathBuf> {
+    platform::full_path(path).map_err(|error| {
+        CliError::failed(format!("cannot find `{}`: {error}", path.display()))
+            .help("check the path and its permissions")
+    })
+}
+
+/// Reads a request file.
+pub(super) fn read_request(path: &Path) -> Result<RequestFile> {
+    Ok(read_json_file(path, &read_input(path, 1 << 20)?, "request to join")?)
+}

@@ -1,0 +1,136 @@
+//! Tables that people write in an editor or a spreadsheet: CSV by RFC 4180, with a header. What is not understood is refused with its line.
+//!
+//! Spreadsheets begin files with a byte order mark, write UTF-16, separate columns by semicolons and leave rows of separators behind; all of
+//! that is read.
+
+use crate::domain::text::counted;
+use std::borrow::Cow;
+
+/// A row under a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Its number, as an editor counts lines.
+    pub(super) line: u64,
+    cells: Vec<(&'static str, String)>,
+}
+
+impl Row {
+    /// A cell of a column that every table has.
+    pub(super) fn cell(&self, column: &str) -> &str {
+        self.optional(column).unwrap_or_default()
+    }
+
+    /// A cell of a column that a table may lack.
+    pub(super) fn optional(&self, column: &str) -> Option<&str> {
+        self.cells.iter().find(|(name, _)| *name == column).map(|(_, cell)| cell.as_str())
+    }
+}
+
+/// The rows of a table that has the columns `wanted` and may have the columns `taken`; other columns are passed over.
+///
+/// # Errors
+/// What is wrong, and in which line.
+pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static str]) -> Result<Vec<Row>, String> {
+    let text = text(content)?;
+    let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
+    let mut records = reader.from_reader(text.as_bytes()).into_records().map(|record| {
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(1, csv::Position::line);
+        Ok::<_, String>((line, record))
+    });
+    let (line, header) = records.next().ok_or("it is empty")??;
+    let mut columns = Vec::new();
+    for name in wanted.iter().chain(taken) {
+        let mut at = (0..header.len()).filter(|at| header[*at].eq_ignore_ascii_case(name));
+        match (at.next(), at.next()) {
+            (Some(first), Some(second)) => {
+                return Err(format!("line {line}: columns {} and {} are both `{name}`", first + 1, second + 1));
+            }
+            (Some(at), None) => columns.push((*name, at)),
+            (None, _) if taken.contains(name) => {}
+            (None, _) => {
+                return Err(format!("line {line}: the header has no column `{name}`; wanted `{}`", wanted.join(",")));
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for record in records {
+        let (line, fields) = record?;
+        if fields.iter().all(str::is_empty) {
+            continue;
+        }
+        if fields.len() != header.len() {
+            return Err(format!(
+                "line {line}: {}, the header has {}",
+                counted(fields.len(), "column", "columns"),
+                header.len()
+            ));
+        }
+        let cells = columns.iter().map(|(name, at)| (*name, fields[*at].to_owned())).collect();
+        rows.push(Row { line, cells });
+    }
+    Ok(rows)
+}
+
+/// The text of a file that an editor or a spreadsheet wrote: UTF-8, or UTF-16 with a byte order mark.
+pub(super) fn text(content: &[u8]) -> Result<Cow<'_, str>, String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| -> Result<String, String> {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+        let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
+        text.ok_or_else(|| "it is neither UTF-8 nor whole UTF-16 text; save it as UTF-8".to_owned())
+    };
+    match content {
+        [0xff, 0xfe, rest @ ..] => Ok(wide(rest, u16::from_le_bytes)?.into()),
+        [0xfe, 0xff, rest @ ..] => Ok(wide(rest, u16::from_be_bytes)?.into()),
+        _ => {
+            let text = str::from_utf8(content).map_err(|_| "it is not UTF-8 text; save it as UTF-8".to_owned())?;
+            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(content: &[u8]) -> Result<Vec<(u64, String, String)>, String> {
+        let rows = read(content, &["a", "b"], &["c"])?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.line, row.cell("a").to_owned(), row.optional("c").unwrap_or("-").to_owned()))
+            .collect())
+    }
+
+    #[test]
+    fn tables_of_editors_and_spreadsheets_are_read() {
+        let wanted = [(2, "1, 2".to_owned(), "-".to_owned()), (4, "say \"x\"".to_owned(), "-".to_owned())];
+        let text = "A,b\r\n\"1, 2\",x\r\n,\r\n\"say \"\"x\"\"\",y\r\n";
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = format!("\u{feff}{text}");
+        for content in
+            [text.as_bytes(), marked.as_bytes(), &[&[0xff, 0xfe], &*le].concat(), &[&[0xfe, 0xff], &*be].concat()]
+        {
+            assert_eq!(rows(content).unwrap(), wanted);
+        }
+        assert_eq!(rows(b"b;c;a;d\nx;y;z;w\n").unwrap(), [(2, "z".to_owned(), "y".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_line() {
+        for (content, fault) in [
+            (&b""[..], "empty"),
+            (b"a\n1\n", "no column `b`"),
+            (b"a,b,a\n1,2,3\n", "columns 1 and 3 are both `a`"),
+            (b"a,b\n1\n", "line 2: 1 column, the header has 2"),
+            (b"a,b\n\xff,1\n", "save it as UTF-8"),
+            (&[0xff, 0xfe, 0x41], "neither UTF-8 nor whole UTF-16"),
+        ] {
+            let refused = rows(content).unwrap_err();
+            assert!(refused.contains(fault), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Becoming a member, renewing and replacing keys, by one file each way.
+
+use crate::harness::{
+    process::{Site, ended, entente},
+    scratch::scratch,
+    stage::{Stage, id, quiet, slug},
+};
+use entente::{
+    client::{
+        Ambient, Client, Home, Profile,
+        agent::Agent,
+        approval::{Certification, NewInvitation},
+        joining::{JoinChoice, read_invitation, welcome},
+        verified::VersionChoice,
+    },
+    demo::world::DemoWorld,
+    dev_pki::cast::{DemoNation, GBR, ISR, KOR, USA},
+    domain::id::{MemberId, Sha256},
+    sealing::{
+        certificates::MemberAuthority,
+        identity::{Keyring, NoPrompt, new_identity, write_identity_file},
+        joining::{InvitationFile, RequestFile, WelcomeFile},
+    },
+};
+use jiff::SignedDuration;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const NATIONS: &[DemoNation] = &[USA, ISR, KOR, GBR];
+const OF_A_NATION: usize = 15;
+
+/// Runs the program; what it answered.
+async fn ran(home: &Path, words: &[&str]) -> Value {
+    let words: Vec<&str> = ["--json", "--home", home.to_str().unwrap()].iter().chain(words).copied().collect();
+    let output = ended(entente(&words)).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&said).unwrap_or_default()
+}
+
+/// Runs the program, which is to refuse; its exit code and what it said.
+async fn refused(home: &Path, words: &[&str]) -> (i32, String) {
+    let words: Vec<&str> = ["--home", home.to_str().unwrap()].iter().chain(words).copied().collect();
+    let output = ended(entente(&words)).await;
+    assert!(!output.status.success(), "{words:?}");
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A registrar's folder, authority and fingerprint.
+struct Office {
+    nation: &'static str,
+    home: PathBuf,
+    ca: [PathBuf; 2],
+    fingerprint: String,
+    folder: PathBuf,
+}
+
+impl Office {
+    fn of(site: &Site, world: &DemoWorld, nation: &'static str) -> Self {
+        let registrar: MemberId = format!("{nation}:registrar").parse().unwrap();
+        let ca = ["crt", "key"].map(|kind| site.path(&format!("pki/{nation}/ca.{kind}")));
+        let fingerprint = world.pki.partners[registrar.partner()].card.fingerprint().unwrap().to_string();
+        Self { nation, home: world.home(&registrar), ca, fingerprint, folder: site.path(&format!("office-{nation}")) }
+    }
+
+    fn file(&self, kind: &str, handle: &str) -> PathBuf {
+        self.folder.join(kind).join(format!("{kind}-{}-{handle}.json", self.nation))
+    }
+
+    async fn approves(&self, requests: &[PathBuf]) -> Value {
+        let mut words = vec!["member", "approve", "--yes", "--ca-certificate", text(&self.ca[0])];
+        words.extend(["--ca-key", text(&self.ca[1]), "--to"]);
+        let to = self.folder.join("welcome");
+        words.push(text(&to));
+        words.extend(requests.iter().map(|path| text(path)));
+        ran(&self.home, &words).await
+    }
+
+    /// Everybody of a table comes in. Two commands of the registrar, two of each member.
+    async fn takes_in(&self, site: &Site) {
+        let mut table = "member,name,organisation,roles\n".to_owned();
+        for at in 0..OF_A_NATION {
+            let roles = if at == 0 { "policy_officer" } else { "" };
+            table += &format!("{0}:new{at},\"Newcomer, {at}\",Institute {0} {at},{roles}\n", self.nation);
+        }
+        fs::create_dir_all(&self.folder).unwrap();
+        let people = self.folder.join("people.csv");
+        fs::write(&people, table).unwrap();
+        let to = self.folder.join("invitation");
+        let invite = ["member", "invite", "--csv", text(&people), "--to", text(&to), "--yes"];
+        let would = ran(&self.home, &[&invite[..], &["--dry-run"]].concat()).await;
+        assert_eq!((would["items"].as_array().unwrap().len(), to.exists()), (OF_A_NATION, false));
+        ran(&self.home, &invite).await;
+        let mut requests = Vec::new();
+        for at in 0..OF_A_NATION {
+            let (handle, home) = (format!("new{at}"), self.home_of(site, &format!("new{at}")));
+            let (invitation, request) = (self.file("invitation", &handle), home.join("request.json"));
+            fs::create_dir_all(&home).unwrap();
+            let words = ["join", text(&invitation), "--plain", "--fingerprint", &self.fingerprint, "--to", text(&request)];
+            let joined = ran(&home, &words).await;
+            assert_eq!(joined["pinned"].as_array().unwrap().len(), NATIONS.len());
+            requests.push(request);
+        }
+        let welcomed = self.approves(&requests).await;
+        assert_eq!(welcomed["items"].as_array().unwrap().len(), OF_A_NATION);
+        for at in 0..OF_A_NATION {
+            let handle = format!("new{at}");
+            let me = ran(&self.home_of(site, &handle), &["join", text(&self.file("welcome", &handle))]).await;
+            assert_eq!(me["member"], format!("{}:{handle}", self.nation));
+        }
+    }
+
+    fn home_of(&self, site: &Site, handle: &str) -> PathBuf {
+        site.path(&format!("newcomers/{}-{handle}", self.nation))
+    }
+}
+
+#[tokio::test]
+async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
+    let site = Site::new(None);
+    let world = site.world(NATIONS).await;
+    let offices = ["USA", "ISR", "KOR", "GBR"].map(|nation| Office::of(&site, &world, nation));
+    for office in &offices {
+        office.takes_in(&site).await;
+    }
+    // Each verifies the others, whose cards came with the invitation.
+    let israel = &offices[1];
+    let home = israel.home_of(&site, "new3");
+    let listed = ran(&home, &["member", "list"]).await;
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.len(), NATIONS.len() * (OF_A_NATION + 1));
+    assert!(items.iter().all(|member| member["verified"] == true), "{listed}");
+
+    // A certificate that is about to end: two commands on each side, and the old key serves until the welcome is taken.
+    let request = site.path("renewal.json");
+    ran(&home, &["member", "renew", "--to", text(&request)]).await;
+    ran(&home, &["me"]).await;
+    fs::remove_file(israel.file("welcome", "new3")).unwrap();
+    israel.approves(std::slice::from_ref(&request)).await;
+    assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3", "by the key that was in force");
+    ran(&home, &["join", text(&israel.file("welcome", "new3"))]).await;
+    assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3");
+
+    // Done twice: the card stays, and the welcome is made again.
+    let before = ran(&home, &["member", "show", "ISR:new3"]).await;
+    fs::remove_file(israel.file("welcome", "new3")).unwrap();
+    israel.approves(&[request]).await;
+    assert_eq!(ran(&home, &["member", "show", "ISR:new3"]).await["serial"], before["serial"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn national_pki_signs_what_the_registrar_checked() {
+    let site = Site::new(None);
+    let world = site.world(&[USA, ISR]).await;
+    let office = Office::of(&site, &world, "ISR");
+    let (home, invitations) = (office.home_of(&site, "lior"), office.folder.join("invitation"));
+    fs::create_dir_all(&home).unwrap();
+    let invite = ["member", "invite", "ISR:lior", "--name", "Lior Gal", "--organisation", "Galil Optics", "--to"];
+    ran(&office.home, &[&invite[..], &[text(&invitations)]].concat()).await;
+    let (invitation, request) = (office.file("invitation", "lior"), home.join("request.json"));
+
+    // The fingerprint is what makes the file worth anything.
+    let other = Sha256::of(b"what a host would like").to_string();
+    let words = ["join", text(&invitation), "--plain", "--fingerprint", &other, "--to", text(&request)];
+    let (code, said) = refused(&home, &words).await;
+    assert_eq!(code, 4, "{said}");
+    assert!(!said.contains(&office.fingerprint), "nobody pastes it: {said}");
+    let words = ["join", text(&invitation), "--plain", "--fingerprint", &office.fingerprint, "--to", text(&request)];
+    ran(&home, &words).await;
+    let (_, said) = refused(&home, &words).await;
+    assert!(said.contains("under way"), "{said}");
+
+    let (csr, signed) = (site.path("csr"), site.path("signed"));
+    let approve = ["member", "approve", text(&request), "--yes"];
+    let written = ran(&office.home, &[&approve[..], &["--requests-to", text(&csr)]].concat()).await;
+    fs::create_dir_all(&signed).unwrap();
+    let none = refused(&office.home, &[&approve[..], &["--certificates", text(&signed)]].concat()).await;
+    assert!(none.1.contains("none of the certificates"), "{}", none.1);
+    // As the documentation's recipe has it.
+    let asked = fs::read_to_string(written["items"][0].as_str().unwrap()).unwrap();
+    let [ca, key] = office.ca.each_ref().map(|path| fs::read_to_string(path).unwrap());
+    let authority = MemberAuthority::from_pem(&ca, &key.into()).unwrap();
+    let now = world.clock.now();
+    let valid = (now - SignedDuration::from_hours(1), now + SignedDuration::from_hours(24 * 20));
+    let certificate = authority.issue(&id("ISR:lior"), &asked, valid, &*world.rng).unwrap();
+    fs::write(signed.join("lior.pem"), certificate).unwrap();
+    let to = office.folder.join("welcome");
+    let words = [&approve[..], &["--certificates", text(&signed), "--to", text(&to)]].concat();
+    ran(&office.home, &words).await;
+    let me = ran(&home, &["join", text(&office.file("welcome", "lior"))]).await;
+    assert_eq!(me["member"], "ISR:lior");
+    let shown = ran(&home, &["member", "show", "ISR:lior"]).await;
+    assert_eq!(shown["name"], "Lior Gal");
+
+    // Another organisation and another role, with the same keys.
+    let moved = ["member", "move", "ISR:lior", "--organisation", "Haifa Photonics", "--role", "program_officer", "--yes"];
+    ran(&office.home, &moved).await;
+    let shown = ran(&home, &["member", "show", "ISR:lior"]).await;
+    assert_eq!((&shown["organisation"], &shown["roles"][0]), (&"Haifa Photonics".into(), &"program_officer".into()));
+    assert_eq!(ran(&home, &["me"]).await["member"], "ISR:lior");
+    world.stop().await;
+}
+
+/// A registrar and somebody of their nation on a stage whose clock is the test's.
+struct Desk<'s> {
+    stage: &'s Stage,
+    registrar: Client,
+    certification: Certification,
+}
+
+impl<'s> Desk<'s> {
+    fn of(stage: &'s Stage, nation: &str) -> Self {
+        let files = stage.plan.dir.join("pki").join(nation);
+        let [ca, key] = ["crt", "key"].map(|kind| fs::read_to_string(files.join(format!("ca.{kind}"))).unwrap());
+        let certification = Certification::Authority(MemberAuthority::from_pem(&ca, &key.into()).unwrap());
+        Self { stage, registrar: stage.again(&format!("{nation}:registrar")), certification }
+    }
+
+    fn ambient(&self) -> Ambient {
+        Ambient { clock: self.stage.clock.clone(), rng: self.stage.rng.clone() }
+    }
+
+    async fn invites(&self, member: &str, replaces: bool) -> InvitationFile {
+        let new = NewInvitation {
+            member: id(member),
+            name: "Avi Levi".to_owned(),
+            organisation: "Galil Optics".to_owned(),
+            roles: [].into(),
+            expires_at: self.stage.clock.now() + SignedDuration::from_hours(24),
+        };
+        let trust = self.registrar.trust_file().await.unwrap();
+        self.registrar.invite_member(&new, &trust, replaces).await.unwrap()
+    }
+
+    /// Answers in a new folder, with a new identity.
+    fn answers(&self, file: &InvitationFile, root: &Path) -> RequestFile {
+        let home = Home::locate(Some(root)).unwrap();
+        let (identity, path) = (new_identity(), root.join("next.txt"));
+        fs::create_dir_all(root).unwrap();
+        write_identity_file(&path, identity.file_text(self.stage.clock.now()).expose().as_bytes()).unwrap();
+        let keyring = Keyring::load(&path, &NoPrompt).unwrap();
+        let fingerprint = self.stage.pki.partners[&"ISR".parse().unwrap()].card.fingerprint().unwrap();
+        let invitation = read_invitation(file, &fingerprint, self.stage.clock.now()).unwrap();
+        let choice = JoinChoice { profile: "work".to_owned(), identities: vec![path], zone: None };
+        invitation.answer(&home, &choice, &keyring, &self.ambient()).unwrap().request
+    }
+
+    async fn welcomes(&self, request: &RequestFile) -> WelcomeFile {
+        let checked = self.registrar.check_request(request).await.unwrap();
+        let until = self.stage.clock.now() + SignedDuration::from_hours(24 * 30);
+        self.registrar.approve_request(&checked, &self.certification, until).await.unwrap()
+    }
+
+    fn machine(&self, root: &Path, file: &WelcomeFile) -> Client {
+        let home = Home::locate(Some(root)).unwrap();
+        let profile: Profile = welcome(&home, file).unwrap();
+        Client::new(home, profile, NoPrompt, self.ambient()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn who_lost_a_laptop_reads_everything_again() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (desk, folder) = (Desk::of(&stage, "ISR"), scratch());
+    let root = folder.path().join("avi");
+    let request = desk.answers(&desk.invites("ISR:avi", true).await, &root);
+    let avi = desk.machine(&root, &desk.welcomes(&request).await);
+    assert_eq!(avi.member_id().await.unwrap(), id("ISR:avi"));
+    // The key in force is the new one alone.
+    let refused = stage.again("ISR:avi").api().proposal(proposal).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("not-a-member"), "{refused}");
+
+    avi.read_summary(proposal, VersionChoice::Standing).await.unwrap_err();
+    for member in ["USA:bob", "USA:dana", "ISR:noa"] {
+        let mut agent = Agent::new(|| Ok(stage.again(member)), Some(stage.call));
+        agent.round(&|| false, &mut |_| {}).await.unwrap();
+    }
+    avi.read_summary(proposal, VersionChoice::Standing).await.unwrap();
+    let out = folder.path().join("restricted.pdf");
+    let party = "ISR".parse().unwrap();
+    let slot = slug("shareholders");
+    avi.open_document(proposal, &slot, Some(&party), VersionChoice::Standing, &out, quiet()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn request_that_somebody_else_could_have_made_is_refused() {
+    let stage = Stage::open().await;
+    let (desk, folder) = (Desk::of(&stage, "ISR"), scratch());
+    let file = desk.invites("ISR:lior", false).await;
+    let good = desk.answers(&file, &folder.path().join("lior"));
+    desk.registrar.check_request(&good).await.unwrap();
+    let fault = async |request: &RequestFile| desk.registrar.check_request(request).await.unwrap_err().to_string();
+
+    // Nothing shows that the sender has the identity, or it is shown for another request.
+    let silent = RequestFile { possession: [].into(), ..good.clone() };
+    assert!(fault(&silent).await.contains("does not prove"));
+    let other = desk.answers(&file, &folder.path().join("eve"));
+    let borrowed = good.possession.keys().cloned().zip(other.possession.values().cloned()).collect();
+    let borrowed = RequestFile { possession: borrowed, ..good.clone() };
+    assert!(fault(&borrowed).await.contains("does not prove"));
+    // Another invitation than the one that is answered, and one by a registrar of another nation.
+    let again = desk.invites("ISR:lior", false).await;
+    let mixed = RequestFile { invitation: Some(again.invitation), ..good.clone() };
+    assert!(fault(&mixed).await.contains("another invitation"));
+    let usa = Desk::of(&stage, "USA");
+    let refused = usa.registrar.check_request(&good).await.unwrap_err().to_string();
+    assert!(refused.contains("not by a registrar of `USA`"), "{refused}");
+    // A renewal that the key in force did not sign, and neither of the two.
+    let renewal = stage.again("USA:bob").renew().await.unwrap().request.renewal;
+    let stolen = RequestFile { invitation: None, possession: [].into(), renewal, ..good.clone() };
+    assert!(fault(&stolen).await.contains("without a key card"));
+    let neither = RequestFile { invitation: None, renewal: None, ..good.clone() };
+    assert!(fault(&neither).await.contains("no invitation and is no renewal"));
+    // Somebody has a card already.
+    let trust = desk.registrar.trust_file().await.unwrap();
+    let new = NewInvitation {
+        member: id("ISR:avi"),
+        name: "Avi".to_owned(),
+        organisation: "Galil Optics".to_owned(),
+        roles: [].into(),
+        expires_at: stage.clock.now() + SignedDuration::from_hours(1),
+    };
+    let refused = desk.registrar.invite_member(&new, &trust, false).await.unwrap_err().to_string();
+    assert!(refused.contains("has a key card already"), "{refused}");
+
+    // The invitation's time, and a card that was published since.
+    let replaced = desk.answers(&desk.invites("ISR:avi", true).await, &folder.path().join("avi"));
+    let before = desk.answers(&desk.invites("ISR:avi", true).await, &folder.path().join("avi-before"));
+    desk.welcomes(&replaced).await;
+    assert!(fault(&before).await.contains("another key card"));
+    stage.clock.pass(stage.clock.now() + SignedDuration::from_hours(25));
+    assert!(fault(&good).await.contains("expired"));
+    stage.stop().await;
+}
