@@ -113,7 +113,7 @@ mod tests {
             ("proposal,reviewer\n".into(), "no assignments"),
             ("proposal,member\n".into(), "line 1: the header has no column `reviewer`"),
             (format!("proposal,reviewer\n{A},GBR:grace\nprop_1,GBR:grace\n"), "line 3: `prop_1`"),
-            (format!("proposal,reviewer\n{A}\n"), "line 2: 1 columns"),
+            (format!("proposal,reviewer\n{A}\n"), "line 2: 1 column,"),
             (
                 format!("proposal,title,reviewer\n{A},\"two\nlines\",GBR:grace\n{A},x,GBR grace\n"),
                 "line 4: `GBR grace`",
