@@ -123,7 +123,8 @@ async fn conflicted_officer_of_the_host_learns_nothing() {
     let all = read(&dana, &progress).await;
     assert_eq!(
         all,
-        json!({ "phase": "review", "proposals": { "submitted": 3 }, "assignments": 7, "reviews": 1, "decided": 1 })
+        json!({ "phase": "review", "proposals": { "submitted": 3 }, "assignments": 7, "reviews": 1, "reopened": 0,
+                "decided": 1 })
     );
     let hers = read(&olivia, &progress).await;
     assert_eq!(

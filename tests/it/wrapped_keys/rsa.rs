@@ -8,7 +8,10 @@ use crate::{
 };
 use entente::{
     client::{ExitClass, agent::Agent, own_keys::KeyState, verified::VersionChoice},
-    domain::{id::ProposalId, vault::VaultKind},
+    domain::{
+        id::{ProposalId, WrappedKeyId},
+        vault::VaultKind,
+    },
     sealing::identity::write_identity_file,
     storage::args,
 };
@@ -82,7 +85,11 @@ async fn key_that_another_signed_than_the_exchange_says_is_not_tried_with_an_rsa
     before.read_summary(proposal, VersionChoice::Standing).await.unwrap();
 
     // The signature stays, and the exchange names somebody else for it.
-    let sql = "UPDATE wrapped_keys SET wrapped_by = 'ISR:tamar' WHERE vault_id = $1 AND holder = 'USA:bob'";
+    let sql = "INSERT INTO wrapped_keys (wrapped_key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by) \
+               SELECT $2, vault_id, holder, recipient, statement, ciphertext, 'ISR:tamar' FROM wrapped_keys \
+               WHERE vault_id = $1 AND holder = 'USA:bob' AND recipient LIKE 'ssh-rsa %'";
+    tamper(&stage, sql, args![panel, WrappedKeyId::new(&*stage.clock, &*stage.rng)]).await;
+    let sql = "DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = 'USA:bob' AND wrapped_by = 'ISR:avi'";
     tamper(&stage, sql, args![panel]).await;
     let bob = machine(&stage, "USA:bob", &[rsa]);
     let saying = "a wrapped key is signed by somebody else than the exchange says";
