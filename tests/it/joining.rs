@@ -15,7 +15,10 @@ use entente::{
     },
     demo::world::DemoWorld,
     dev_pki::cast::{DemoNation, GBR, ISR, KOR, USA},
-    domain::id::{MemberId, Sha256},
+    domain::{
+        ambient::Clock,
+        id::{MemberId, Sha256},
+    },
     sealing::{
         certificates::MemberAuthority,
         identity::{Keyring, NoPrompt, new_identity, write_identity_file},
@@ -103,7 +106,8 @@ impl Office {
             let (handle, home) = (format!("new{at}"), self.home_of(site, &format!("new{at}")));
             let (invitation, request) = (self.file("invitation", &handle), home.join("request.json"));
             fs::create_dir_all(&home).unwrap();
-            let words = ["join", text(&invitation), "--plain", "--fingerprint", &self.fingerprint, "--to", text(&request)];
+            let words =
+                ["join", text(&invitation), "--plain", "--fingerprint", &self.fingerprint, "--to", text(&request)];
             let joined = ran(&home, &words).await;
             assert_eq!(joined["pinned"].as_array().unwrap().len(), NATIONS.len());
             requests.push(request);
@@ -201,7 +205,8 @@ async fn national_pki_signs_what_the_registrar_checked() {
     assert_eq!(shown["name"], "Lior Gal");
 
     // Another organisation and another role, with the same keys.
-    let moved = ["member", "move", "ISR:lior", "--organisation", "Haifa Photonics", "--role", "program_officer", "--yes"];
+    let moved =
+        ["member", "move", "ISR:lior", "--organisation", "Haifa Photonics", "--role", "program_officer", "--yes"];
     ran(&office.home, &moved).await;
     let shown = ran(&home, &["member", "show", "ISR:lior"]).await;
     assert_eq!((&shown["organisation"], &shown["roles"][0]), (&"Haifa Photonics".into(), &"program_officer".into()));
