@@ -85,8 +85,8 @@ async fn key_that_another_signed_than_the_exchange_says_is_not_tried_with_an_rsa
     before.read_summary(proposal, VersionChoice::Standing).await.unwrap();
 
     // The signature stays, and the exchange names somebody else for it.
-    let sql = "INSERT INTO wrapped_keys (wrapped_key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by) \
-               SELECT $2, vault_id, holder, recipient, statement, ciphertext, 'ISR:tamar' FROM wrapped_keys \
+    let sql = "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
+               SELECT $2, vault_id, holder, recipient, statement, ciphertext, 'ISR:tamar', wrapped_at FROM wrapped_keys \
                WHERE vault_id = $1 AND holder = 'USA:bob' AND recipient LIKE 'ssh-rsa %'";
     tamper(&stage, sql, args![panel, WrappedKeyId::new(&*stage.clock, &*stage.rng)]).await;
     let sql = "DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = 'USA:bob' AND wrapped_by = 'ISR:avi'";
