@@ -89,7 +89,8 @@ async fn key_that_another_signed_than_the_exchange_says_is_not_tried_with_an_rsa
                SELECT $2, vault_id, holder, recipient, statement, ciphertext, 'ISR:tamar', wrapped_at FROM wrapped_keys \
                WHERE vault_id = $1 AND holder = 'USA:bob' AND recipient LIKE 'ssh-rsa %'";
     tamper(&stage, sql, args![panel, WrappedKeyId::new(&*stage.clock, &*stage.rng)]).await;
-    let sql = "DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = 'USA:bob' AND wrapped_by = 'ISR:avi'";
+    let sql = "DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = 'USA:bob' AND wrapped_by = 'ISR:avi' \
+               AND recipient LIKE 'ssh-rsa %'";
     tamper(&stage, sql, args![panel]).await;
     let bob = machine(&stage, "USA:bob", &[rsa]);
     let saying = "a wrapped key is signed by somebody else than the exchange says";
