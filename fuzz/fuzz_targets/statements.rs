@@ -4,6 +4,7 @@
 use entente::sealing::{
     canonical,
     card::{KeyCard, PartnerCard},
+    joining::{JoinRequest, MemberInvitation, RenewalStatement, TrustList},
     recipient,
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
@@ -34,7 +35,7 @@ fn read<T: Statement>(bytes: &[u8]) {
 fuzz_target!(|bytes: &[u8]| {
     let _ = PartnerCard::from_json(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = recipient::check(text);
+        let _ = recipient::check_whole(text);
     }
     read::<KeyCard>(bytes);
     read::<CallPublication>(bytes);
@@ -55,4 +56,8 @@ fuzz_target!(|bytes: &[u8]| {
     read::<AssignmentStatement>(bytes);
     read::<DeclarationStatement>(bytes);
     read::<VisibilityStatement>(bytes);
+    read::<MemberInvitation>(bytes);
+    read::<TrustList>(bytes);
+    read::<JoinRequest>(bytes);
+    read::<RenewalStatement>(bytes);
 });

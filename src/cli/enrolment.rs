@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client::{
         Client,
-        approval::{CardChange, Certification, CheckedRequest, NewInvitation},
+        approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation},
     },
     domain::{id::MemberId, member::PartnerRole, text::counted},
     sealing::{card::KeyCard, certificates::MemberAuthority, private_key::unprotected},
@@ -219,7 +219,7 @@ pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
 /// `entente member move`.
 pub(super) async fn move_member(args: Move, context: &Context) -> Result<()> {
     let client = context.client().await?;
-    let change = CardChange {
+    let change = KeyCardEdit {
         name: args.name,
         organisation: args.organisation,
         roles: (args.no_role || !args.role.is_empty()).then(|| args.role.into_iter().collect()),

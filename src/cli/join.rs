@@ -26,8 +26,8 @@ const MAX_FILE: u64 = 16 << 20;
 /// Become a member: answer your registrar's invitation, then take their welcome
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  entente join invitation-ISR-avi.json --fingerprint '3f9a…'   answers it; makes your keys and writes a request
-  entente join welcome-ISR-avi.json                            ends it; then `entente me` names you
+  entente join invitation-ISR-avi.json --fingerprint '3f9a…'   makes keys and a request
+  entente join welcome-ISR-avi.json                            then `entente me` names you
 
 The fingerprint is that of your own nation's card. Officials tell it to you by telephone, in person or on paper; type it. \
 Give the request file that is written to your registrar, by any way: nothing in it is secret. Your keys stay in the home \
@@ -50,7 +50,7 @@ pub struct JoinArgs {
     /// Where to write the request [default: request-CODE-HANDLE.json]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Begin anew although a request of yours is under way; the welcome for the earlier one is then of no use
+    /// Begin again although a request of yours is under way; the welcome for the earlier one is then of no use
     #[arg(long)]
     again: bool,
 }

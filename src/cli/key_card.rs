@@ -8,16 +8,22 @@ use super::{
     time::instant,
 };
 use crate::{
-    client::directory::{NearOrganisation, NewKeyCard, certificate_pin},
+    client::{
+        Client,
+        directory::{NearOrganisation, NewKeyCard},
+    },
     domain::{
         id::{MemberId, Sha256},
         member::PartnerRole,
     },
+    sealing::certificates::check_member_certificate,
     wire::directory::Member,
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use std::path::PathBuf;
+
+const CERTIFICATES: &str = "docs/operations.md says what a member's certificate must contain";
 
 /// How many organisations that are nearly the same are named.
 const SHOWN: usize = 10;
@@ -28,9 +34,9 @@ pub enum KeyCardCommand {
     /// Sign and publish a member's key card; replaces an earlier one
     #[command(after_help = "Examples:
   entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
-      --recipient age1qyqszqgp --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
+      --recipient age1ql3z7hjy… --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
   entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' \\
-      --role registrar --recipient age1qyqszqgp --certificate registrar.crt \\
+      --role registrar --recipient age1ql3z7hjy… --certificate registrar.crt \\
       --valid-until '2027-01-01 00:00 Asia/Jerusalem'
 
 To renew a certificate, issue a card with the new one: what the old one signed stays provable. \
@@ -65,6 +71,9 @@ pub struct Issue {
     /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`
     #[arg(long)]
     role: Vec<PartnerRole>,
+    /// Role that the member's present card has and the new one lacks; none is dropped unsaid
+    #[arg(long, value_name = "ROLE")]
+    without: Vec<PartnerRole>,
     /// age recipient; what is wrapped to the member is wrapped to each
     #[arg(long, value_name = "AGE1…", required = true)]
     recipient: Vec<String>,
@@ -101,8 +110,18 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
     let client = context.client().await?;
     match command {
         KeyCardCommand::Issue(args) => {
-            let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until, consent } =
-                *args;
+            let Issue {
+                member,
+                name,
+                organisation,
+                role,
+                recipient,
+                certificate,
+                valid_from,
+                valid_until,
+                consent,
+                without,
+            } = *args;
             let mut pins: Vec<Sha256> = Vec::new();
             for file in &certificate {
                 let pem = read_input(file, 1 << 20)?;
@@ -114,11 +133,21 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                         CliError::usage(message).help("issue the card for the member that the certificate names")
                     );
                 }
-                let pin = certificate_pin(&pem)?;
-                if !pins.contains(&pin) {
-                    pins.push(pin);
+                let key = check_member_certificate(&pem, &member)
+                    .map_err(|error| CliError::usage(format!("`{}`: {error}", file.display())).help(CERTIFICATES))?;
+                if key.not_after < valid_until {
+                    let message = format!(
+                        "certificate `{}` ends on {:.0}, before the key card, on {valid_until:.0}",
+                        file.display(),
+                        key.not_after
+                    );
+                    return Err(CliError::usage(message).help("let the card end with the certificate: `--valid-until`"));
+                }
+                if !pins.contains(&key.pin) {
+                    pins.push(key.pin);
                 }
             }
+            require_offices(&client, &member, &role, &without).await?;
             let near = client.near_organisations(&organisation, &member).await?;
             for NearOrganisation { organisation: other, partners } in near.iter().take(SHOWN) {
                 context.out.warn(&format!("`{other}` of {} is nearly `{organisation}`", joined(partners)));
@@ -161,6 +190,28 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
             Ok(())
         }
     }
+}
+
+/// Refuses to drop a role of the present card that the command does not speak of.
+async fn require_offices(
+    client: &Client,
+    member: &MemberId,
+    given: &[PartnerRole],
+    without: &[PartnerRole],
+) -> Result<()> {
+    let present = match client.issued_member(member).await {
+        Ok(present) => present.card.roles.clone(),
+        // The first card of a member, or of a partner.
+        Err(_) => return Ok(()),
+    };
+    let dropped = present.iter().filter(|role| !given.contains(role) && !without.contains(role));
+    let dropped = dropped.map(|role| role.as_str()).collect::<Vec<_>>();
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    let roles = dropped.join("`, `");
+    Err(CliError::usage(format!("`{member}` is {roles} by the present card, and would no longer be"))
+        .help(format!("give `--role {0}` again, or drop it with `--without {0}`", dropped[0])))
 }
 
 /// An instant as an argument.

@@ -60,7 +60,7 @@ writes.")]
 
 The table has a header with the columns member, name, organisation and, where somebody has roles in your nation, roles. \
 An invitation names the exchange, its authority and the partner cards that are pinned on this machine, on your word: pin \
-those that your nation has confirmed. Whoever is invited answers with `entente join`.")]
+those that your nation has confirmed. Those who are invited answer with `entente join`.")]
     Invite(enrolment::Invite),
     /// Check what invited or renewing members sent back, and vouch for it: certificate, key card, welcome file (registrars)
     #[command(after_help = "Examples:
@@ -72,7 +72,7 @@ Checks that each sender has the keys that they name, that a registrar of yours i
 the new one, and that nobody else has their recipients. Shows each key card before and after, and asks once. If any request \
 is at fault, nothing is done.")]
     Approve(Box<enrolment::Approve>),
-    /// Invite a member anew whose keys are lost or whose machine is gone (registrars)
+    /// Invite a member again whose keys are lost or whose machine is gone (registrars)
     #[command(after_help = "Examples:
   entente member replace ISR:avi
 
@@ -98,7 +98,7 @@ The key in force signs the request, and is good until its certificate ends. Your
         /// Where to write the request [default: request-CODE-HANDLE.json]
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
-        /// Begin anew although a request of yours is under way
+        /// Begin again although a request of yours is under way
         #[arg(long)]
         again: bool,
     },

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 
 /// A row under a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct TableRow {
     /// Its number, as an editor counts lines.
     pub(super) line: u64,
     cells: Vec<(&'static str, String)>,
 }
 
-impl Row {
+impl TableRow {
     /// A cell of a column that every table has.
     pub(super) fn cell(&self, column: &str) -> &str {
         self.optional(column).unwrap_or_default()
@@ -30,14 +30,15 @@ impl Row {
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static str]) -> Result<Vec<Row>, String> {
+pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static str]) -> Result<Vec<TableRow>, String> {
     let text = text(content)?;
     let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new();
     let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
+    let mut lines = LineCount { text: text.as_bytes(), at: 0, line: 1 };
     let mut records = reader.from_reader(text.as_bytes()).into_records().map(|record| {
         let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(1, csv::Position::line);
+        let line = lines.of(record.position().map_or(0, csv::Position::byte));
         Ok::<_, String>((line, record))
     });
     let (line, header) = records.next().ok_or("it is empty")??;
@@ -69,9 +70,27 @@ pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static st
             ));
         }
         let cells = columns.iter().map(|(name, at)| (*name, fields[*at].to_owned())).collect();
-        rows.push(Row { line, cells });
+        rows.push(TableRow { line, cells });
     }
     Ok(rows)
+}
+
+/// Counts lines as an editor does; the reader's own count is one less after a carriage return, and it passes over empty lines.
+struct LineCount<'t> {
+    text: &'t [u8],
+    at: usize,
+    line: u64,
+}
+
+impl LineCount<'_> {
+    /// The line of the row that begins at this byte or after the line ends there. Rows are asked for in their order.
+    fn of(&mut self, byte: u64) -> u64 {
+        let mut begin = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+        begin += self.text[begin..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.line += self.text[self.at..begin].iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at = begin;
+        self.line
+    }
 }
 
 /// The text of a file that an editor or a spreadsheet wrote: UTF-8, or UTF-16 with a byte order mark.

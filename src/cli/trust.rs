@@ -52,8 +52,8 @@ Colons and capitals do not matter. Put a fingerprint that has blanks into quotat
     #[command(after_help = "Examples:
   entente trust export trust-ISR.json
 
-You sign for it that your nation confirmed each card. Members take it with `entente trust import`; whoever you invite has \
-it in the invitation.")]
+You sign for it that your nation confirmed each card. Members take it with `entente trust import`; those whom you invite \
+have it in the invitation.")]
     Export {
         /// Where to write it
         file: PathBuf,

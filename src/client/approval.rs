@@ -11,7 +11,7 @@ use crate::{
     },
     sealing::{
         card::{CardStatus, KeyCard},
-        certificates::{self, CertificateError, MemberAuthority, check_member_certificate},
+        certificates::{self, MemberAuthority, MemberCertificateError, check_member_certificate},
         joining::{
             InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
             WelcomeFile,
@@ -162,7 +162,7 @@ impl Client {
         let JoinRequest { member, recipients, certificate_request, .. } = &signed.statement;
         let key = certificates::requested_key(certificate_request).map_err(certificate_fault)?;
         if key != signed.signer_spki {
-            return Err(certificate_fault(CertificateError::OtherKey));
+            return Err(certificate_fault(MemberCertificateError::OtherKey));
         }
         crate::sealing::jws::check_key(&signed.leaf).map_err(|error| unfit(&error.to_string()))?;
         let before = self.present_card(member).await?;
@@ -322,14 +322,14 @@ impl Client {
         };
         let fit = check_member_certificate(certificate.as_bytes(), member).map_err(certificate_fault)?;
         if fit.pin != request.key {
-            return Err(certificate_fault(CertificateError::OtherKey));
+            return Err(certificate_fault(MemberCertificateError::OtherKey));
         }
         if request.is_done {
             let key_card = self.api().member(member).await?.key_card;
             return Ok(WelcomeFile { member: member.clone(), certificate, key_card });
         }
         if now < fit.not_before || now > fit.not_after {
-            return Err(certificate_fault(CertificateError::Unfit("it is not valid now".to_owned())));
+            return Err(certificate_fault(MemberCertificateError::Unfit("it is not valid now".to_owned())));
         }
         let card = KeyCard { valid_from: now, valid_until: valid_until.min(fit.not_after), ..request.after.clone() };
         let published = self.publish_key_card(&card).await?;
@@ -337,7 +337,7 @@ impl Client {
     }
 
     /// The key card in force of a member, and what it would be with another name, organisation or roles.
-    pub async fn plan_move(&self, member: &MemberId, change: &CardChange) -> Result<(KeyCard, KeyCard)> {
+    pub async fn plan_move(&self, member: &MemberId, change: &KeyCardEdit) -> Result<(KeyCard, KeyCard)> {
         let before = self.member(member).await?.card.clone();
         let after = KeyCard {
             name: change.name.clone().unwrap_or_else(|| before.name.clone()),
@@ -358,7 +358,7 @@ impl Client {
 
 /// What changes in a key card whose keys stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CardChange {
+pub struct KeyCardEdit {
     pub name: Option<String>,
     pub organisation: Option<String>,
     pub roles: Option<BTreeSet<PartnerRole>>,
@@ -384,6 +384,6 @@ fn unfit(problem: &str) -> ClientError {
     ClientError::unverified(format!("the request is refused: {problem}"), "ask the member for another request")
 }
 
-fn certificate_fault(error: CertificateError) -> ClientError {
+fn certificate_fault(error: MemberCertificateError) -> ClientError {
     ClientError::usage(error.to_string(), "docs/operations.md says what a member's certificate must contain")
 }

@@ -307,7 +307,7 @@ impl Home {
         }
         Err(ClientError::usage(
             format!("a request for `{member}` is under way in this folder"),
-            "give its request file to your registrar, or begin anew with `--again`",
+            "give its request file to your registrar, or begin again with `--again`",
         ))
     }
 
@@ -336,7 +336,7 @@ struct NewKey {
 
 impl NewKey {
     fn write(home: &Home, member: &MemberId, ambient: &Ambient) -> Result<Self> {
-        let failed = |error: certificates::CertificateError| {
+        let failed = |error: certificates::MemberCertificateError| {
             ClientError::local(error.to_string(), "this is a defect; report it with what you did")
         };
         let key = NewCertificateKey::new(member, ambient.clock.now(), &*ambient.rng).map_err(failed)?;

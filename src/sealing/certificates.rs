@@ -24,7 +24,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 /// Why a certificate, or a request for one, is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
+pub enum MemberCertificateError {
     #[error("the certificate request is malformed or not signed by its own key: {0}")]
     Request(rcgen::Error),
     #[error("the certificate request asks for another key than the one that signed the request to join")]
@@ -41,7 +41,7 @@ pub enum CertificateError {
     Unsayable(String),
 }
 
-type Result<T, E = CertificateError> = std::result::Result<T, E>;
+type Result<T, E = MemberCertificateError> = std::result::Result<T, E>;
 
 /// A new key of a member, with what is needed to have it certified.
 #[derive(Debug)]
@@ -57,23 +57,23 @@ pub struct NewCertificateKey {
 impl NewCertificateKey {
     /// Makes a P-256 key for a member.
     pub fn new(member: &MemberId, now: Timestamp, rng: &dyn Rng) -> Result<Self> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Unmade)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(MemberCertificateError::Unmade)?;
         let mut params = member_params(member, (now, now + jiff::SignedDuration::from_hours(24)))?;
         params.serial_number = Some(serial(rng));
-        let own = params.self_signed(&key).map_err(CertificateError::Unmade)?.pem();
+        let own = params.self_signed(&key).map_err(MemberCertificateError::Unmade)?.pem();
         let private_key = SecretText::from(key.serialize_pem());
         let signing_key = SigningKey::from_pem(private_key.expose().as_bytes(), own.as_bytes())?;
         let mut asked = CertificateParams::default();
         asked.distinguished_name = params.distinguished_name;
         asked.subject_alt_names = params.subject_alt_names;
         let request = asked.serialize_request(&key).and_then(|request| request.pem());
-        Ok(Self { private_key, request: request.map_err(CertificateError::Unmade)?, signing_key })
+        Ok(Self { private_key, request: request.map_err(MemberCertificateError::Unmade)?, signing_key })
     }
 }
 
 /// The digest of the key that a request for a certificate asks for; the request's own signature proves that its sender has that key.
 pub fn requested_key(request: &str) -> Result<Sha256> {
-    let request = CertificateSigningRequestParams::from_pem(request).map_err(CertificateError::Request)?;
+    let request = CertificateSigningRequestParams::from_pem(request).map_err(MemberCertificateError::Request)?;
     Ok(Sha256::of(&request.public_key.subject_public_key_info()))
 }
 
@@ -87,7 +87,7 @@ pub struct MemberAuthority {
 impl MemberAuthority {
     /// Reads an authority's certificate and private key, PEM; the key is that of the certificate.
     pub fn from_pem(certificate: &str, private_key: &SecretText) -> Result<Self> {
-        let wrong = |problem: &dyn std::fmt::Display| CertificateError::Authority(problem.to_string());
+        let wrong = |problem: &dyn std::fmt::Display| MemberCertificateError::Authority(problem.to_string());
         let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| wrong(&"it is not in PEM"))?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| wrong(&"its encoding is wrong"))?;
         if !parsed.is_ca() {
@@ -123,13 +123,13 @@ impl MemberAuthority {
         valid: (Timestamp, Timestamp),
         rng: &dyn Rng,
     ) -> Result<String> {
-        let request = CertificateSigningRequestParams::from_pem(request).map_err(CertificateError::Request)?;
+        let request = CertificateSigningRequestParams::from_pem(request).map_err(MemberCertificateError::Request)?;
         let key = SubjectPublicKeyInfo::from_der(&request.public_key.subject_public_key_info())
-            .map_err(CertificateError::Request)?;
+            .map_err(MemberCertificateError::Request)?;
         let mut params = member_params(member, valid)?;
         params.serial_number = Some(serial(rng));
         params.use_authority_key_identifier_extension = true;
-        Ok(params.signed_by(&key, &self.issuer).map_err(CertificateError::Unmade)?.pem())
+        Ok(params.signed_by(&key, &self.issuer).map_err(MemberCertificateError::Unmade)?.pem())
     }
 }
 
@@ -151,7 +151,7 @@ pub struct CertifiedKey {
 /// Refuses the first certificate of a PEM as that of a member who cannot connect or sign with it: of version 1, an authority's, without
 /// `clientAuth` or digital signatures, with a key of another kind than P-256, P-384 or Ed25519, or of somebody else.
 pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<CertifiedKey> {
-    let unfit = |problem: &str| CertificateError::Unfit(problem.to_owned());
+    let unfit = |problem: &str| MemberCertificateError::Unfit(problem.to_owned());
     let der = CertificateDer::from_pem_slice(pem).map_err(|_| unfit("it is not a certificate in PEM"))?;
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| unfit("its encoding is wrong"))?;
     if certificate.version() != X509Version::V3 {
@@ -168,7 +168,7 @@ pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<Certifi
         return Err(unfit("its extended key usage lacks `clientAuth`"));
     }
     let pin = jws::check_key(&der)?;
-    leaf::check_name(&der, member).map_err(|error| CertificateError::Unfit(error.to_string()))?;
+    leaf::check_name(&der, member).map_err(|error| MemberCertificateError::Unfit(error.to_string()))?;
     let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| unfit("a date is out of range"));
     Ok(CertifiedKey {
         pin,
@@ -181,7 +181,7 @@ fn member_params(member: &MemberId, valid: (Timestamp, Timestamp)) -> Result<Cer
     let mut params = CertificateParams::default();
     let uri = member.san_uri();
     params.subject_alt_names =
-        vec![SanType::URI(uri.as_str().try_into().map_err(|_| CertificateError::Unsayable(uri.clone()))?)];
+        vec![SanType::URI(uri.as_str().try_into().map_err(|_| MemberCertificateError::Unsayable(uri.clone()))?)];
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, member.to_string());
     params.distinguished_name = name;
@@ -193,7 +193,7 @@ fn member_params(member: &MemberId, valid: (Timestamp, Timestamp)) -> Result<Cer
 }
 
 fn instant(at: Timestamp) -> Result<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp(at.as_second()).map_err(|_| CertificateError::Unsayable(at.to_string()))
+    OffsetDateTime::from_unix_timestamp(at.as_second()).map_err(|_| MemberCertificateError::Unsayable(at.to_string()))
 }
 
 /// A positive serial number of 16 bytes that needs no padding in DER.

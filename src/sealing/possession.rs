@@ -1,6 +1,6 @@
 //! Proof that somebody who names an age recipient has its identity, without sealing anything to them first.
 //!
-//! An age identity decrypts and signs nothing. Whoever invites somebody therefore sends a public key made for this; who answers agrees on a
+//! An age identity decrypts and signs nothing. The registrar who invites somebody therefore sends a public key made for this; who answers agrees on a
 //! secret between that key and their identity (X25519), and authenticates with it what they answer. The inviter's half travels with the invitation, sealed to
 //! the registrars: no machine has to remember whom it invited.
 //!

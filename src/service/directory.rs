@@ -338,6 +338,12 @@ async fn verified_card(
         return Err(Refusal::Statement { fault }.into());
     }
     card.check_new()?;
+    for recipient in &card.recipients {
+        if let Some(other) = members::other_with_recipient(tx, id, recipient).await? {
+            let fault = format!("the recipient `{recipient}` is that of `{other}`; each member has a key of their own");
+            return Err(Refusal::Statement { fault }.into());
+        }
+    }
     let row = MemberRow {
         member: card.member.clone(),
         name: card.name.clone(),

@@ -94,6 +94,17 @@ pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: 
     tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 
+/// Another member whose key card in force names the recipient, if there is one.
+pub async fn other_with_recipient(
+    tx: &mut Tx,
+    member: &MemberId,
+    recipient: &str,
+) -> Result<Option<MemberId>, StoreError> {
+    let sql = "SELECT member FROM member_recipients WHERE recipient = $1 AND member <> $2 LIMIT 1";
+    let row = tx.fetch_optional(sql, args![recipient, member]).await?;
+    row.map(|row| row.parse("member")).transpose()
+}
+
 /// Those of these recipients that the key card in force of their member names.
 pub async fn named_recipients(
     tx: &mut Tx,

@@ -50,6 +50,7 @@ pub const ALL: &[Migration] = &[
     migration!(22, "announced_bytes", "0022_announced_bytes"),
     migration!(23, "holders", "0023_holders"),
     migration!(24, "reopenings", "0024_reopenings"),
+    migration!(25, "recipients", "0025_recipients"),
 ];
 
 #[cfg(test)]

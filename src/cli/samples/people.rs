@@ -2,9 +2,10 @@
 
 use super::{DIGEST, OTHER_DIGEST, Pages, of, read, zone};
 use crate::{
-    cli::{directory, member, pki, profile, trust},
+    cli::{directory, enrolment, member, pki, profile, trust},
     client::{
         ClientError, Profile,
+        approval::NewInvitation,
         directory::{ListedMember, ListedPartner},
         profile::Pinned,
         verified::VerifiedMember,
@@ -19,6 +20,21 @@ use std::sync::Arc;
 pub(super) fn show(pages: &mut Pages) {
     partners(pages);
     members(pages);
+    let invited = [
+        ("ISR:avi", "Avi Levi", "Galil Optics", ""),
+        ("ISR:noa", "Noa Bar", "Directorate of Joint Research", "program_officer"),
+    ];
+    let invited = invited.map(|(member, name, organisation, role)| NewInvitation {
+        member: read(member),
+        name: name.into(),
+        organisation: organisation.into(),
+        roles: role.split_whitespace().map(read).collect(),
+        expires_at: read("2026-04-01T00:00:00Z"),
+    });
+    let files = ["avi", "noa"].map(|handle| format!("invitations/invitation-ISR-{handle}.json").into());
+    pages.show("member invite --csv people.csv --to invitations", |screen| {
+        enrolment::invited_lines(screen, &invited, &files);
+    });
     let profile = |name: &str, member: Option<&str>| Profile {
         name: name.into(),
         server: "https://exchange.example:8443".into(),
