@@ -129,7 +129,7 @@ async fn conflicted_officer_of_the_host_learns_nothing() {
     let hers = read(&olivia, &progress).await;
     assert_eq!(
         hers,
-        json!({ "phase": "review", "proposals": { "submitted": 1 }, "assignments": 1, "reviews": 0, "decided": 0 })
+        json!({ "phase": "review", "proposals": { "submitted": 1 }, "assignments": 1, "reviews": 0, "reopened": 0, "decided": 0 })
     );
 
     // No entry, her own acts included.
