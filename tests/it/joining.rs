@@ -189,7 +189,6 @@ async fn national_pki_signs_what_the_registrar_checked() {
     fs::create_dir_all(&signed).unwrap();
     let none = refused(&office.home, &[&approve[..], &["--certificates", text(&signed)]].concat()).await;
     assert!(none.1.contains("none of the certificates"), "{}", none.1);
-    // As the documentation's recipe has it.
     let asked = fs::read_to_string(written["items"][0].as_str().unwrap()).unwrap();
     let [ca, key] = office.ca.each_ref().map(|path| fs::read_to_string(path).unwrap());
     let authority = MemberAuthority::from_pem(&ca, &key.into()).unwrap();
