@@ -1,4 +1,5 @@
-//! Files of one folder form no circle of imports.
+//! Files of one folder form no circle of imports. The folder's `mod.rs` stands above its files: it may hold what all of them take, and name
+//! them.
 
 use super::source::{Source, ends_a_path, items, production, word};
 use std::collections::{BTreeMap, BTreeSet};
