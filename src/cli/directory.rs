@@ -6,8 +6,12 @@ use super::{
     output::Screen,
     table::Table,
 };
-use crate::{client::directory::ListedPartner, domain::id::PartnerCode};
+use crate::{
+    client::directory::ListedPartner,
+    domain::{id::PartnerCode, text::counted},
+};
 use clap::Subcommand;
+use jiff::Timestamp;
 
 /// Look up partners
 #[derive(Debug, Subcommand)]
@@ -42,9 +46,32 @@ pub(super) async fn me(context: &Context) -> Result<()> {
         ]);
     })?;
     if me.member.is_none() {
-        context.out.note("give your certificate and recipient to your partner's registrar: `entente key-card issue`");
+        context.out.note("ask your partner's registrar for an invitation, which `entente join` answers");
+        return Ok(());
+    }
+    // Where the own nation's card is not pinned, nothing is known of the key card.
+    if let Ok(expiry) = client.key_expiry().await
+        && let Some(left) = days_left(expiry.first(), client.exchange_now())
+    {
+        let what = if expiry.key_card <= expiry.certificate { "key card" } else { "certificate" };
+        let then = if left <= LAST_DAYS { ", and then you are shut out" } else { "" };
+        context.out.warn(&format!(
+            "your {what} ends in {}, on {}{then}: renew it with `entente member renew`",
+            counted(left, "day", "days"),
+            zone.both(expiry.first())
+        ));
     }
     Ok(())
+}
+
+/// So many days before keys end their members are warned, and told what follows.
+const WARNED_DAYS: u64 = 60;
+const LAST_DAYS: u64 = 7;
+
+/// How many whole days are left, if they are few enough to warn of.
+pub(super) fn days_left(end: Timestamp, now: Timestamp) -> Option<u64> {
+    let left = u64::try_from(end.duration_since(now).as_hours() / 24).unwrap_or(0);
+    (left <= WARNED_DAYS).then_some(left)
 }
 
 /// Runs a `partner` command.

@@ -2,7 +2,7 @@
 
 use super::{
     context::{Context, joined},
-    enrolment,
+    directory, enrolment,
     error::Result,
     join,
     output::{Screen, Style},
@@ -15,7 +15,9 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode},
         member::PartnerRole,
+        text::counted,
     },
+    sealing::card::CardStatus,
     wire::directory::MemberRefusal,
 };
 use clap::{Args, Subcommand};
@@ -142,7 +144,21 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::List { partner } => {
             let members = client.list_members(partner.as_ref()).await?;
             let items: Vec<_> = members.iter().map(as_json).collect();
-            context.out.answer(&json!({ "items": items }), |screen| lines(screen, &members))
+            context.out.answer(&json!({ "items": items }), |screen| lines(screen, &members))?;
+            let own = client.member_id().await?.partner().clone();
+            let now = client.exchange_now();
+            let ending = members.iter().filter_map(|listed| listed.verified.as_ref().ok()).filter(|verified| {
+                let card = &verified.card;
+                *card.member.partner() == own
+                    && card.status == CardStatus::Active
+                    && directory::days_left(card.valid_until, now).is_some()
+            });
+            let ending: Vec<_> = ending.map(|verified| &verified.card.member).collect();
+            if !ending.is_empty() {
+                let cards = counted(ending.len(), "key card of your nation ends", "key cards of your nation end");
+                context.out.warn(&format!("{cards} within 60 days: {}", joined(ending)));
+            }
+            Ok(())
         }
         MemberCommand::Preview(MemberPreview { member, organisation, role, no_role, revoked, shown }) => {
             let roles = (no_role || !role.is_empty()).then(|| role.into_iter().collect());

@@ -17,6 +17,7 @@ use crate::{
         statement::{Signed, Statement, StatementError, sign_statement, verify_signed},
     },
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -61,11 +62,7 @@ pub struct Answered {
 ///
 /// # Errors
 /// Among others when the card has another fingerprint, or no registrar whom the card names signed the invitation and the trust list.
-pub fn read_invitation(
-    file: &InvitationFile,
-    fingerprint: &Sha256,
-    now: jiff::Timestamp,
-) -> Result<VerifiedInvitation> {
+pub fn read_invitation(file: &InvitationFile, fingerprint: &Sha256, now: Timestamp) -> Result<VerifiedInvitation> {
     let partners = read_trust(&file.trust, |_, card| {
         if card.fingerprint == *fingerprint {
             return Ok(());
@@ -195,7 +192,34 @@ impl VerifiedInvitation {
     }
 }
 
+/// When a member's keys stop counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyExpiry {
+    pub key_card: Timestamp,
+    /// That of the certificate of the profile.
+    pub certificate: Timestamp,
+}
+
+impl KeyExpiry {
+    /// The first of the two.
+    #[must_use]
+    pub fn first(&self) -> Timestamp {
+        self.key_card.min(self.certificate)
+    }
+}
+
 impl Client {
+    /// When the keys of the profile's member stop counting.
+    pub async fn key_expiry(&self) -> Result<KeyExpiry> {
+        let member = self.member_id().await?;
+        let key_card = self.member(&member).await?.card.valid_until;
+        let path = &self.profile().certificate;
+        let pem = files::read(path)?.unwrap_or_default();
+        let certificate = certificates::end_of(&pem)
+            .map_err(|error| ClientError::local(error.to_string(), "check `certificate` of the profile"))?;
+        Ok(KeyExpiry { key_card, certificate })
+    }
+
     /// Makes a new key for the profile's member and asks for its certificate, signed by the key in force. The profile stays as it is until
     /// the welcome comes.
     pub async fn renew(&self) -> Result<Answered> {

@@ -177,6 +177,14 @@ pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<Certifi
     })
 }
 
+/// The last instant at which the first certificate of a PEM is valid.
+pub fn end_of(pem: &[u8]) -> Result<Timestamp> {
+    let unfit = || MemberCertificateError::Unfit("it is not a certificate in PEM".to_owned());
+    let der = CertificateDer::from_pem_slice(pem).map_err(|_| unfit())?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| unfit())?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).map_err(|_| unfit())
+}
+
 fn member_params(member: &MemberId, valid: (Timestamp, Timestamp)) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
     let uri = member.san_uri();

@@ -52,6 +52,12 @@ async fn refused(home: &Path, words: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Runs the program; what it said besides its answer.
+async fn said(home: &Path, words: &[&str]) -> String {
+    let words: Vec<&str> = ["--home", text(home)].iter().chain(words).copied().collect();
+    String::from_utf8_lossy(&ended(entente(&words)).await.stderr).into_owned()
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -153,6 +159,10 @@ async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
     ran(&home, &["join", text(&israel.file("welcome", "new3"))]).await;
     assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3");
 
+    // A year ahead nobody is warned.
+    let told = said(&home, &["me"]).await;
+    assert!(!told.contains("ends in"), "{told}");
+
     // Done twice: the card stays, and the welcome is made again.
     let before = ran(&home, &["member", "show", "ISR:new3"]).await;
     fs::remove_file(israel.file("welcome", "new3")).unwrap();
@@ -203,6 +213,11 @@ async fn national_pki_signs_what_the_registrar_checked() {
     assert_eq!(me["member"], "ISR:lior");
     let shown = ran(&home, &["member", "show", "ISR:lior"]).await;
     assert_eq!(shown["name"], "Lior Gal");
+    // It ends in twenty days, and its holder and the registrar are told.
+    let told = said(&home, &["me"]).await;
+    assert!(told.contains("your key card ends in 19 days") && told.contains("entente member renew"), "{told}");
+    let told = said(&office.home, &["member", "list"]).await;
+    assert!(told.contains("1 key card of your nation ends within 60 days: ISR:lior"), "{told}");
 
     // Another organisation and another role, with the same keys.
     let moved =
