@@ -4,7 +4,7 @@
 use super::{
     context::{Context, joined},
     error::{CliError, Result, read_input},
-    handover::write_file,
+    handover::{Earlier, require_new, write_file, write_text},
     join::read_request,
     key_card::instant_argument,
     output::Screen,
@@ -14,10 +14,10 @@ use super::{
 use crate::{
     client::{
         Client,
-        approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation},
+        approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation, RequestKind},
     },
-    domain::{id::MemberId, member::PartnerRole, text::counted},
-    sealing::{card::KeyCard, certificates::MemberAuthority, private_key::unprotected},
+    domain::{id::MemberId, member::PartnerRole, name, text::counted},
+    sealing::card::KeyCard,
 };
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use zeroize::Zeroizing;
 
 /// How long key cards and certificates are good if nothing else is said.
 const A_YEAR: SignedDuration = SignedDuration::from_hours(24 * 365);
@@ -76,7 +75,7 @@ pub struct Replace {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "organisation", "role", "no_role"]))]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "organisation", "role", "no_role", "newest_key_alone"]))]
 pub struct Move {
     /// The member
     member: MemberId,
@@ -92,6 +91,9 @@ pub struct Move {
     /// No role in the partner any more
     #[arg(long, conflicts_with = "role")]
     no_role: bool,
+    /// Name the newest of several keys alone, after a renewal
+    #[arg(long)]
+    newest_key_alone: bool,
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
@@ -151,6 +153,12 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     };
     let organisations: BTreeSet<(&str, &MemberId)> =
         invited.iter().map(|new| (new.organisation.as_str(), &new.member)).collect();
+    let named: BTreeSet<&str> = organisations.iter().map(|(organisation, _)| *organisation).collect();
+    for (at, one) in named.iter().enumerate() {
+        for other in named.iter().skip(at + 1).filter(|other| name::is_nearly_same(one, other)) {
+            context.out.warn(&format!("`{other}` is nearly `{one}`; write both alike if they are the same one"));
+        }
+    }
     let mut warned = BTreeSet::new();
     for (organisation, member) in organisations {
         if warned.insert(organisation) {
@@ -175,6 +183,7 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
             .await?;
     }
     make_folder(&args.to)?;
+    paths.iter().try_for_each(|path| require_new(path))?;
     let trust = client.trust_file().await?;
     let mut files = Vec::new();
     // All of them first, so that a fault in one leaves nothing half-written.
@@ -182,7 +191,7 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
         files.push(client.invite_member(new, &trust, false).await?);
     }
     for (file, path) in files.iter().zip(&paths) {
-        write_file(path, file)?;
+        write_file(path, file, Earlier::Stays)?;
     }
     context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
     context.out.note(
@@ -206,7 +215,7 @@ pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
     let trust = client.trust_file().await?;
     let file = client.invite_member(&new, &trust, true).await?;
     make_folder(&args.to)?;
-    write_file(&path, &file)?;
+    write_file(&path, &file, Earlier::Stays)?;
     let (invited, paths) = ([new], [path]);
     context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
     context.out.note(
@@ -223,6 +232,7 @@ pub(super) async fn move_member(args: Move, context: &Context) -> Result<()> {
         name: args.name,
         organisation: args.organisation,
         roles: (args.no_role || !args.role.is_empty()).then(|| args.role.into_iter().collect()),
+        newest_key_alone: args.newest_key_alone,
     };
     let (before, after) = client.plan_move(&args.member, &change).await?;
     if change.organisation.is_some() {
@@ -255,13 +265,12 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
     if let Some(folder) = &args.requests_to {
         return write_certificate_requests(&checked, folder, context);
     }
-    let items: Vec<Value> =
-        checked.iter().map(|request| changed_json(request.before.as_ref(), &request.after)).collect();
-    let show = |screen: &mut Screen| {
-        for request in &checked {
-            changed(screen, request.before.as_ref(), &request.after);
-        }
-    };
+    let valid_until = args.valid_until.unwrap_or_else(|| context.now() + A_YEAR);
+    if valid_until <= context.now() {
+        return Err(CliError::usage(format!("{valid_until:.0} is past")).help("give a later `--valid-until`"));
+    }
+    let items: Vec<Value> = checked.iter().map(|request| request_json(request, valid_until)).collect();
+    let show = |screen: &mut Screen| checked.iter().for_each(|request| requested(screen, request, valid_until));
     if args.dry_run {
         return context.out.answer(&json!({ "items": items }), show);
     }
@@ -269,14 +278,14 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
     make_folder(&args.to)?;
     let paths: Vec<PathBuf> =
         checked.iter().map(|request| args.to.join(file_name("welcome", &request.after.member))).collect();
-    if let Some(path) = paths.iter().find(|path| path.exists()) {
-        return Err(CliError::usage(format!("`{}` exists already", path.display()))
-            .help("give it to the member, or choose another folder with `--to`"));
-    }
+    paths.iter().try_for_each(|path| require_new(path))?;
     context.out.aside(show);
-    let what = format!("{} published", counted(checked.len(), "key card is", "key cards are"));
+    let published = checked.iter().filter(|request| request.kind != RequestKind::Done).count();
+    let what = match published {
+        0 => "no key card is published, and welcome files are made again".to_owned(),
+        _ => format!("{} published", counted(published, "key card is", "key cards are")),
+    };
     context.keyboard().agree(args.consent, &what).await?;
-    let valid_until = args.valid_until.unwrap_or_else(|| context.now() + A_YEAR);
     let mut written = Vec::new();
     for (request, path) in checked.iter().zip(&paths) {
         let welcome = client.approve_request(request, &certification, valid_until).await.map_err(|error| {
@@ -285,7 +294,7 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
             let done = counted(written.len(), "request before it is done", "requests before it are done");
             CliError { message: format!("{message}; {done}"), ..error }
         })?;
-        write_file(path, &welcome)?;
+        write_file(path, &welcome, Earlier::Stays)?;
         written.push(json!({ "member": request.after.member, "welcome": path }));
     }
     context.out.answer(&json!({ "items": written }), |screen| {
@@ -342,13 +351,7 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
 
 fn certification(args: &Approve, context: &Context) -> Result<Certification> {
     if let (Some(certificate), Some(key)) = (&args.ca_certificate, &args.ca_key) {
-        let certificate = String::from_utf8(read_input(certificate, 1 << 20)?).map_err(CliError::failed)?;
-        let content = Zeroizing::new(read_input(key, 1 << 20)?);
-        let key = unprotected(content, &key.display().to_string(), &context.keyboard())
-            .map_err(|error| CliError::failed(error.to_string()).help(error.help()))?;
-        let key = String::from_utf8(key.to_vec()).map_err(CliError::failed)?;
-        let authority = MemberAuthority::from_pem(&certificate, &key.into());
-        return Ok(Certification::Authority(authority.map_err(CliError::failed)?));
+        return Ok(Certification::of_authority(certificate, key, &context.keyboard())?);
     }
     let Some(folder) = &args.certificates else { return Err(CliError::usage("name where the certificates come from")) };
     let mut files = Vec::new();
@@ -370,8 +373,7 @@ fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context
     let mut written = Vec::new();
     for request in checked {
         let path = folder.join(file_name("certificate", &request.after.member)).with_extension("csr");
-        fs::write(&path, &request.certificate_request)
-            .map_err(|error| CliError::failed(format!("cannot write `{}`: {error}", path.display())))?;
+        write_text(&path, &request.certificate_request, Earlier::IsReplaced)?;
         written.push(path);
     }
     context.out.answer(&json!({ "items": written }), |screen| {
@@ -390,9 +392,9 @@ fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context
 fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, String> {
     let mut people: Vec<NewInvitation> = Vec::new();
     let columns = ["member", "name", "organisation"];
-    for row in super::rows::read(content, &columns, &["roles"])? {
+    for row in super::rows::read(content, &columns, &["roles", "role"])? {
         let at = |fault: String| format!("line {}: {fault}", row.line);
-        let roles = row.optional("roles").unwrap_or_default();
+        let roles = row.optional("roles").or(row.optional("role")).unwrap_or_default();
         let roles = roles.split([' ', '+', '/']).filter(|role| !role.is_empty());
         let member: MemberId = row.cell("member").parse().map_err(|error| at(format!("{error}")))?;
         if people.iter().any(|other| other.member == member) {
@@ -435,13 +437,49 @@ fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
     json!({ "items": items.collect::<Vec<_>>() })
 }
 
+/// What a request asks for, before and after.
+fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timestamp) {
+    let kind = match request.kind {
+        RequestKind::New => "new",
+        RequestKind::Replacement => "other keys, in place of those of the present card",
+        RequestKind::Renewal => "another key beside the one in force",
+        RequestKind::Done => "done before; only the welcome is made again",
+    };
+    screen.heading(&format!("{}: {kind}", request.after.member));
+    card_fields(screen, request.before.as_ref(), &request.after);
+    let mut more = Vec::new();
+    if request.kind != RequestKind::Done {
+        more.push(("valid until", format!("{valid_until:.0}, or the end of the certificate")));
+    }
+    more.extend(request.invited_at.map(|at| ("invited", format!("{at:.0}"))));
+    if !request.unproven.is_empty() {
+        more.push(("unproven", request.unproven.join("\n")));
+    }
+    screen.fields(&more);
+}
+
+fn request_json(request: &CheckedRequest, valid_until: Timestamp) -> Value {
+    let kind = match request.kind {
+        RequestKind::New => "new",
+        RequestKind::Replacement => "replacement",
+        RequestKind::Renewal => "renewal",
+        RequestKind::Done => "done",
+    };
+    let mut after = request.after.clone();
+    if request.kind != RequestKind::Done {
+        after.valid_until = valid_until;
+    }
+    json!({ "kind": kind, "member": after.member, "before": request.before, "after": after,
+            "invited_at": request.invited_at, "unproven": request.unproven })
+}
+
 /// A key card before and after.
 fn changed(screen: &mut Screen, before: Option<&KeyCard>, after: &KeyCard) {
-    let member = after.member.to_string();
-    screen.heading(&match before {
-        None => format!("{member}: new"),
-        Some(_) => member,
-    });
+    screen.heading(after.member.to_string().as_str());
+    card_fields(screen, before, after);
+}
+
+fn card_fields(screen: &mut Screen, before: Option<&KeyCard>, after: &KeyCard) {
     let was = |was: Option<String>, is: String| match was {
         Some(was) if was != is => {
             format!("{} → {}", if was.is_empty() { "-" } else { &was }, if is.is_empty() { "-" } else { &is })

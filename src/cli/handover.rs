@@ -1,19 +1,40 @@
-//! Files that are made for somebody else: whole, and never over another one.
+//! Files that are made for somebody else: there whole or not at all, and never over another one unless that is said.
 
 use super::error::{CliError, Result};
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    path::Path,
-};
+use std::{io::Write, path::Path};
+
+/// Whether a file of that name may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    Stays,
+    IsReplaced,
+}
+
+/// Refuses a name under which a file is there already.
+pub(super) fn require_new(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let message = format!("`{}` exists already", path.display());
+    Err(CliError::usage(message).help("give it to its member, remove it, or choose another place with `--to`"))
+}
 
 /// Writes JSON that people can read.
-pub(super) fn write_file(path: &Path, content: &impl serde::Serialize) -> Result<()> {
-    let failed = |error: io::Error| {
-        let help = "choose another name with `--to`";
-        CliError::failed(format!("cannot write `{}`: {error}", path.display())).help(help)
-    };
+pub(super) fn write_file(path: &Path, content: &impl serde::Serialize, earlier: Earlier) -> Result<()> {
     let text = serde_json::to_string_pretty(content).map_err(CliError::failed)? + "\n";
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    write_text(path, &text, earlier)
+}
+
+/// Writes text.
+pub(super) fn write_text(path: &Path, text: &str, earlier: Earlier) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::failed(format!("cannot write `{}`: {error}", path.display())).help("choose another place with `--to`")
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(|error| failed(&error))?;
+    match earlier {
+        Earlier::Stays => file.persist_noclobber(path).map(drop).map_err(|error| failed(&error.error)),
+        Earlier::IsReplaced => file.persist(path).map(drop).map_err(|error| failed(&error.error)),
+    }
 }

@@ -4,11 +4,11 @@ use super::{
     context::{Context, joined},
     directory,
     error::{CliError, Result, read_input},
-    handover::write_file,
+    handover::{Earlier, require_new, write_file},
     trust::fingerprint_argument,
 };
 use crate::{
-    client::joining::{self, Answered, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+    client::joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
     domain::id::Sha256,
     platform,
     sealing::{
@@ -86,12 +86,15 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
             ("exchange", invited.server.clone()),
         ]);
     });
-    if args.again {
-        home.forget_joining(member)?;
+    if !args.again {
+        home.require_not_joining(member)?;
     }
-    home.require_not_joining(member)?;
     let request =
         args.to.clone().unwrap_or_else(|| PathBuf::from(request_name(member.partner().as_str(), member.handle())));
+    let earlier = if args.again { Earlier::IsReplaced } else { Earlier::Stays };
+    if !args.again {
+        require_new(&request)?;
+    }
     let identities = if args.identity.is_empty() {
         vec![new_identity_file(&home.root().join("keys"), member.handle(), args.plain, context)?]
     } else {
@@ -105,7 +108,9 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
         profile: args.name.clone().unwrap_or_else(|| member.handle().to_owned()),
         identities,
         zone: context.global.zone.clone(),
+        again: args.again,
     };
+    let identities = choice.identities.clone();
     let answered = invitation.answer(&home, &choice, &keyring, &context.ambient)?;
     for code in &answered.differing {
         context.out.warn(&format!(
@@ -115,20 +120,24 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
     if let Some(unchecked) = platform::UNCHECKED {
         context.out.warn(unchecked);
     }
-    write_request(&answered, &request, context)?;
+    write_request(&answered, &request, earlier, context)?;
+    let named = identities.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("`, `");
     context
         .out
-        .note("keep a copy of your identity file in a safe place: without it you cannot open what was sealed to you");
+        .note(&format!("keep a copy of `{named}` in a safe place: without it you cannot open what was sealed to you"));
     Ok(())
 }
 
 /// Writes a request and says what to do with it.
-pub(super) fn write_request(answered: &Answered, to: &Path, context: &Context) -> Result<()> {
-    write_file(to, &answered.request)?;
-    let answer = json!({ "request": to, "private_key": answered.private_key, "pinned": answered.pinned });
+pub(super) fn write_request(answered: &JoinAnswer, to: &Path, earlier: Earlier, context: &Context) -> Result<()> {
+    write_file(to, &answered.request, earlier)?;
+    let answer = json!({ "request": to, "private_key": answered.private_key, "pinned": answered.pinned,
+        "key": answered.key, "recipients": answered.recipients });
     context.out.answer(&answer, |screen| {
         screen.fields(&[
             ("request", to.display().to_string()),
+            ("recipients", answered.recipients.join("\n")),
+            ("key", answered.key.to_string()),
             ("private key", answered.private_key.display().to_string()),
             ("pinned", joined(&answered.pinned)),
         ]);
@@ -165,7 +174,9 @@ fn new_identity_file(folder: &Path, handle: &str, is_plain: bool, context: &Cont
 
 async fn welcome(path: &Path, bytes: &[u8], context: &Context) -> Result<()> {
     let file: WelcomeFile = read_json_file(path, bytes, "welcome")?;
-    let profile = joining::welcome(&context.home()?, &file)?;
+    let (home, keyboard, now) = (context.home()?, context.keyboard(), context.now());
+    let profile = tokio::task::spawn_blocking(move || joining::welcome(&home, &file, &keyboard, now));
+    let profile = profile.await.map_err(CliError::failed)??;
     context.out.note(&format!("profile `{}` is ready", profile.name));
     let mut context = context.clone();
     context.global.profile = Some(profile.name);

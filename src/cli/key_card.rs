@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     client::{
-        Client,
+        Client, ClientError,
         directory::{NearOrganisation, NewKeyCard},
     },
     domain::{
@@ -202,7 +202,9 @@ async fn require_offices(
     let present = match client.issued_member(member).await {
         Ok(present) => present.card.roles.clone(),
         // The first card of a member, or of a partner.
-        Err(_) => return Ok(()),
+        Err(ClientError::Usage { .. }) => return Ok(()),
+        Err(error) if error.slug() == Some("not-a-member") => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
     let dropped = present.iter().filter(|role| !given.contains(role) && !without.contains(role));
     let dropped = dropped.map(|role| role.as_str()).collect::<Vec<_>>();

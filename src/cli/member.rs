@@ -4,6 +4,7 @@ use super::{
     context::{Context, joined},
     directory, enrolment,
     error::Result,
+    handover::{Earlier, require_new},
     join,
     output::{Screen, Style},
     preview::PreviewArgs,
@@ -78,7 +79,7 @@ is at fault, nothing is done.")]
     #[command(after_help = "Examples:
   entente member replace ISR:avi
 
-The member answers with `entente join --again`. If somebody else may have the old keys, revoke them first: `entente \
+The member answers with `entente join`. If somebody else may have the old keys, revoke them first: `entente \
 key-card revoke`. Once the new key card is published, members who have keys wrap them again for the new recipient; agents \
 do it by themselves.")]
     Replace(enrolment::Replace),
@@ -87,6 +88,7 @@ do it by themselves.")]
   entente member move ISR:avi --organisation 'Haifa Photonics' --dry-run
   entente member move ISR:avi --role program_officer
   entente member move ISR:avi --no-role
+  entente member move ISR:avi --newest-key-alone      after a renewal, once the member uses the new key
 
 A member who works where a party works is kept from judging it, by the name of the organisation alone.")]
     Move(enrolment::Move),
@@ -176,11 +178,16 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::Move(args) => enrolment::move_member(args, context).await,
         MemberCommand::Renew { to, again } => {
             let me = client.member_id().await?;
-            if again {
-                client.home().forget_joining(&me)?;
-            }
             let to = to.unwrap_or_else(|| join::request_name(me.partner().as_str(), me.handle()).into());
-            join::write_request(&client.renew().await?, &to, context)
+            let earlier = if again { Earlier::IsReplaced } else { Earlier::Stays };
+            if !again {
+                require_new(&to)?;
+            }
+            join::write_request(&client.renew(again).await?, &to, earlier, context)?;
+            context.out.note(
+                "the new private key has no passphrase; to protect it, see `entente profile add --help` and name the protected file",
+            );
+            Ok(())
         }
         MemberCommand::Refusals => {
             let refusals = client.refusals().await?;

@@ -118,10 +118,22 @@ impl Keyboard {
     }
 
     async fn affirmed(&self) -> Result<()> {
-        match self.asked("Type `yes` to go on").await.as_deref() {
-            Some("yes") => Ok(()),
-            _ => Err(CliError::failed("not confirmed, so nothing was done").help("answer `yes` to go on")),
+        self.answered("Type `yes` to go on", "answer `yes` to go on").await
+    }
+
+    /// Asks until the answer is yes or no, a few times at most.
+    ///
+    /// # Errors
+    /// A failure when the answer is not yes.
+    pub(super) async fn answered(&self, question: &str, help: &str) -> Result<()> {
+        for _ in 0..ASKED_AT_MOST {
+            match self.asked(question).await.as_deref().map(meaning) {
+                Some(Some(true)) => return Ok(()),
+                Some(None) => self.message("answer `yes` (or `y`) or `no` (or `n`)"),
+                Some(Some(false)) | None => break,
+            }
         }
+        Err(CliError::failed("not confirmed, so nothing was done").help(help))
     }
 
     /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that was printed before.
@@ -132,16 +144,25 @@ impl Keyboard {
         if given.yes || !is_attended() {
             return Ok(());
         }
-        match self.asked("Type `yes` if you mean it").await.as_deref() {
-            Some("yes") => Ok(()),
-            _ => Err(CliError::failed("not confirmed, so nothing was done").help(help)),
-        }
+        self.answered("Type `yes` if you mean it", help).await
     }
 
     /// A line from the person at the terminal. Waits on a thread of its own, so that an interruption is heard meanwhile.
     pub(super) async fn asked(&self, question: &str) -> Option<String> {
         let (keyboard, question) = (self.clone(), question.to_owned());
         tokio::task::spawn_blocking(move || keyboard.line(&question)).await.ok().flatten()
+    }
+}
+
+/// So often a question is asked until it is answered.
+const ASKED_AT_MOST: usize = 3;
+
+/// What an answer means, if it means anything; no answer is a no.
+fn meaning(answer: &str) -> Option<bool> {
+    match answer.to_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "" | "n" | "no" => Some(false),
+        _ => None,
     }
 }
 
@@ -230,6 +251,15 @@ fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_understood_as_people_type_them() {
+        for (answers, meant) in
+            [(&["y", "Y", "yes", "YES"][..], Some(true)), (&["", "n", "No"], Some(false)), (&["ja", "yess", "1"], None)]
+        {
+            assert!(answers.iter().all(|answer| meaning(answer) == meant), "{answers:?}");
+        }
+    }
 
     #[test]
     fn passphrase_file_is_for_its_owner_alone() {

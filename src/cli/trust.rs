@@ -4,7 +4,7 @@
 use super::{
     context::{Context, joined, whole},
     error::{CliError, Result, read_input},
-    handover::write_file,
+    handover::{Earlier, write_file},
     output::Screen,
     prompt::Consent,
     table::Table,
@@ -105,12 +105,13 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
         }
         TrustCommand::Export { file } => {
             let list = context.client().await?.trust_file().await?;
-            write_file(&file, &list)?;
+            write_file(&file, &list, Earlier::Stays)?;
             context.out.done(&format!("{} in `{}`", counted(list.partner_cards.len(), "card", "cards"), file.display()))
         }
         TrustCommand::Import { file, consent } => {
             let list = read_json_file(&file, &read_input(&file, 16 << 20)?, "trust list")?;
-            let offered = home.read_trust_list(&list)?;
+            let member = context.client().await?.member_id().await?;
+            let (list, offered) = home.read_trust_list(&list, &member)?;
             let mut changes = Vec::new();
             for card in offered {
                 match home.pinned(&card.card.code)? {
@@ -119,6 +120,7 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
                 }
             }
             if changes.is_empty() {
+                home.see_trust_list(&list)?;
                 return context.out.done("every card of the list is pinned already");
             }
             let named = |replacing: bool| {
@@ -132,7 +134,9 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
                     format!("the cards of {new} are pinned, and those of {other} take the place of other ones")
                 }
             };
-            context.keyboard().agree(consent, &what).await?;
+            let signed = format!("by the list of {}, made on {:.0}, {what}", list.partner, list.stated_at);
+            context.keyboard().agree(consent, &signed).await?;
+            home.see_trust_list(&list)?;
             for (card, _) in &changes {
                 home.pin_partner(&card.card.canonical().map_err(CliError::failed)?, &card.fingerprint)?;
             }

@@ -10,12 +10,17 @@ use crate::{
         member::PartnerRole,
     },
     sealing::{
-        card::{CardStatus, KeyCard},
-        certificates::{self, MemberAuthority, MemberCertificateError, check_member_certificate},
+        card::{CardStatus, KeyCard, normal_pem},
+        certificates::{
+            self, CheckedCertificateRequest, MemberAuthority, MemberCertificateError, check_chain,
+            check_member_certificate,
+        },
+        identity::{Prompt, SecretText},
         joining::{
             InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
             WelcomeFile,
         },
+        leaf,
         possession::PossessionChallenge,
         statement::{Signed, verify_signed},
     },
@@ -25,6 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
 };
 
 /// A certificate begins so long before it is signed, for clocks that are behind.
@@ -45,7 +51,10 @@ pub struct NewInvitation {
 pub struct CheckedRequest {
     /// The key card in force, if there is one.
     pub before: Option<KeyCard>,
-    /// The card that would be published; its certificates lack the new one's dates until it is signed.
+    pub kind: RequestKind,
+    /// When the registrar invited the member, for a request that answers an invitation.
+    pub invited_at: Option<Timestamp>,
+    /// The card that would be published; how long it is valid is said when it is approved.
     pub after: KeyCard,
     /// The new key.
     pub key: Sha256,
@@ -55,8 +64,19 @@ pub struct CheckedRequest {
     pub unproven: Vec<String>,
     /// Organisations of the directory that are nearly the same.
     pub near: Vec<NearOrganisation>,
-    /// The card in force has all this already: only the welcome is to be made again.
-    pub is_done: bool,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Somebody without a key card.
+    New,
+    /// Other keys for somebody who has a card, or had one.
+    Replacement,
+    /// Another certificate key, for which the key in force signed.
+    Renewal,
+    /// The card in force has all this already: only the welcome is made again.
+    Done,
 }
 
 /// Where the certificates of the new keys come from.
@@ -71,8 +91,28 @@ pub enum Certification {
 impl Certification {
     /// Certificates that the national PKI signed, each by the key that it is for.
     pub fn of_files(files: impl IntoIterator<Item = String>) -> Result<Self> {
-        let keyed = files.into_iter().map(|pem| Ok((super::directory::certificate_pin(pem.as_bytes())?, pem)));
-        Ok(Self::Signed(keyed.collect::<Result<_>>()?))
+        let mut by_key: BTreeMap<Sha256, (Timestamp, String)> = BTreeMap::new();
+        for file in files {
+            // Nothing of it but the certificates goes to anybody.
+            let pem = normal_pem(file.as_bytes())?.concat();
+            let key = super::directory::certificate_pin(pem.as_bytes())?;
+            let end = certificates::end_of(pem.as_bytes()).map_err(certificate_fault)?;
+            // Of several for one key the one that ends last.
+            if by_key.get(&key).is_none_or(|(other, _)| *other < end) {
+                by_key.insert(key, (end, pem));
+            }
+        }
+        Ok(Self::Signed(by_key.into_iter().map(|(key, (_, pem))| (key, pem)).collect()))
+    }
+
+    /// An authority whose certificate and private key are in files; `prompt` is asked for the key's passphrase, if it has one.
+    pub fn of_authority(certificate: &Path, private_key: &Path, prompt: &impl Prompt) -> Result<Self> {
+        let help = "name the certificate of the authority that your nation's partner card has, and its key";
+        let text = fs::read_to_string(certificate).map_err(|error| ClientError::io("read", certificate, &error))?;
+        let key = super::read_private_key(private_key, prompt)?;
+        let key = str::from_utf8(&key).map_err(|_| ClientError::usage("the authority's key is not in PEM", help))?;
+        let authority = MemberAuthority::from_pem(&text, &SecretText::from(key.to_owned()));
+        Ok(Self::Authority(authority.map_err(|error| ClientError::usage(error.to_string(), help))?))
     }
 }
 
@@ -100,6 +140,7 @@ impl Client {
         trust: &TrustFile,
         replaces: bool,
     ) -> Result<InvitationFile> {
+        self.require_own(&new.member).await?;
         let present = self.present_card(&new.member).await?;
         let active = present.as_ref().filter(|card| card.status == CardStatus::Active);
         if active.is_some() && !replaces {
@@ -111,7 +152,8 @@ impl Client {
         let profile = self.profile();
         let mut server_ca = String::new();
         for path in &profile.server_ca {
-            server_ca += &fs::read_to_string(path).map_err(|error| ClientError::io("read", path, &error))?;
+            let content = fs::read(path).map_err(|error| ClientError::io("read", path, &error))?;
+            server_ca += &normal_pem(&content)?.concat();
         }
         let invitation = MemberInvitation {
             member: new.member.clone(),
@@ -150,9 +192,22 @@ impl Client {
     async fn present_card(&self, member: &MemberId) -> Result<Option<KeyCard>> {
         match self.fetch_member(member).await {
             Ok(member) => Ok(Some(member.card.clone())),
-            Err(ClientError::Usage { .. }) => Ok(None),
+            Err(ClientError::Usage { .. }) if self.home().seen_serial(member)?.is_none() => Ok(None),
+            Err(ClientError::Usage { .. }) => Err(ClientError::unverified(
+                format!("the exchange shows no key card of `{member}`, and this machine saw one before"),
+                "vouch for nobody until the host's operator has explained it",
+            )),
             Err(error) => Err(error),
         }
+    }
+
+    async fn require_own(&self, member: &MemberId) -> Result<()> {
+        let me = self.member_id().await?;
+        if member.partner() == me.partner() {
+            return Ok(());
+        }
+        let what = format!("`{member}` does not belong to `{}`", me.partner());
+        Err(ClientError::usage(what, "a registrar vouches for members of their own nation"))
     }
 
     /// Checks a request: that its sender has the keys that it names, that a registrar invited them or the key in force signs for the new one, and
@@ -160,56 +215,78 @@ impl Client {
     pub async fn check_request(&self, file: &RequestFile) -> Result<CheckedRequest> {
         let signed: Signed<JoinRequest> = verify_signed(&file.request).map_err(|error| unfit(&error.to_string()))?;
         let JoinRequest { member, recipients, certificate_request, .. } = &signed.statement;
-        let key = certificates::requested_key(certificate_request).map_err(certificate_fault)?;
+        self.require_own(member).await?;
+        let asked = CheckedCertificateRequest::new(certificate_request, member).map_err(certificate_fault)?;
+        let key = asked.key;
         if key != signed.signer_spki {
             return Err(certificate_fault(MemberCertificateError::OtherKey));
         }
         crate::sealing::jws::check_key(&signed.leaf).map_err(|error| unfit(&error.to_string()))?;
         let before = self.present_card(member).await?;
-        let mut after = KeyCard {
-            member: member.clone(),
-            name: String::new(),
-            organisation: String::new(),
-            roles: BTreeSet::new(),
-            recipients: recipients.clone(),
-            certificates: vec![key],
-            serial: before.as_ref().map_or(0, |card| card.serial) + 1,
-            valid_from: self.now(),
-            valid_until: self.now(),
-            status: CardStatus::Active,
-        };
-        let is_done = before
-            .as_ref()
-            .is_some_and(|card| card.status == CardStatus::Active && card.pins(&key) && card.recipients == *recipients);
-        let unproven = match (&file.invitation, &file.renewal) {
+        // The newest key stands first. An older one that the card still names is not certified again.
+        let done = before.as_ref().filter(|card| {
+            card.check_usable(self.now()).is_ok()
+                && card.certificates.first() == Some(&key)
+                && card.recipients == *recipients
+        });
+        if before.as_ref().is_some_and(|card| done.is_none() && card.pins(&key)) {
+            return Err(unfit("it asks for a certificate of a key that the member's card named before"));
+        }
+        let replaces = done.is_none().then_some(before.as_ref()).flatten();
+        let (mut after, kind, invited_at, unproven) = match (&file.invitation, &file.renewal) {
             (Some(invitation), None) => {
-                let invitation = self.check_invitation(invitation, &signed, before.as_ref(), is_done).await?;
-                (after.name, after.organisation) = (invitation.name.clone(), invitation.organisation.clone());
-                after.roles.clone_from(&invitation.roles);
-                self.check_possession(&invitation, file, &signed).await?
+                let invitation = self.check_invitation(invitation, &signed, replaces, done.is_some()).await?;
+                let unproven = self.check_possession(&invitation, file, &signed).await?;
+                let kind = if before.is_some() { RequestKind::Replacement } else { RequestKind::New };
+                let certificates = vec![key];
+                let card = self.card_of(&invitation, recipients, certificates, before.as_ref());
+                (card, kind, Some(invitation.stated_at), unproven)
             }
             (None, Some(renewal)) => {
                 let present = before.as_ref().ok_or_else(|| unfit("a renewal of somebody without a key card"))?;
-                let signer = check_renewal(renewal, &signed, present, is_done)?;
-                (after.name, after.organisation) = (present.name.clone(), present.organisation.clone());
-                after.roles.clone_from(&present.roles);
-                // The key in force stays until its certificate ends, so that the member is not locked out until the welcome comes.
-                after.certificates.push(signer);
-                Vec::new()
+                let signer = check_renewal(renewal, &signed, present, done.is_some(), self.now())?;
+                // The key in force stays beside the new one, so that the member is not locked out until the welcome comes.
+                let card = KeyCard { certificates: vec![key, signer], serial: present.serial + 1, ..present.clone() };
+                (card, RequestKind::Renewal, None, Vec::new())
             }
             _ => return Err(unfit("it answers no invitation and is no renewal, or says both")),
         };
         self.check_recipients_are_theirs(member, recipients).await?;
         let near = self.near_organisations(&after.organisation, member).await?;
+        if let Some(done) = done {
+            after = done.clone();
+        }
         Ok(CheckedRequest {
+            kind: if done.is_some() { RequestKind::Done } else { kind },
+            invited_at,
+            certificate_request: asked.pem,
             before,
             after,
             key,
-            certificate_request: certificate_request.clone(),
             unproven,
             near,
-            is_done,
         })
+    }
+
+    fn card_of(
+        &self,
+        invitation: &MemberInvitation,
+        recipients: &[String],
+        certificates: Vec<Sha256>,
+        before: Option<&KeyCard>,
+    ) -> KeyCard {
+        KeyCard {
+            member: invitation.member.clone(),
+            name: invitation.name.clone(),
+            organisation: invitation.organisation.clone(),
+            roles: invitation.roles.clone(),
+            recipients: recipients.to_vec(),
+            certificates,
+            serial: before.map_or(0, |card| card.serial) + 1,
+            valid_from: self.now(),
+            valid_until: self.now(),
+            status: CardStatus::Active,
+        }
     }
 
     async fn check_invitation(
@@ -306,7 +383,9 @@ impl Client {
         let now = self.now();
         let certificate = match certification {
             Certification::Authority(authority) => {
-                let until = valid_until.min(authority.not_after());
+                // A welcome that is made again gives no more time than the card that was published.
+                let most = if request.kind == RequestKind::Done { request.after.valid_until } else { valid_until };
+                let until = most.min(authority.not_after());
                 let valid = (now - BACKDATED, until);
                 let issued = authority
                     .issue(member, &request.certificate_request, valid, &*self.ambient().rng)
@@ -324,12 +403,14 @@ impl Client {
         if fit.pin != request.key {
             return Err(certificate_fault(MemberCertificateError::OtherKey));
         }
-        if request.is_done {
-            let key_card = self.api().member(member).await?.key_card;
-            return Ok(WelcomeFile { member: member.clone(), certificate, key_card });
-        }
         if now < fit.not_before || now > fit.not_after {
             return Err(certificate_fault(MemberCertificateError::Unfit("it is not valid now".to_owned())));
+        }
+        let own = self.partner(member.partner()).await?;
+        check_chain(certificate.as_bytes(), &own.anchors_der()?, now).map_err(certificate_fault)?;
+        if request.kind == RequestKind::Done {
+            let key_card = self.api().member(member).await?.key_card;
+            return Ok(WelcomeFile { member: member.clone(), certificate, key_card });
         }
         let card = KeyCard { valid_from: now, valid_until: valid_until.min(fit.not_after), ..request.after.clone() };
         let published = self.publish_key_card(&card).await?;
@@ -343,6 +424,12 @@ impl Client {
             name: change.name.clone().unwrap_or_else(|| before.name.clone()),
             organisation: change.organisation.clone().unwrap_or_else(|| before.organisation.clone()),
             roles: change.roles.clone().unwrap_or_else(|| before.roles.clone()),
+            certificates: before
+                .certificates
+                .iter()
+                .take(if change.newest_key_alone { 1 } else { usize::MAX })
+                .copied()
+                .collect(),
             serial: before.serial + 1,
             valid_from: self.now(),
             ..before.clone()
@@ -362,17 +449,32 @@ pub struct KeyCardEdit {
     pub name: Option<String>,
     pub organisation: Option<String>,
     pub roles: Option<BTreeSet<PartnerRole>>,
+    /// Whether only the newest of several keys is named from then on.
+    pub newest_key_alone: bool,
 }
 
 /// The key in force that signed for the new one.
-fn check_renewal(jws: &str, request: &Signed<JoinRequest>, present: &KeyCard, is_done: bool) -> Result<Sha256> {
+fn check_renewal(
+    jws: &str,
+    request: &Signed<JoinRequest>,
+    present: &KeyCard,
+    is_done: bool,
+    now: Timestamp,
+) -> Result<Sha256> {
     let signed: Signed<RenewalStatement> = verify_signed(jws).map_err(|error| unfit(&error.to_string()))?;
-    let is_theirs = signed.statement.member == present.member
-        && request.statement.member == present.member
-        && present.status == CardStatus::Active
-        && (present.pins(&signed.signer_spki) || is_done);
-    if !is_theirs || signed.statement.request_sha256 != request.payload_sha256 {
+    let RenewalStatement { member, request_sha256, serial, .. } = &signed.statement;
+    let is_theirs = *member == present.member && request.statement.member == present.member;
+    let is_newer = signed.signer_spki != request.signer_spki && present.pins(&signed.signer_spki);
+    if !is_theirs || !is_newer || *request_sha256 != request.payload_sha256 {
         return Err(unfit("the renewal is not signed by the key in force"));
+    }
+    leaf::check_name(&signed.leaf, member).map_err(|error| unfit(&error.to_string()))?;
+    if !is_done && *serial != present.serial {
+        return Err(unfit(&format!("another key card of `{member}` was published since the renewal was signed")));
+    }
+    if !is_done {
+        present.check_usable(now).map_err(|error| unfit(&error.to_string()))?;
+        leaf::check_time(&signed.leaf, now).map_err(|error| unfit(&error.to_string()))?;
     }
     if request.statement.recipients != present.recipients {
         return Err(unfit("a renewal keeps the recipients; other ones come by `entente member replace`"));

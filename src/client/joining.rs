@@ -8,12 +8,13 @@ use super::{Ambient, Client, ClientError, Home, Profile, Result, directory::veri
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     sealing::{
-        certificates::{self, NewCertificateKey, check_member_certificate},
-        identity::Keyring,
+        certificates::{self, NewCertificateKey, check_chain, check_member_certificate},
+        identity::{Keyring, Prompt},
         joining::{
             InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
             WelcomeFile,
         },
+        jws::SigningKey,
         statement::{Signed, Statement, StatementError, sign_statement, verify_signed},
     },
 };
@@ -45,14 +46,18 @@ pub struct VerifiedInvitation {
     pub invitation: MemberInvitation,
     /// The partner cards that the nation's registrar confirmed, the nation's own first.
     pub partners: Vec<Pinned>,
+    list: TrustList,
     signed: Signed<MemberInvitation>,
 }
 
 /// What joining made, apart from the request itself.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answered {
+pub struct JoinAnswer {
     pub request: RequestFile,
     pub private_key: PathBuf,
+    /// SHA-256 of the new key's `SubjectPublicKeyInfo`: what member and registrar can compare.
+    pub key: Sha256,
+    pub recipients: Vec<String>,
     /// Cards that were pinned, and those of which another one is pinned already, which stays.
     pub pinned: Vec<PartnerCode>,
     pub differing: Vec<PartnerCode>,
@@ -63,7 +68,7 @@ pub struct Answered {
 /// # Errors
 /// Among others when the card has another fingerprint, or no registrar whom the card names signed the invitation and the trust list.
 pub fn read_invitation(file: &InvitationFile, fingerprint: &Sha256, now: Timestamp) -> Result<VerifiedInvitation> {
-    let partners = read_trust(&file.trust, |_, card| {
+    let (list, partners) = read_trust(&file.trust, |_, card| {
         if card.fingerprint == *fingerprint {
             return Ok(());
         }
@@ -90,11 +95,14 @@ pub fn read_invitation(file: &InvitationFile, fingerprint: &Sha256, now: Timesta
         let what = format!("the invitation expired on {:.0}", invitation.expires_at);
         return Err(ClientError::usage(what, "ask your registrar for another one"));
     }
-    Ok(VerifiedInvitation { invitation, partners, signed })
+    Ok(VerifiedInvitation { invitation, partners, list, signed })
 }
 
 /// The cards of a trust file, its own nation's first, each with the fingerprint that the list names; `confirm` is asked about the own one.
-fn read_trust(file: &TrustFile, confirm: impl Fn(&TrustList, &Pinned) -> Result<()>) -> Result<Vec<Pinned>> {
+fn read_trust(
+    file: &TrustFile,
+    confirm: impl Fn(&TrustList, &Pinned) -> Result<()>,
+) -> Result<(TrustList, Vec<Pinned>)> {
     let signed: Signed<TrustList> = verify_signed(&file.trust_list).map_err(not_genuine)?;
     let list = &signed.statement;
     let mut cards: BTreeMap<PartnerCode, Pinned> = BTreeMap::new();
@@ -119,7 +127,7 @@ fn read_trust(file: &TrustFile, confirm: impl Fn(&TrustList, &Pinned) -> Result<
         let what = format!("the trust list is not signed by a registrar of `{}`", list.partner);
         return Err(ClientError::unverified(what, "ask your registrar for the file again, and tell them"));
     }
-    Ok([own].into_iter().chain(cards.into_values()).collect())
+    Ok((signed.statement, [own].into_iter().chain(cards.into_values()).collect()))
 }
 
 fn not_genuine(error: StatementError) -> ClientError {
@@ -135,17 +143,24 @@ pub struct JoinChoice {
     pub profile: String,
     pub identities: Vec<PathBuf>,
     pub zone: Option<String>,
+    /// Whether a request that is under way is given up for this one.
+    pub again: bool,
 }
 
 impl VerifiedInvitation {
     /// Makes a key, pins the cards, and answers with a request for `keyring`'s recipients; what is begun is kept.
     ///
     /// # Errors
-    /// Among others when the keyring has no recipient, or something was begun for the same member before.
-    pub fn answer(&self, home: &Home, choice: &JoinChoice, keyring: &Keyring, ambient: &Ambient) -> Result<Answered> {
+    /// Among others when the keyring has no recipient, the profile is that of another member, or something was begun for the same member
+    /// before and this is not said to be `again`.
+    pub fn answer(&self, home: &Home, choice: &JoinChoice, keyring: &Keyring, ambient: &Ambient) -> Result<JoinAnswer> {
         let MemberInvitation { member, server, server_ca, challenge, .. } = &self.invitation;
         let recipients = recipients_of(keyring)?;
-        home.require_not_joining(member)?;
+        home.require_free_profile(&choice.profile, member)?;
+        if !choice.again {
+            home.require_not_joining(member)?;
+        }
+        home.see_trust_list(&self.list)?;
         let mut made = NewKey::write(home, member, ambient)?;
         let authority = home.root().join("keys").join(format!("{}-server-ca.crt", file_name(member)));
         files::write(&authority, server_ca.as_bytes())?;
@@ -165,18 +180,7 @@ impl VerifiedInvitation {
             possession.extend(answer.map(|answer| (recipient.clone(), answer)));
         }
         let request = sign_statement(&made.key.signing_key, &statement)?;
-        let (mut pinned, mut differing) = (Vec::new(), Vec::new());
-        for partner in &self.partners {
-            let code = &partner.card.code;
-            match home.pinned(code)? {
-                Some(present) if present.fingerprint == partner.fingerprint => {}
-                Some(_) => differing.push(code.clone()),
-                None => {
-                    home.pin_partner(&partner.card.canonical()?, &partner.fingerprint)?;
-                    pinned.push(code.clone());
-                }
-            }
-        }
+        let (pinned, differing) = self.pin(home)?;
         home.begin_joining(&Joining {
             member: member.clone(),
             profile: choice.profile.clone(),
@@ -184,11 +188,29 @@ impl VerifiedInvitation {
             server_ca: vec![authority],
             private_key: made.path.clone(),
             identities: choice.identities.clone(),
-            recipients,
+            recipients: recipients.clone(),
             zone: choice.zone.clone(),
         })?;
         let request = RequestFile { invitation: Some(self.signed.jws.clone()), request, possession, renewal: None };
-        Ok(Answered { request, private_key: made.path, pinned, differing })
+        let key = made.key.signing_key.spki_sha256();
+        Ok(JoinAnswer { request, private_key: made.path, key, recipients, pinned, differing })
+    }
+
+    /// Pins the cards: those that were pinned now, and those of which another one is pinned and stays. The own nation's was confirmed now.
+    fn pin(&self, home: &Home) -> Result<(Vec<PartnerCode>, Vec<PartnerCode>)> {
+        let (mut pinned, mut differing) = (Vec::new(), Vec::new());
+        for partner in &self.partners {
+            let code = &partner.card.code;
+            match home.pinned(code)? {
+                Some(present) if present.fingerprint == partner.fingerprint => {}
+                Some(_) if code != self.invitation.member.partner() => differing.push(code.clone()),
+                _ => {
+                    home.pin_partner(&partner.card.canonical()?, &partner.fingerprint)?;
+                    pinned.push(code.clone());
+                }
+            }
+        }
+        Ok((pinned, differing))
     }
 }
 
@@ -222,10 +244,12 @@ impl Client {
 
     /// Makes a new key for the profile's member and asks for its certificate, signed by the key in force. The profile stays as it is until
     /// the welcome comes.
-    pub async fn renew(&self) -> Result<Answered> {
+    pub async fn renew(&self, again: bool) -> Result<JoinAnswer> {
         let member = self.member_id().await?;
-        let present = self.member(&member).await?;
-        self.home().require_not_joining(&member)?;
+        let present = self.recent_member(&member).await?;
+        if !again {
+            self.home().require_not_joining(&member)?;
+        }
         let home = self.home().clone();
         let mut made = NewKey::write(&home, &member, self.ambient())?;
         let statement = JoinRequest {
@@ -235,8 +259,12 @@ impl Client {
             certificate_request: std::mem::take(&mut made.key.request),
             stated_at: self.now(),
         };
-        let renewal =
-            RenewalStatement { member: member.clone(), request_sha256: statement.digest()?, stated_at: self.now() };
+        let renewal = RenewalStatement {
+            member: member.clone(),
+            request_sha256: statement.digest()?,
+            serial: present.card.serial,
+            stated_at: self.now(),
+        };
         let renewal = Some(self.signed(&renewal).await?);
         let request = sign_statement(&made.key.signing_key, &statement)?;
         let profile = self.profile();
@@ -247,26 +275,26 @@ impl Client {
             server_ca: profile.server_ca.clone(),
             private_key: made.path.clone(),
             identities: profile.identities.clone(),
-            recipients: statement.recipients,
+            recipients: statement.recipients.clone(),
             zone: profile.zone.clone(),
         })?;
         let request = RequestFile { invitation: None, request, possession: BTreeMap::new(), renewal };
-        Ok(Answered { request, private_key: made.path, pinned: Vec::new(), differing: Vec::new() })
+        let (key, recipients) = (made.key.signing_key.spki_sha256(), statement.recipients);
+        Ok(JoinAnswer { request, private_key: made.path, key, recipients, pinned: Vec::new(), differing: Vec::new() })
     }
 }
 
-/// Takes a welcome: checks that certificate and key card are for the keys that were made here, and writes the profile.
+/// Takes a welcome: checks that certificate and key card are for the keys that were made here and count now, and writes the profile. The same
+/// welcome can be taken again, and another one for the same key.
 ///
 /// # Errors
 /// Among others when nothing was begun for the member, or the card names other keys than those that were made here.
-pub fn welcome(home: &Home, file: &WelcomeFile) -> Result<Profile> {
+pub fn welcome(home: &Home, file: &WelcomeFile, prompt: &impl Prompt, now: Timestamp) -> Result<Profile> {
     let WelcomeFile { member, certificate, key_card } = file;
-    let begun = home.joining(member)?.ok_or_else(|| {
-        ClientError::usage(
-            format!("nothing was begun for `{member}` in this folder"),
-            "join in the folder where the request was made: `--home`",
-        )
-    })?;
+    let begun = match home.joining(member)? {
+        Some(begun) => begun,
+        None => home.joined(member)?,
+    };
     let Some(own) = home.pinned(member.partner())? else {
         let what = format!("the card of `{}` is not pinned", member.partner());
         return Err(ClientError::unverified(what, "see `entente trust add --help`"));
@@ -278,22 +306,29 @@ pub fn welcome(home: &Home, file: &WelcomeFile) -> Result<Profile> {
         )
     };
     let card = verify_member(home, &own.card, member, key_card)?.card;
-    let key = files::read_private(&begun.private_key)?;
+    card.check_usable(now).map_err(|error| refused(error.to_string()))?;
+    let key = super::read_private_key(&begun.private_key, prompt)?;
     let fit = check_member_certificate(certificate.as_bytes(), member).map_err(|error| refused(error.to_string()))?;
-    crate::sealing::jws::SigningKey::from_pem(&key, certificate.as_bytes())
+    check_chain(certificate.as_bytes(), &own.card.anchors_der()?, now).map_err(|error| refused(error.to_string()))?;
+    SigningKey::from_pem(&key, certificate.as_bytes())
         .map_err(|_| refused("the certificate is for another key than the one that was made here".to_owned()))?;
-    if !card.pins(&fit.pin) || card.recipients != begun.recipients {
+    if !card.pins(&fit.pin) || !begun.recipients.iter().all(|recipient| card.recipients.contains(recipient)) {
         return Err(refused("the key card names other keys than those that were made here".to_owned()));
     }
     let path = begun.private_key.with_extension("crt");
     files::write(&path, certificate.as_bytes())?;
+    let mut identities = begun.identities;
+    // What was wrapped to identities of before may still have to be opened.
+    let former = home.profile(Some(&begun.profile)).map(|profile| profile.identities).unwrap_or_default();
+    identities
+        .extend(former.into_iter().filter(|path| path.exists() && !begun_names(&identities, path)).collect::<Vec<_>>());
     let profile = Profile {
         name: begun.profile,
         server: begun.server,
         server_ca: begun.server_ca,
         certificate: path,
         private_key: begun.private_key,
-        identities: begun.identities,
+        identities,
         member: Some(member.clone()),
         zone: begun.zone,
     };
@@ -302,26 +337,82 @@ pub fn welcome(home: &Home, file: &WelcomeFile) -> Result<Profile> {
     Ok(profile)
 }
 
+fn begun_names(identities: &[PathBuf], path: &Path) -> bool {
+    identities.iter().any(|named| named == path)
+}
+
 impl Home {
-    /// Pins the cards of a nation's trust list, whose own card is pinned: those that are new, and those that are another one by now.
+    /// The cards of a list that a registrar of the member's own nation signed, whose card is pinned, and when it was made. Nothing is pinned.
     ///
     /// # Errors
-    /// Among others when a later list of that nation was taken before.
-    pub fn read_trust_list(&self, file: &TrustFile) -> Result<Vec<Pinned>> {
-        read_trust(file, |list, own| {
+    /// Among others when it is another nation's list, or an earlier one than was taken before.
+    pub fn read_trust_list(&self, file: &TrustFile, member: &MemberId) -> Result<(TrustList, Vec<Pinned>)> {
+        let (list, cards) = read_trust(file, |list, own| {
             let pinned = self.pinned(&list.partner)?;
-            if pinned.is_some_and(|pinned| pinned.fingerprint == own.fingerprint) {
+            let is_pinned = pinned.is_some_and(|pinned| pinned.fingerprint == own.fingerprint);
+            if list.partner == *member.partner() && is_pinned {
                 return Ok(());
             }
-            let what =
-                format!("the list is by `{}`, whose card in it is not the one that is pinned here", list.partner);
-            Err(ClientError::unverified(what, "a member takes the list of their own nation, whose card they pinned"))
-        })
+            let what = format!(
+                "the list is by `{}`, and not by the nation of `{member}` with the card that is pinned",
+                list.partner
+            );
+            Err(ClientError::unverified(what, "a member takes the list of their own nation, whose card they confirmed"))
+        })?;
+        self.check_trust_list(&list)?;
+        Ok((list, cards))
     }
 
-    /// Forgets what was begun for a member; the key that was made stays. Whether something was begun.
-    pub fn forget_joining(&self, member: &MemberId) -> Result<bool> {
-        files::remove(&self.joining_path(member))
+    /// Remembers a list, so that no earlier one is taken from then on.
+    pub fn see_trust_list(&self, list: &TrustList) -> Result<()> {
+        self.check_trust_list(list)?;
+        let mut seen = self.seen_trust_lists()?;
+        seen.insert(list.partner.clone(), list.stated_at);
+        let text = serde_json::to_vec(&seen).map_err(|error| ClientError::local(error.to_string(), "try again"))?;
+        files::write(&self.trust_lists_path(), &text)
+    }
+
+    fn check_trust_list(&self, list: &TrustList) -> Result<()> {
+        match self.seen_trust_lists()?.get(&list.partner) {
+            Some(seen) if list.stated_at < *seen => Err(ClientError::unverified(
+                format!("the trust list was made on {:.0}, and one of {seen:.0} was taken here before", list.stated_at),
+                "ask your registrar for the newest one, and tell them who gave you this",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn seen_trust_lists(&self) -> Result<BTreeMap<PartnerCode, Timestamp>> {
+        let path = self.trust_lists_path();
+        let Some(bytes) = files::read(&path)? else { return Ok(BTreeMap::new()) };
+        serde_json::from_slice(&bytes).map_err(|error| files::damaged(&path, &error))
+    }
+
+    fn trust_lists_path(&self) -> PathBuf {
+        self.root().join("trust-lists.json")
+    }
+
+    /// The state of a member whose profile is there: a welcome can be taken again.
+    fn joined(&self, member: &MemberId) -> Result<Joining> {
+        for name in self.profiles()? {
+            let profile = self.profile(Some(&name))?;
+            if profile.member.as_ref() == Some(member) {
+                return Ok(Joining {
+                    member: member.clone(),
+                    profile: name,
+                    server: profile.server,
+                    server_ca: profile.server_ca,
+                    private_key: profile.private_key,
+                    identities: profile.identities,
+                    recipients: Vec::new(),
+                    zone: profile.zone,
+                });
+            }
+        }
+        Err(ClientError::usage(
+            format!("nothing was begun for `{member}` in this folder"),
+            "join in the folder where the request was made: `--home`",
+        ))
     }
 
     /// Refuses to begin again for a member for whom something was begun.

@@ -175,8 +175,8 @@ impl Home {
         let fingerprint = card.fingerprint()?;
         if fingerprint != *expected {
             return Err(ClientError::unverified(
-                format!("the card of `{}` has the fingerprint `{fingerprint}`, not `{expected}`", card.code),
-                "compare again with the partner's officials, by a way that does not pass through the exchange",
+                format!("the card of `{}` has another fingerprint than `{expected}`", card.code),
+                "compare what you typed; if it is right, tell the partner's officials and the host's operator",
             ));
         }
         files::write(&self.pin_path(&card.code), &card.canonical()?)?;
@@ -217,6 +217,18 @@ impl Home {
             [only] => Ok(only.clone()),
             [] => Err(ClientError::usage("there is no profile yet", "make one with `entente profile add`")),
             _ => Err(ClientError::usage("several profiles and no default", "name one with `--profile`, or choose one")),
+        }
+    }
+
+    /// Refuses a name that no profile can have, or that is the profile of another member.
+    pub(super) fn require_free_profile(&self, name: &str, member: &MemberId) -> Result<()> {
+        let exists = self.profile_path(name)?.exists();
+        match exists.then(|| self.profile(Some(name))).transpose()? {
+            Some(present) if present.member.as_ref() != Some(member) => Err(ClientError::usage(
+                format!("the profile `{name}` is that of another member"),
+                "choose another name for the new one: `--name`",
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -243,7 +243,7 @@ fn one_certificate(pem: &str) -> Result<Vec<u8>, StatementError> {
     Ok(certificate.to_vec())
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), StatementError> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), StatementError> {
     let len = name.chars().count();
     if len == 0 || len > MAX_NAME || name.trim() != name || name.chars().any(char::is_control) {
         return Err(invalid(format_args!(

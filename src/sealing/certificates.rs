@@ -4,6 +4,7 @@
 //! for who cannot connect. What a member's certificate must contain stands in docs/operations.md.
 
 use super::{
+    card::normal_pem,
     identity::SecretText,
     jws::{self, JwsError, SigningKey},
     leaf,
@@ -12,13 +13,19 @@ use crate::domain::{
     ambient::Rng,
     id::{MemberId, Sha256},
 };
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use jiff::Timestamp;
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
     SubjectPublicKeyInfo,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
@@ -71,10 +78,39 @@ impl NewCertificateKey {
     }
 }
 
-/// The digest of the key that a request for a certificate asks for; the request's own signature proves that its sender has that key.
-pub fn requested_key(request: &str) -> Result<Sha256> {
-    let request = CertificateSigningRequestParams::from_pem(request).map_err(MemberCertificateError::Request)?;
-    Ok(Sha256::of(&request.public_key.subject_public_key_info()))
+/// A request for a certificate that asks for nothing but a member's: a national PKI may copy what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedCertificateRequest {
+    /// SHA-256 of the `SubjectPublicKeyInfo`; the request's own signature proves that its sender has that key.
+    pub key: Sha256,
+    /// The request alone, PEM, written again from its bytes.
+    pub pem: String,
+}
+
+impl CheckedCertificateRequest {
+    /// Checks a PKCS #10 request in PEM.
+    pub fn new(pem: &str, member: &MemberId) -> Result<Self> {
+        let unfit = |problem: &str| MemberCertificateError::Unfit(problem.to_owned());
+        let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
+            .map_err(|_| unfit("the request for it is not in PEM"))?;
+        let request = CertificateSigningRequestParams::from_der(&der).map_err(MemberCertificateError::Request)?;
+        let CertificateParams { subject_alt_names, is_ca, key_usages, extended_key_usages, .. } = &request.params;
+        let names_the_member = match subject_alt_names.as_slice() {
+            [SanType::URI(uri)] => uri.as_str() == member.san_uri(),
+            _ => false,
+        };
+        if !names_the_member {
+            return Err(unfit("the request for it asks for other names than the member's URI"));
+        }
+        if *is_ca != IsCa::NoCa || !key_usages.is_empty() || !extended_key_usages.is_empty() {
+            return Err(unfit("the request for it asks for usages; those are the authority's to set"));
+        }
+        let body = STANDARD.encode(&*der);
+        let lines: Vec<&str> = body.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+        let pem =
+            format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", lines.join("\n"));
+        Ok(Self { key: Sha256::of(&request.public_key.subject_public_key_info()), pem })
+    }
 }
 
 /// An authority whose key is at hand.
@@ -100,7 +136,9 @@ impl MemberAuthority {
             return Err(wrong(&"the private key does not belong to it"));
         }
         let issuer = Issuer::from_ca_cert_pem(certificate, key).map_err(|error| wrong(&error))?;
-        Ok(Self { issuer, certificate: certificate.to_owned(), not_after })
+        // What stands beside it in the file, such as the key, goes to nobody.
+        let certificate = normal_pem(certificate.as_bytes()).map_err(|error| wrong(&error))?.swap_remove(0);
+        Ok(Self { issuer, certificate, not_after })
     }
 
     /// Its certificate, PEM.
@@ -175,6 +213,25 @@ pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<Certifi
         not_before: instant(certificate.validity().not_before.timestamp())?,
         not_after: instant(certificate.validity().not_after.timestamp())?,
     })
+}
+
+/// Refuses certificates, the member's first, that do not lead to one of these authorities at an instant.
+pub fn check_chain(pem: &[u8], anchors: &[Vec<u8>], at: Timestamp) -> Result<()> {
+    let unfit = |problem: String| MemberCertificateError::Unfit(problem);
+    let mut chain = CertificateDer::pem_slice_iter(pem).filter_map(std::result::Result::ok);
+    let leaf = chain.next().ok_or_else(|| unfit("it is not a certificate in PEM".to_owned()))?;
+    let above: Vec<CertificateDer<'_>> = chain.collect();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(anchors.iter().map(|anchor| CertificateDer::from(anchor.as_slice())));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|error| unfit(error.to_string()))?;
+    let seconds = u64::try_from(at.as_second()).unwrap_or_default();
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let verified = verifier.verify_client_cert(&leaf, &above, at);
+    verified
+        .map(drop)
+        .map_err(|error| unfit(format!("it does not lead to an authority of the nation's card ({error})")))
 }
 
 /// The last instant at which the first certificate of a PEM is valid.

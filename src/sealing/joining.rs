@@ -6,7 +6,7 @@
 //! signs for the new one.
 
 use super::{
-    card::MAX_KEYS,
+    card::{MAX_KEYS, check_name},
     possession::PossessionChallenge,
     recipient,
     statement::{Statement, StatementError, invalid},
@@ -86,9 +86,7 @@ impl Statement for MemberInvitation {
             if let Some(c) = name::unseen(text) {
                 return Err(invalid(name::unseen_fault(what, c)));
             }
-            if text.trim() != text || text.is_empty() {
-                return Err(invalid(format_args!("the {what} is empty or has blanks around it")));
-            }
+            check_name(what, text)?;
         }
         if self.expires_at <= self.stated_at {
             return Err(invalid("an invitation expires after it was made"));
@@ -146,6 +144,8 @@ pub struct RenewalStatement {
     pub member: MemberId,
     /// Digest of the [`JoinRequest`] with the new key.
     pub request_sha256: Sha256,
+    /// Serial of the key card in force: a renewal counts for the card that it was made under, and for no later one.
+    pub serial: u64,
     /// When the member says it was made.
     pub stated_at: Timestamp,
 }

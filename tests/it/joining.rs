@@ -185,13 +185,13 @@ async fn national_pki_signs_what_the_registrar_checked() {
     // The fingerprint is what makes the file worth anything.
     let other = Sha256::of(b"what a host would like").to_string();
     let words = ["join", text(&invitation), "--plain", "--fingerprint", &other, "--to", text(&request)];
-    let (code, said) = refused(&home, &words).await;
-    assert_eq!(code, 4, "{said}");
-    assert!(!said.contains(&office.fingerprint), "nobody pastes it: {said}");
+    let (code, refusal) = refused(&home, &words).await;
+    assert_eq!(code, 4, "{refusal}");
+    assert!(!refusal.contains(&office.fingerprint), "nobody pastes it: {refusal}");
     let words = ["join", text(&invitation), "--plain", "--fingerprint", &office.fingerprint, "--to", text(&request)];
     ran(&home, &words).await;
-    let (_, said) = refused(&home, &words).await;
-    assert!(said.contains("under way"), "{said}");
+    let (_, under_way) = refused(&home, &words).await;
+    assert!(under_way.contains("under way"), "{under_way}");
 
     let (csr, signed) = (site.path("csr"), site.path("signed"));
     let approve = ["member", "approve", text(&request), "--yes"];
@@ -269,7 +269,7 @@ impl<'s> Desk<'s> {
         let keyring = Keyring::load(&path, &NoPrompt).unwrap();
         let fingerprint = self.stage.pki.partners[&"ISR".parse().unwrap()].card.fingerprint().unwrap();
         let invitation = read_invitation(file, &fingerprint, self.stage.clock.now()).unwrap();
-        let choice = JoinChoice { profile: "work".to_owned(), identities: vec![path], zone: None };
+        let choice = JoinChoice { profile: "work".to_owned(), identities: vec![path], zone: None, again: false };
         invitation.answer(&home, &choice, &keyring, &self.ambient()).unwrap().request
     }
 
@@ -281,7 +281,7 @@ impl<'s> Desk<'s> {
 
     fn machine(&self, root: &Path, file: &WelcomeFile) -> Client {
         let home = Home::locate(Some(root)).unwrap();
-        let profile: Profile = welcome(&home, file).unwrap();
+        let profile: Profile = welcome(&home, file, &NoPrompt, self.stage.clock.now()).unwrap();
         Client::new(home, profile, NoPrompt, self.ambient()).unwrap()
     }
 }
@@ -336,7 +336,7 @@ async fn request_that_somebody_else_could_have_made_is_refused() {
     let refused = usa.registrar.check_request(&good).await.unwrap_err().to_string();
     assert!(refused.contains("not by a registrar of `USA`"), "{refused}");
     // A renewal that the key in force did not sign, and neither of the two.
-    let renewal = stage.again("USA:bob").renew().await.unwrap().request.renewal;
+    let renewal = stage.again("USA:bob").renew(false).await.unwrap().request.renewal;
     let stolen = RequestFile { invitation: None, possession: [].into(), renewal, ..good.clone() };
     assert!(fault(&stolen).await.contains("without a key card"));
     let neither = RequestFile { invitation: None, renewal: None, ..good.clone() };
@@ -360,5 +360,74 @@ async fn request_that_somebody_else_could_have_made_is_refused() {
     assert!(fault(&before).await.contains("another key card"));
     stage.clock.pass(stage.clock.now() + SignedDuration::from_hours(25));
     assert!(fault(&good).await.contains("expired"));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn renewal_counts_for_the_card_that_it_was_made_under_and_by_the_key_in_force() {
+    let stage = Stage::open().await;
+    let desk = Desk::of(&stage, "ISR");
+    let fault = async |request: &RequestFile| desk.registrar.check_request(request).await.unwrap_err().to_string();
+    let avi = stage.again("ISR:avi");
+    let abandoned = avi.renew(false).await.unwrap().request;
+    let refused = avi.renew(false).await.unwrap_err().to_string();
+    assert!(refused.contains("under way"), "{refused}");
+    let renewed = avi.renew(true).await.unwrap().request;
+    let file = desk.welcomes(&renewed).await;
+    // What was abandoned, and what the former key signs from then on for the key that it was itself.
+    assert!(fault(&abandoned).await.contains("another key card"));
+    let former = stage.again("ISR:avi").renew(true).await.unwrap().request;
+    let swapped = RequestFile { request: renewed.request.clone(), ..former };
+    assert!(fault(&swapped).await.contains("not signed by the key in force"));
+    // A welcome for a key that was given up since is not taken.
+    let home = Home::locate(Some(&stage.home(&id("ISR:avi")))).unwrap();
+    let refused = welcome(&home, &file, &NoPrompt, stage.clock.now()).unwrap_err().to_string();
+    assert!(refused.contains("another key than the one that was made here"), "{refused}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn trust_list_of_another_nation_or_of_before_is_not_taken() {
+    let stage = Stage::open().await;
+    let (isr, usa) = (Desk::of(&stage, "ISR"), Desk::of(&stage, "USA"));
+    let folder = scratch();
+    let home = Home::locate(Some(folder.path())).unwrap();
+    let avi = id("ISR:avi");
+    for code in ["ISR", "USA"] {
+        let card = &stage.pki.partners[&code.parse().unwrap()].card;
+        home.pin_partner(&card.canonical().unwrap(), &card.fingerprint().unwrap()).unwrap();
+    }
+    let before = isr.registrar.trust_file().await.unwrap();
+    stage.clock.pass(stage.clock.now() + SignedDuration::from_secs(60));
+    let now = isr.registrar.trust_file().await.unwrap();
+    let refused = home.read_trust_list(&usa.registrar.trust_file().await.unwrap(), &avi).unwrap_err().to_string();
+    assert!(refused.contains("the list is by `USA`"), "{refused}");
+    let (list, cards) = home.read_trust_list(&now, &avi).unwrap();
+    assert_eq!(cards.len(), 3);
+    home.see_trust_list(&list).unwrap();
+    let refused = home.read_trust_list(&before, &avi).unwrap_err().to_string();
+    assert!(refused.contains("was taken here before"), "{refused}");
+    home.read_trust_list(&now, &avi).unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn authority_gives_nothing_away_and_another_nations_certifies_nobody() {
+    let stage = Stage::open().await;
+    let (isr, usa, folder) = (Desk::of(&stage, "ISR"), Desk::of(&stage, "USA"), scratch());
+    let request = isr.answers(&isr.invites("ISR:lior", false).await, &folder.path().join("lior"));
+    let checked = isr.registrar.check_request(&request).await.unwrap();
+    let until = stage.clock.now() + SignedDuration::from_hours(24);
+    let refused = isr.registrar.approve_request(&checked, &usa.certification, until).await.unwrap_err().to_string();
+    assert!(refused.contains("does not lead to an authority of the nation's card"), "{refused}");
+    assert!(isr.registrar.api().member(&id("ISR:lior")).await.unwrap_err().is_not_found(), "nothing was published");
+
+    let files = stage.plan.dir.join("pki/ISR");
+    let [ca, key] = ["crt", "key"].map(|kind| fs::read_to_string(files.join(format!("ca.{kind}"))).unwrap());
+    let authority = MemberAuthority::from_pem(&format!("{ca}{key}"), &key.clone().into()).unwrap();
+    assert!(!authority.certificate().contains("PRIVATE"), "it goes out with every welcome");
+    let certification = Certification::Authority(authority);
+    let file = isr.registrar.approve_request(&checked, &certification, until).await.unwrap();
+    assert!(!serde_json::to_string(&file).unwrap().contains("PRIVATE"));
     stage.stop().await;
 }

@@ -4,7 +4,7 @@ use super::{label::LabelArgs, place, show};
 use crate::{
     cli::{
         context::{Context, joined, label_worded},
-        error::{CliError, Result},
+        error::Result,
         output::{Screen, Style},
         table::{Table, size},
     },
@@ -54,9 +54,8 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
     }
     if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
         context.out.answer(&(), |screen| show_plan(screen, &plan))?;
-        if context.keyboard().asked("Sign this [y/n]").await.as_deref() != Some("y") {
-            return Err(CliError::failed("not signed").help("answer `y`, or leave the question out with `--yes`"));
-        }
+        let help = "answer `yes`, or leave the question out with `--yes`";
+        context.keyboard().answered("Type `yes` to sign this", help).await?;
     }
     let proposal = client.sign(&plan).await?;
     show::one(context, client, &proposal).await
