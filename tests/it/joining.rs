@@ -10,6 +10,7 @@ use entente::{
         Ambient, Client, Home, Profile,
         agent::Agent,
         approval::{Certification, NewInvitation},
+        directory::NewKeyCard,
         joining::{JoinChoice, read_invitation, welcome},
         verified::VersionChoice,
     },
@@ -334,7 +335,7 @@ async fn request_that_somebody_else_could_have_made_is_refused() {
     assert!(fault(&mixed).await.contains("another invitation"));
     let usa = Desk::of(&stage, "USA");
     let refused = usa.registrar.check_request(&good).await.unwrap_err().to_string();
-    assert!(refused.contains("not by a registrar of `USA`"), "{refused}");
+    assert!(refused.contains("`ISR:lior` does not belong to `USA`"), "{refused}");
     // A renewal that the key in force did not sign, and neither of the two.
     let renewal = stage.again("USA:bob").renew(false).await.unwrap().request.renewal;
     let stolen = RequestFile { invitation: None, possession: [].into(), renewal, ..good.clone() };
@@ -429,5 +430,30 @@ async fn authority_gives_nothing_away_and_another_nations_certifies_nobody() {
     let certification = Certification::Authority(authority);
     let file = isr.registrar.approve_request(&checked, &certification, until).await.unwrap();
     assert!(!serde_json::to_string(&file).unwrap().contains("PRIVATE"));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_vouched_for_with_the_recipient_of_somebody_else_or_a_broken_one() {
+    let stage = Stage::open().await;
+    let registrar = stage.again("ISR:registrar");
+    let avis = registrar.issued_member(&id("ISR:avi")).await.unwrap().card.recipients[0].clone();
+    let new = |recipient: &str| NewKeyCard {
+        member: id("ISR:lior"),
+        name: "Lior Gal".to_owned(),
+        organisation: "Galil Optics".to_owned(),
+        roles: [].into(),
+        recipients: vec![recipient.to_owned()],
+        certificates: vec![Sha256::of(b"a key")],
+        valid_from: None,
+        valid_until: stage.clock.now() + SignedDuration::from_hours(24),
+    };
+    let refused = registrar.issue_key_card(&new(&avis)).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("statement-invalid"), "{refused}");
+    assert!(refused.to_string().contains("is that of `ISR:avi`"), "{refused}");
+    let broken = avis.replace(&avis[10..12], "qq");
+    let refused = registrar.issue_key_card(&new(&broken)).await.unwrap_err().to_string();
+    assert!(refused.contains("a letter of it was lost, added or changed"), "{refused}");
+    registrar.issue_key_card(&new(new_identity().recipient())).await.unwrap();
     stage.stop().await;
 }

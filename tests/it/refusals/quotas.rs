@@ -16,7 +16,7 @@ use entente::{
         policy::PolicyOwner,
         proposal::Status,
     },
-    sealing::card::KeyCard,
+    sealing::{card::KeyCard, identity::new_identity},
     wire::{call::Call, problem::Problem},
 };
 use jiff::SignedDuration;
@@ -377,6 +377,7 @@ async fn issue(stage: &Stage, member: &str, certificate: Option<&str>) -> Result
     let like = if certificate.is_some() { id("ISR:avi") } else { member.clone() };
     let KeyCard { name, organisation, roles, recipients, certificates, valid_until, .. } =
         registrar.issued_member(&like).await?.card.clone();
+    let recipients = certificate.map_or(recipients, |_| vec![new_identity().recipient().to_owned()]);
     let certificates = certificate.map_or(certificates, |key| vec![Sha256::of(key.as_bytes())]);
     let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
     registrar.issue_key_card(&new).await.map(drop)
