@@ -88,7 +88,7 @@ do it by themselves.")]
   entente member move ISR:avi --organisation 'Haifa Photonics' --dry-run
   entente member move ISR:avi --role program_officer
   entente member move ISR:avi --no-role
-  entente member move ISR:avi --newest-key-alone      after a renewal, once the member uses the new key
+  entente member move ISR:avi --newest-key-alone      once a renewed key is in use
 
 A member who works where a party works is kept from judging it, by the name of the organisation alone.")]
     Move(enrolment::Move),

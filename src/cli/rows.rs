@@ -87,7 +87,7 @@ impl LineCount<'_> {
     fn of(&mut self, byte: u64) -> u64 {
         let mut begin = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
         begin += self.text[begin..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        self.line += self.text[self.at..begin].iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += self.text[self.at..begin].split(|byte| *byte == b'\n').skip(1).count() as u64;
         self.at = begin;
         self.line
     }

@@ -83,7 +83,7 @@ pub enum RequestKind {
 #[derive(Debug)]
 pub enum Certification {
     /// This machine has the authority's key.
-    Authority(MemberAuthority),
+    Authority(Box<MemberAuthority>),
     /// The national PKI signed them: PEM files, found by their keys.
     Signed(BTreeMap<Sha256, String>),
 }
@@ -112,7 +112,7 @@ impl Certification {
         let key = super::read_private_key(private_key, prompt)?;
         let key = str::from_utf8(&key).map_err(|_| ClientError::usage("the authority's key is not in PEM", help))?;
         let authority = MemberAuthority::from_pem(&text, &SecretText::from(key.to_owned()));
-        Ok(Self::Authority(authority.map_err(|error| ClientError::usage(error.to_string(), help))?))
+        Ok(Self::Authority(Box::new(authority.map_err(|error| ClientError::usage(error.to_string(), help))?)))
     }
 }
 

@@ -29,6 +29,7 @@ use entente::{
 use jiff::SignedDuration;
 use serde_json::Value;
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -98,7 +99,7 @@ impl Office {
         let mut table = "member,name,organisation,roles\n".to_owned();
         for at in 0..OF_A_NATION {
             let roles = if at == 0 { "policy_officer" } else { "" };
-            table += &format!("{0}:new{at},\"Newcomer, {at}\",Institute {0} {at},{roles}\n", self.nation);
+            writeln!(table, "{0}:new{at},\"Newcomer, {at}\",Institute {0} {at},{roles}", self.nation).unwrap();
         }
         fs::create_dir_all(&self.folder).unwrap();
         let people = self.folder.join("people.csv");
@@ -241,7 +242,7 @@ impl<'s> Desk<'s> {
     fn of(stage: &'s Stage, nation: &str) -> Self {
         let files = stage.plan.dir.join("pki").join(nation);
         let [ca, key] = ["crt", "key"].map(|kind| fs::read_to_string(files.join(format!("ca.{kind}"))).unwrap());
-        let certification = Certification::Authority(MemberAuthority::from_pem(&ca, &key.into()).unwrap());
+        let certification = Certification::Authority(Box::new(MemberAuthority::from_pem(&ca, &key.into()).unwrap()));
         Self { stage, registrar: stage.again(&format!("{nation}:registrar")), certification }
     }
 
@@ -427,7 +428,7 @@ async fn authority_gives_nothing_away_and_another_nations_certifies_nobody() {
     let [ca, key] = ["crt", "key"].map(|kind| fs::read_to_string(files.join(format!("ca.{kind}"))).unwrap());
     let authority = MemberAuthority::from_pem(&format!("{ca}{key}"), &key.clone().into()).unwrap();
     assert!(!authority.certificate().contains("PRIVATE"), "it goes out with every welcome");
-    let certification = Certification::Authority(authority);
+    let certification = Certification::Authority(Box::new(authority));
     let file = isr.registrar.approve_request(&checked, &certification, until).await.unwrap();
     assert!(!serde_json::to_string(&file).unwrap().contains("PRIVATE"));
     stage.stop().await;
