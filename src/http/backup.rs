@@ -225,7 +225,7 @@ async fn look(
             teller.tell(|| format!("{} read, {}", counted(read, "document", "documents"), size(bytes)));
         }
         VerificationEvent::Statements(count) => {
-            teller.tell(|| format!("{} verified", counted(count, "statement", "statements")))
+            teller.tell(|| format!("{} verified", counted(count, "statement", "statements")));
         }
     };
     let verified = verify::verify(tables, documents, &mut hear).await;
