@@ -77,6 +77,7 @@ pub mod metrics;
 mod platform;
 pub mod policy;
 pub mod process;
+pub mod reading;
 pub mod remembered;
 pub mod sealing;
 #[cfg(feature = "server")]

@@ -1,23 +1,26 @@
-//! Request bodies and cursors: what parses can be turned into the domain's types without a panic, and is written as it was read.
+//! Request bodies and instants: what parses can be turned into the domain's types without a panic, and is written as it was read.
 #![no_main]
 
-use entente::wire::{
-    call::{CallText, DraftCall, EditCall, ExtendCall, GrantRoles, PublishCall, Reason},
-    decision::{SendLetter, SignDecision},
-    directory::{CreateProgram, PublishKeyCard},
-    page,
-    policy::{ApprovePolicy, ProposePolicy},
-    proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, SignLabel, SignManifest},
-    review::{Assign, DeclareConflict, LiftConflict, SubmitReview},
+use entente::{
+    domain::instant::instant,
+    reading,
+    wire::{
+        call::{CallText, DraftCall, EditCall, ExtendCall, GrantRoles, PublishCall, Reason},
+        decision::{SendLetter, SignDecision},
+        directory::{CreateProgram, PublishKeyCard},
+        policy::{ApprovePolicy, ProposePolicy},
+        proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, SignLabel, SignManifest},
+        review::{Assign, DeclareConflict, LiftConflict, SubmitReview},
+    },
 };
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
 fn read<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
-    let Ok(body) = serde_json::from_slice::<T>(bytes) else { return };
+    let Ok(body) = reading::json::<T>(bytes) else { return };
     let text = serde_json::to_string(&body).expect("what was read can be written");
-    assert_eq!(serde_json::from_str::<T>(&text).expect("and read again"), body);
+    assert_eq!(reading::json::<T>(text.as_bytes()).expect("and read again"), body);
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -52,6 +55,8 @@ fuzz_target!(|bytes: &[u8]| {
     read::<SignDecision>(bytes);
     read::<SendLetter>(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = page::last_key(text);
+        if let Ok(at) = instant(text) {
+            assert_eq!(instant(&at.to_string()), Ok(at));
+        }
     }
 });

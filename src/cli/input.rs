@@ -1,5 +1,7 @@
 //! Small files that people write, read as JSON or TOML.
 
+use crate::reading;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Reads any small file of people's as JSON or TOML, by its content.
@@ -7,13 +9,20 @@ use serde_json::Value;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn value_of(content: &[u8]) -> Result<Value, String> {
-    let text = str::from_utf8(content).map_err(|_| "it is not text".to_owned())?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = reading::text(content)?;
     if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
+        return reading::value(text.as_bytes()).map_err(|fault| fault.to_string());
     }
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     Ok(plain(toml::Value::Table(table)))
+}
+
+/// Takes what is wanted from such a file.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub(super) fn read<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
+    reading::typed(value_of(content)?).map_err(|fault| fault.to_string())
 }
 
 /// TOML as JSON: instants become text.

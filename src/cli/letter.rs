@@ -11,6 +11,7 @@ use super::{
 use crate::{
     client::decisions::OpenedLetter,
     domain::id::{DocumentId, ProposalId},
+    reading,
     wire::decision::Letter,
 };
 use clap::Subcommand;
@@ -68,8 +69,9 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
     let zone = context.zone()?;
     match command {
         LetterCommand::Send { proposal, file, consent } => {
-            let text = String::from_utf8(read_input(&file, 1 << 20)?)
-                .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))?;
+            let content = read_input(&file, 1 << 20)?;
+            let text =
+                reading::text(&content).map_err(|fault| CliError::usage(format!("`{}`: {fault}", file.display())))?;
             let consequence = "every party can open it at once; taken back later, it stays read";
             context.keyboard().consent(consent, &format!("sending a letter about {proposal}"), consequence).await?;
             let letter = client.send_letter(proposal, &text).await?;

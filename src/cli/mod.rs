@@ -44,12 +44,13 @@ mod trust;
 
 pub use context::{Context, Global};
 
-use crate::{client::unfinished, demo, platform, process};
+use crate::{client::unfinished, demo, platform, process, reading};
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
 use std::{
+    error::Error as _,
     io::{self, Write},
     pin::pin,
     process::ExitCode,
@@ -255,15 +256,26 @@ fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|word| word == "--json");
     if !error.use_stderr() || !json {
         // Nobody is left to read an error when the terminal is gone.
-        let _ = error.print();
+        let _ = match in_plain_words(error) {
+            Some(said) => write!(io::stderr(), "{said}"),
+            None => error.print(),
+        };
         if error.kind() == ErrorKind::DisplayVersion {
             let _ = writeln!(io::stdout(), "{}", process::time_zones());
         }
         return ExitCode::from(if error.use_stderr() { error::Exit::Usage.code() } else { 0 });
     }
-    let error = CliError::usage(first_paragraph(&error.render().to_string())).help("see `--help`");
+    let said = in_plain_words(error).unwrap_or_else(|| error.render().to_string());
+    let error = CliError::usage(first_paragraph(&said)).help("see `--help`");
     error.print(&Out::new(true, false));
     ExitCode::from(error.exit.code())
+}
+
+/// What clap says of a value that was not understood, where it would say it in words of the program.
+fn in_plain_words(error: &clap::Error) -> Option<String> {
+    let said = error.source()?.to_string();
+    let plain = reading::worded(&said).replace("..=", " to ");
+    (plain != said).then(|| error.render().to_string().replace(&said, &plain))
 }
 
 /// What clap says went wrong, on one line: what is missing stands on lines of its own.
@@ -282,6 +294,16 @@ mod tests {
         let error = Cli::try_parse_from(["entente", "proposal", "put"]).unwrap_err().render().to_string();
         let text = first_paragraph(&error);
         assert_eq!(text, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>");
+    }
+
+    #[test]
+    fn number_that_is_none_is_refused_in_plain_words() {
+        for (number, wanted) in [("x", "wanted a whole number"), ("99999999999", "is not in 0 to 4294967295")] {
+            let words = ["entente", "policy", "approve", "ISR", number];
+            let said = in_plain_words(&Cli::try_parse_from(words).unwrap_err()).unwrap();
+            assert!(said.contains(wanted), "{said}");
+        }
+        assert_eq!(in_plain_words(&Cli::try_parse_from(["entente", "proposal", "put"]).unwrap_err()), None);
     }
 
     #[test]

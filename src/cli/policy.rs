@@ -23,6 +23,7 @@ use crate::{
         policy::{MAX_POLICY_TEXT, PolicyOwner},
     },
     policy::{PolicyError, trial::WORLD},
+    reading,
     wire::policy::{PolicySignature, PolicyVersion},
 };
 use clap::{Args, Subcommand};
@@ -368,8 +369,8 @@ pub(super) fn show_recipes(screen: &mut Screen, recipes: &[cookbook::Recipe]) {
 /// Owner, name and text of a file.
 fn read(file: &TextFile) -> Result<(PolicyOwner, String, String)> {
     let place = file.file.display().to_string();
-    let text = String::from_utf8(read_input(&file.file, MAX_POLICY_TEXT as u64)?)
-        .map_err(|_| CliError::usage(format!("`{place}` is not UTF-8 text")))?;
+    let content = read_input(&file.file, MAX_POLICY_TEXT as u64)?;
+    let text = reading::text(&content).map_err(|fault| CliError::usage(format!("`{place}`: {fault}")))?.into_owned();
     let owner = file.owner.clone().or_else(|| owner_of(&file.file)).ok_or_else(|| {
         CliError::usage(format!("whose policies `{place}` holds is not clear"))
             .help("name the owner with `--owner`, or the file after it: `ISR.cedar`")

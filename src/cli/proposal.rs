@@ -449,9 +449,7 @@ fn place(slot: &Slug, party: Option<&PartnerCode>) -> String {
 /// A summary or another small file of people's as JSON or TOML.
 fn read_as<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> {
     let content = super::error::read_input(path, 1 << 20)?;
-    let read = super::input::value_of(&content)
-        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-    read.map_err(|fault| {
+    super::input::read(&content).map_err(|fault| {
         CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in")
     })
 }

@@ -3,7 +3,7 @@
 use super::{
     context::{Context, reason, whole},
     error::{CliError, Result, read_input},
-    input::value_of,
+    input::read as read_as,
     output::{Screen, Style},
     table::Table,
     time::Zone,
@@ -328,8 +328,7 @@ fn show(screen: &mut Screen, body: &ReviewBody, criteria: &[Criterion]) {
 
 fn read(file: &Path) -> Result<ReviewBody> {
     let content = read_input(file, 1 << 20)?;
-    let body = value_of(&content).and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-    body.map_err(|fault| {
+    read_as(&content).map_err(|fault| {
         CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente review draft --help`")
     })
 }

@@ -3,8 +3,7 @@
 //! Spreadsheets begin files with a byte order mark, write UTF-16, separate columns by semicolons and leave rows of separators behind; all of
 //! that is read.
 
-use crate::domain::text::counted;
-use std::borrow::Cow;
+use crate::{domain::text::counted, reading};
 
 /// A row under a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,7 @@ impl TableRow {
 /// # Errors
 /// What is wrong, and in which line.
 pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static str]) -> Result<Vec<TableRow>, String> {
-    let text = text(content)?;
+    let text = reading::text(content)?;
     let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new();
     let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
@@ -90,24 +89,6 @@ impl LineCount<'_> {
         self.line += self.text[self.at..begin].split(|byte| *byte == b'\n').skip(1).count() as u64;
         self.at = begin;
         self.line
-    }
-}
-
-/// The text of a file that an editor or a spreadsheet wrote: UTF-8, or UTF-16 with a byte order mark.
-pub(super) fn text(content: &[u8]) -> Result<Cow<'_, str>, String> {
-    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| -> Result<String, String> {
-        let (pairs, rest) = bytes.as_chunks::<2>();
-        let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
-        let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
-        text.ok_or_else(|| "it is neither UTF-8 nor whole UTF-16 text; save it as UTF-8".to_owned())
-    };
-    match content {
-        [0xff, 0xfe, rest @ ..] => Ok(wide(rest, u16::from_le_bytes)?.into()),
-        [0xfe, 0xff, rest @ ..] => Ok(wide(rest, u16::from_be_bytes)?.into()),
-        _ => {
-            let text = str::from_utf8(content).map_err(|_| "it is not UTF-8 text; save it as UTF-8".to_owned())?;
-            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).into())
-        }
     }
 }
 

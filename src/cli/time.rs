@@ -4,7 +4,10 @@
 //! rather than choose a deadline silently.
 
 use super::error::{CliError, Result};
-use crate::domain::id::{MemberId, PartnerCode};
+use crate::domain::{
+    id::{MemberId, PartnerCode},
+    instant::instant as rfc_3339,
+};
 use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 /// The reader's zone.
@@ -103,7 +106,7 @@ pub(super) fn instant(text: &str) -> Result<Timestamp> {
         })?;
         return Ok(zoned.timestamp());
     }
-    if let Ok(at) = text.parse::<Timestamp>() {
+    if let Ok(at) = rfc_3339(text).or_else(|_| text.parse()) {
         return Ok(at);
     }
     let shape = || {
@@ -182,7 +185,9 @@ mod tests {
 
     #[test]
     fn instant_is_read_in_utc_or_in_a_named_zone() {
-        assert_eq!(instant("2026-04-01T15:00:00Z").unwrap(), at("2026-04-01T15:00:00Z"));
+        for text in ["2026-04-01T15:00:00Z", "2026-04-01T15:00:00.0000000000Z", "2026-04-01 17:00:00+02:00"] {
+            assert_eq!(instant(text).unwrap(), at("2026-04-01T15:00:00Z"), "{text}");
+        }
         assert_eq!(instant("2026-04-01 17:00 Asia/Seoul").unwrap(), at("2026-04-01T08:00:00Z"));
         for text in ["", "tomorrow", "2026-04-01", "2026-04-01 17:00", "2026-04-01 17:00 Mars/Olympus"] {
             assert!(instant(text).is_err(), "{text}");

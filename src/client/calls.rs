@@ -11,6 +11,7 @@ use crate::{
         member::CallRole,
         vault::VaultKind,
     },
+    reading,
     sealing::{
         statement::{CallPublication, Signed, VaultStatement, verify_signed},
         vault::VaultSecret,
@@ -266,8 +267,8 @@ fn check_publication(publication: &CallPublication, call: &Call) -> Result<CallT
     if call.vault != Some(publication.vault) {
         return Err(invalid("the exchange names another vault than the publication"));
     }
-    let text: CallText = serde_json::from_value(publication.text.clone())
-        .map_err(|error| invalid(format!("this version does not understand the text of the call: {error}")))?;
+    let text: CallText = reading::typed_as_signed(publication.text.clone())
+        .map_err(|fault| invalid(format!("this version does not understand the text of the call: {fault}")))?;
     let digests: [Sha256; 3] = [text.digest(), call.text.digest(), call.text_sha256];
     if digests.iter().any(|digest| *digest != publication.text_sha256) {
         return Err(invalid("the text that the exchange shows is not the one that was signed"));

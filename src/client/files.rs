@@ -1,7 +1,7 @@
 //! Files of the member's folder: for their owner alone, and there whole or not at all.
 
 use super::{ClientError, Result};
-use crate::platform;
+use crate::{platform, reading};
 use std::{
     fmt::Display,
     fs,
@@ -73,7 +73,7 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
 /// A file of ours that is not as we wrote it.
 pub(super) fn damaged(path: &Path, error: &dyn Display) -> ClientError {
     let help = "somebody changed it; restore it from a copy, or remove it and confirm again what it held";
-    ClientError::local(format!("`{}` is damaged: {error}", path.display()), help)
+    ClientError::local(format!("`{}` is damaged: {}", path.display(), reading::worded(&error.to_string())), help)
 }
 
 /// The names, without extension, of the files in a folder.

@@ -7,6 +7,7 @@
 use super::{Ambient, Client, ClientError, Home, Profile, Result, directory::verify_member, files, profile::Pinned};
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
+    reading,
     sealing::{
         certificates::{self, NewCertificateKey, check_chain, check_member_certificate},
         identity::{Keyring, Prompt},
@@ -480,7 +481,7 @@ fn file_name(member: &MemberId) -> String {
 
 /// Reads a file of JSON that came from somebody else.
 pub fn read_json_file<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8], what: &str) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    reading::file(bytes).map_err(|error| {
         ClientError::local(
             format!("`{}` is no {what}: {error}", path.display()),
             "check that it is the file that was meant, whole and unchanged",

@@ -11,6 +11,7 @@ use crate::{
         label::Label,
         member::{CallRole, PartnerRole},
     },
+    reading,
     sealing::{
         canonical,
         statement::{PreviewStatement, Signed, StatementError, verify_signed},
@@ -250,7 +251,8 @@ impl Client {
             return Err(invalid("the summary is not the one that was signed"));
         }
         let summary: ChangeSummary = serde_json::from_str(&signed.summary)
-            .map_err(|error| invalid(format!("what was signed is not a summary of a change: {error}")))?;
+            .map_err(|error| reading::worded(&error.to_string()))
+            .map_err(|fault| invalid(format!("what was signed is not a summary of a change: {fault}")))?;
         let canonical = canonical::to_vec(&summary).map_err(StatementError::from)?;
         if canonical != signed.summary.as_bytes() {
             return Err(invalid("the summary is not in canonical form"));

@@ -11,7 +11,7 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
         text::counted,
     },
-    platform,
+    platform, reading,
     sealing::card::PartnerCard,
 };
 use serde::{Deserialize, Serialize};
@@ -107,8 +107,11 @@ impl Home {
             text => text.map_err(|error| ClientError::io("read", &path, &error))?,
         };
         let profile: Profile = toml::from_str(&text).map_err(|error| {
+            let above = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = above.matches('\n').count() + 1;
+            let fault = reading::worded(error.message());
             ClientError::local(
-                format!("`{}` is malformed: {error}", path.display()),
+                format!("`{}` is malformed in line {line}: {fault}", path.display()),
                 "fix the file or add the profile again",
             )
         })?;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     domain::id::Sha256,
+    reading,
     wire::{
         AGE_MEDIA_TYPE, PROBLEM_JSON,
         problem::{Kind, Problem},
@@ -372,7 +373,10 @@ impl Whole {
     fn read<T: DeserializeOwned>(self) -> Result<Tagged<T>> {
         let etag = self.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = serde_json::from_slice(&self.body).map_err(|error| ClientError::Transport {
-            what: format!("this version of the client does not understand the answer: {error}"),
+            what: format!(
+                "this version of the client does not understand the answer: {}",
+                reading::worded(&error.to_string())
+            ),
             help: "check that client and exchange have compatible versions".into(),
         })?;
         Ok(Tagged { body, etag })

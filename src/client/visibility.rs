@@ -10,6 +10,7 @@ pub use diff::{AccessCause, AccessChange, compare};
 use super::{Client, ClientError, Result, transport::roots, unfinished::Unfinished, verify::invalid};
 use crate::{
     domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
+    reading,
     sealing::{
         jws,
         statement::{Statement, verify_signed},
@@ -88,8 +89,10 @@ impl Client {
             if read == 0 || line.last() != Some(&b'\n') {
                 return Err(about(invalid("the manifest breaks off before its signature")));
             }
-            let parsed: Line = serde_json::from_slice(&line)
-                .map_err(|error| about(invalid(format!("line {} of the manifest: {error}", count + 1))))?;
+            let parsed: Line = serde_json::from_slice(&line).map_err(|error| {
+                let fault = reading::worded(&error.to_string());
+                about(invalid(format!("line {} of the manifest: {fault}", count + 1)))
+            })?;
             match (parsed, &mut manifest) {
                 (Line::Signature(signature), Some(_)) => break signature,
                 (Line::Head(head), None) => manifest = Some(VisibilityManifest::new(head)),

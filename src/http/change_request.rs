@@ -18,6 +18,7 @@ use super::{
 use crate::{
     domain::id::Sha256,
     policy::Action,
+    reading::{self, ReadingFault},
     service::{
         Credential, Idempotency, Principal, RequestContext, ServiceError, directory,
         first_look::{self, About},
@@ -413,8 +414,16 @@ impl Arriving {
 }
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Fault::malformed(format!("the body: {}", without_values(&error.to_string()))))
+    reading::json(bytes).map_err(|fault| {
+        let (kind, fault) = match fault {
+            nul @ ReadingFault::Nul { .. } => (Kind::NulCharacter, nul),
+            ReadingFault::Value { place, fault } => {
+                (Kind::Malformed, ReadingFault::Value { place, fault: without_values(&fault) })
+            }
+            other @ ReadingFault::Json(_) => (Kind::Malformed, other),
+        };
+        Fault::new(kind, format!("the body: {fault}"))
+    })
 }
 
 pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
@@ -574,12 +583,13 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let detail = tell(r#"{"proposal":"Quantum \" radar","reviewer":"ISR:avi"}"#);
-        assert!(detail.contains("is not an identifier such as `prop_") && !detail.contains("radar"), "{detail}");
+        assert!(detail.contains("`/proposal`: the value is not an identifier such as `prop_"), "{detail}");
+        assert!(!detail.contains("radar"), "{detail}");
         let detail = tell(r#"{"proposal":{"t":1},"reviewer":7}"#);
-        assert!(detail.contains("expected a string"), "{detail}");
+        assert!(detail.contains("`/proposal`: wanted text, not an object"), "{detail}");
         let detail = tell(r#""Quantum radar""#);
         assert!(!detail.contains("radar"), "{detail}");
         let detail = tell(r#"{"reviewers":1}"#);
-        assert!(detail.contains("unknown field `reviewers`"), "{detail}");
+        assert!(detail.contains("there is no `reviewers` here; it takes `proposal`, `reviewer`"), "{detail}");
     }
 }

@@ -3,13 +3,9 @@
 //! Writing refuses numbers that other implementations would round; reading refuses repeated members and, in
 //! [`parse`], every byte sequence but the canonical one.
 
-use crate::domain::id::Sha256;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Map, Number, Value};
-use std::fmt;
+use crate::{domain::id::Sha256, reading};
+use serde::Serialize;
+use serde_json::Value;
 
 /// The largest integer every JSON reader keeps exactly (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2): 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -42,9 +38,7 @@ pub fn digest(value: &impl Serialize) -> Result<Sha256, CanonicalError> {
 
 /// Reads JSON in any layout; a member that appears twice in one object is refused.
 pub fn parse_unique(bytes: &[u8]) -> Result<Value, CanonicalError> {
-    serde_json::from_slice::<Unique>(bytes)
-        .map(|unique| unique.0)
-        .map_err(|error| CanonicalError::Json(error.to_string()))
+    reading::value(bytes).map_err(|fault| CanonicalError::Json(fault.to_string()))
 }
 
 /// Reads JSON that must be in canonical form already.
@@ -65,74 +59,6 @@ fn check_numbers(value: &Value) -> Result<(), CanonicalError> {
         Value::Array(items) => items.iter().try_for_each(check_numbers),
         Value::Object(members) => members.values().try_for_each(check_numbers),
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
-    }
-}
-
-/// A JSON value whose objects have no repeated member.
-struct Unique(Value);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Self)
-    }
-}
-
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Unique(item)) = items.next_element()? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                let name: String = name.chars().take(80).collect();
-                return Err(A::Error::custom(format_args!("member `{name}` appears twice")));
-            }
-            let Unique(value) = members.next_value()?;
-            object.insert(name, value);
-        }
-        Ok(Value::Object(object))
     }
 }
 

@@ -47,8 +47,11 @@ use super::{
     recipient::RecipientError,
     signer::Signer,
 };
-use crate::domain::id::{MemberId, PartnerCode, Sha256};
 pub use crate::domain::vault::{VaultKind, WrapTarget};
+use crate::{
+    domain::id::{MemberId, PartnerCode, Sha256},
+    reading::{self, ReadingFault},
+};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -68,9 +71,9 @@ pub enum StatementError {
     /// Other members than the statement has, or of other types.
     #[error("malformed statement: {0}")]
     Malformed(String),
-    /// The statement could be written in another way too, such as a time with an offset or a set out of order.
-    #[error("the statement is not in canonical form: write times in UTC, sort sets, leave out empty fields")]
-    NotNormal,
+    /// The statement could be written in another way too, such as a time with an offset or a set out of order. Where, and the one form.
+    #[error("the statement is not in canonical form: {0}")]
+    NotNormal(String),
     /// A rule within the statement is broken.
     #[error("{0}")]
     Invalid(String),
@@ -163,16 +166,33 @@ pub fn sign_statement<T: Statement>(signer: &dyn Signer, statement: &T) -> Resul
 /// Verifies the signature of a statement and that it is well formed in itself.
 pub fn verify_signed<T: Statement>(jws: &str) -> Result<Signed<T>, StatementError> {
     let verified = jws::verify(jws, T::TYP)?;
-    let statement: T =
-        serde_json::from_slice(&verified.payload).map_err(|error| StatementError::Malformed(error.to_string()))?;
+    let statement: T = read(&verified.payload)?;
     statement.validate()?;
     // INVARIANT: one statement, one digest. What reads the same must be the same bytes.
     if canonical::to_vec(&statement)? != verified.payload {
-        return Err(StatementError::NotNormal);
+        return Err(not_normal(&verified.payload, &statement));
     }
     let payload_sha256 = Sha256::of(&verified.payload);
     let (signer_spki, leaf) = (verified.spki_sha256, verified.leaf);
     Ok(Signed { statement, signer_spki, leaf, payload_sha256, jws: jws.to_owned() })
+}
+
+/// The statement that a payload says, which may be in another form than the canonical one.
+fn read<T: Statement>(payload: &[u8]) -> Result<T, StatementError> {
+    // A value that is twice in a set is refused with the canonical form.
+    reading::value(payload).and_then(reading::typed_as_signed).map_err(|fault| match fault {
+        nul @ ReadingFault::Nul { .. } => invalid(nul),
+        other => StatementError::Malformed(other.to_string()),
+    })
+}
+
+/// How a statement differs from its canonical form.
+fn not_normal<T: Statement>(payload: &[u8], statement: &T) -> StatementError {
+    let (given, wanted) = (reading::value(payload).ok(), serde_json::to_value(statement).ok());
+    let fault = given.zip(wanted).and_then(|(given, wanted)| reading::difference(&given, &wanted));
+    StatementError::NotNormal(fault.unwrap_or_else(|| {
+        "spacing, order of members, escapes or forms of numbers are other ones than those of RFC 8785".into()
+    }))
 }
 
 pub(super) fn invalid(problem: impl fmt::Display) -> StatementError {

@@ -54,7 +54,8 @@ catalogue! {
     Denied "denied" 403 "policy does not permit this" => "the detail names the rule and who set it; ask them, or the call's officers";
     // the request itself
     Malformed "malformed" 400 "the request cannot be read" => "send what `/openapi.json` describes for this operation";
-    BadCursor "bad-cursor" 400 "the cursor is invalid" => "start over without a cursor";
+    NulCharacter "nul-character" 422 "a text in the request has the character U+0000" => "send the text without it; no text may have it, in the body or in the address";
+    BadCursor "bad-cursor" 400 "the cursor is invalid" => "start over without a cursor; a cursor is for the member who got it and the address with the filters that it came from";
     IdempotencyKeyRequired "idempotency-key-required" 400 "this operation needs an `Idempotency-Key` header" => "send a new random key of 1 to 128 visible characters, and the same one again when you retry";
     IdempotencyKeyReused "idempotency-key-reused" 422 "the idempotency key was used for another request" => "use a new key for a new request";
     SubjectRequired "subject-required" 400 "a large request does not say in its address what it is about" => "name it in the address, as `/openapi.json` describes: `?call=` for a new proposal, `?program=` for a new call; or send at most 64 KiB, with `Content-Length`";
@@ -169,6 +170,7 @@ impl Kind {
                 | Self::NotFound
                 | Self::MethodNotAllowed
                 | Self::Malformed
+                | Self::NulCharacter
                 | Self::BadCursor
                 | Self::SubjectRequired
                 | Self::SubjectDiffers

@@ -11,6 +11,7 @@ use crate::domain::{
         CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
         WrappedKeyId,
     },
+    instant::instant,
     label::Label,
     member::{CallRole, ConflictGround, Declared, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
@@ -22,14 +23,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::BTreeSet;
 
-/// An instant, RFC 3339 in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// An instant: read in every form of RFC 3339, written in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Time(pub Timestamp);
 
 impl From<Timestamp> for Time {
     fn from(at: Timestamp) -> Self {
         Self(at)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        instant(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
     }
 }
 

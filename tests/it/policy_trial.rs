@@ -189,7 +189,7 @@ fn cases_that_are_not_understood_are_refused_with_file_and_name() {
     };
     for (rest, word) in [
         ("\"action\": \"Look\"", "no action `Look`; nations are asked for View, Read, ReadStaff, ViewDeliberation"),
-        ("\"action\": \"View\", \"colour\": 1", "unknown field `colour`"),
+        ("\"action\": \"View\", \"colour\": 1", "there is no `colour` here"),
         ("\"action\": \"View\", \"side\": \"both\"", "`both` is not a side"),
         ("\"action\": \"Assign\", \"side\": \"reader\"", "no nation is asked for `Assign`"),
         ("\"action\": \"ReadStaff\"", "name the party as `owner`"),

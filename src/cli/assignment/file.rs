@@ -3,6 +3,7 @@
 use crate::{
     cli::rows,
     domain::id::{MemberId, ProposalId},
+    reading,
     wire::review::Pair,
 };
 use serde_json::Value;
@@ -15,7 +16,7 @@ type Line = (ProposalId, MemberId);
 /// # Errors
 /// What is wrong, and in which line.
 pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
-    let text = rows::text(content)?;
+    let text = reading::text(content)?;
     let pairs = if text.trim_start().starts_with(['[', '{']) { json(&text)? } else { csv(content)? };
     if pairs.is_empty() {
         return Err("it holds no assignments".into());
@@ -25,7 +26,7 @@ pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
 
 /// A list of pairs, or an object with such a list under `assignments` or `items`.
 fn json(text: &str) -> Result<Vec<Line>, String> {
-    let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut value = reading::value(text.as_bytes()).map_err(|fault| fault.to_string())?;
     for name in ["assignments", "items"] {
         if let Some(list) = value.get_mut(name) {
             value = list.take();
@@ -33,7 +34,7 @@ fn json(text: &str) -> Result<Vec<Line>, String> {
     }
     let Value::Array(items) = value else { return Err("wanted a list of assignments".into()) };
     let pairs = items.into_iter().enumerate().map(|(at, item)| {
-        let pair: Pair = serde_json::from_value(item).map_err(|error| format!("assignment {}: {error}", at + 1))?;
+        let pair: Pair = reading::typed(item).map_err(|fault| format!("assignment {}: {fault}", at + 1))?;
         Ok((pair.proposal, pair.reviewer))
     });
     pairs.collect()

@@ -9,6 +9,7 @@ use crate::{
         input::value_of,
         time::instant,
     },
+    reading,
     wire::call::CallText,
 };
 use serde_json::Value;
@@ -50,7 +51,7 @@ fn parse(content: &[u8]) -> Result<CallText, String> {
 }
 
 fn serde_path(value: Value) -> Result<CallText, String> {
-    let text: CallText = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let text: CallText = reading::typed(value).map_err(|fault| fault.to_string())?;
     text.to_domain().map_err(|refusal| refusal.to_string())?;
     Ok(text)
 }

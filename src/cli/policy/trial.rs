@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::policy::PolicyOwner,
     policy::trial::{Case, CaseResult, MAX_TEXT, Trial, TrialError, TrialWorld},
+    reading,
 };
 use clap::Args;
 use serde_json::json;
@@ -159,8 +160,9 @@ fn path_of(folder: &Path) -> String {
 }
 
 fn utf8(file: &Path) -> Result<String> {
-    String::from_utf8(read_input(file, MAX_TEXT as u64)?)
-        .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))
+    let content = read_input(file, MAX_TEXT as u64)?;
+    let text = reading::text(&content).map_err(|fault| CliError::usage(format!("`{}`: {fault}", file.display())))?;
+    Ok(text.into_owned())
 }
 
 fn unusable(error: TrialError) -> CliError {

@@ -15,7 +15,7 @@ use crate::{
         id::{PartnerCode, ProposalId, Slug},
         vault::VaultKind,
     },
-    platform,
+    platform, reading,
     sealing::seal::{Sealed, seal_to},
     wire::proposal::Proposal,
 };
@@ -297,7 +297,7 @@ fn read_summary_file(path: &Path) -> Result<Summary> {
         return Err(ClientError::usage("a summary has at most 1,000,000 bytes", "shorten it"));
     }
     let text = fs::read(path).map(Zeroizing::new).map_err(|error| ClientError::io("read", path, &error))?;
-    serde_json::from_slice(&text).map_err(|error| {
+    reading::file(&text).map_err(|error| {
         ClientError::usage(
             format!("`{}` is not a summary: {error}", path.display()),
             "write JSON with `title`, `abstract`, `team` and `budget`",

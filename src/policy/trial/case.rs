@@ -7,6 +7,7 @@ use super::{
 use crate::{
     domain::{id::PartnerCode, policy::PolicyOwner},
     policy::{Action, Side, Standing, facts::MemberFacts},
+    reading,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -71,7 +72,7 @@ impl Case {
             return Err(fault(format!("the file is longer than {MAX_TEXT} bytes")));
         }
         let given: Vec<Value> =
-            serde_json::from_str(text).map_err(|error| fault(format!("the cases are malformed: {error}")))?;
+            reading::json(text.as_bytes()).map_err(|error| fault(format!("the cases are malformed: {error}")))?;
         if given.is_empty() || given.len() > MAX_CASES {
             return Err(fault(format!("the file has {} cases; it should have 1 to {MAX_CASES}", given.len())));
         }
@@ -82,7 +83,7 @@ impl Case {
             let fault = |what: String| {
                 TrialError::new(place, Some(&name), what, "`docs/policies.md` says what a case can hold")
             };
-            let raw = serde_json::from_value(given).map_err(|error| fault(error.to_string()))?;
+            let raw = reading::typed(given).map_err(|error| fault(error.to_string()))?;
             cases.push(Self::read(place, raw, world).map_err(fault)?);
             if !names.insert(name.clone()) {
                 return Err(fault("another case of the file has the same name".into()));

@@ -14,6 +14,7 @@ use crate::{
         Action, Extra, ResourceKind,
         facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
     },
+    reading,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -129,7 +130,8 @@ impl TrialWorld {
         if text.len() > MAX_TEXT {
             return Err(fault(format!("the world is longer than {MAX_TEXT} bytes")));
         }
-        let given = serde_json::from_str(text).map_err(|error| fault(format!("the world is malformed: {error}")))?;
+        let given =
+            reading::json(text.as_bytes()).map_err(|error| fault(format!("the world is malformed: {error}")))?;
         Self::from_map(given).map_err(fault)
     }
 
@@ -197,7 +199,7 @@ impl TrialWorld {
 
     fn from_map(given: Map<String, Value>) -> Result<Self, String> {
         let raw: RawWorld =
-            serde_json::from_value(Value::Object(given.clone())).map_err(|error| format!("in the world: {error}"))?;
+            reading::typed(Value::Object(given.clone())).map_err(|error| format!("in the world: {error}"))?;
         let mut members = BTreeMap::new();
         for (id, raw) in raw.members {
             let id: MemberId = parse("members", &id)?;
@@ -261,11 +263,11 @@ fn members_by_role(mut facts: Map<String, Value>) -> Result<BTreeMap<CallRole, B
         let name = format!("call.{}", role.attribute());
         let members = facts.remove(role.attribute()).ok_or_else(|| format!("in the world: `{name}` is missing"))?;
         let members: Vec<String> =
-            serde_json::from_value(members).map_err(|error| format!("in the world: `{name}`: {error}"))?;
+            reading::typed(members).map_err(|error| format!("in the world: `{name}`: {error}"))?;
         roles.insert(*role, set(&name, &members)?);
     }
     match facts.keys().next() {
-        Some(unknown) => Err(format!("in the world: unknown field `{unknown}` of `call`")),
+        Some(unknown) => Err(format!("in the world: there is no `{unknown}` in a `call`")),
         None => Ok(roles),
     }
 }
@@ -295,9 +297,9 @@ mod tests {
             let without = refused(&|call| drop(call.remove(name)));
             assert!(without.contains(&format!("`call.{name}` is missing")), "{without}");
             let wrong = refused(&|call| drop(call.insert(name.to_owned(), "USA:officer".into())));
-            assert!(wrong.contains(&format!("`call.{name}`: invalid type")), "{wrong}");
+            assert!(wrong.contains(&format!("`call.{name}`: wanted")), "{wrong}");
         }
         let unknown = refused(&|call| drop(call.insert("reviewer".to_owned(), Value::Bool(true))));
-        assert!(unknown.contains("unknown field `reviewer` of `call`"), "{unknown}");
+        assert!(unknown.contains("there is no `reviewer` in a `call`"), "{unknown}");
     }
 }

@@ -158,7 +158,7 @@ fn unknown_member_is_refused() {
     let mut value = serde_json::to_value(manifest()).unwrap();
     value["note"] = json!("x");
     let refused = verify_signed::<Manifest>(&sign(&key, Manifest::TYP, &value).unwrap()).unwrap_err();
-    assert!(refused.to_string().contains("unknown field `note`"), "{refused}");
+    assert!(refused.to_string().contains("there is no `note` here"), "{refused}");
 }
 
 #[test]
@@ -173,14 +173,27 @@ fn second_form_of_the_same_statement_is_refused() {
         value
     };
     let offset = changed(&card, |card| card["valid_from"] = json!("2026-01-01T02:00:00+02:00"));
-    let signed = sign(&key, "entente-key-card+jws", &offset).unwrap();
-    assert_eq!(verify_signed::<crate::sealing::card::KeyCard>(&signed), Err(StatementError::NotNormal));
-    for other in [
-        changed(&manifest, |manifest| manifest["parties"] = json!(["USA", "ISR"])),
-        changed(&manifest, |manifest| manifest["documents"][0]["party"] = Value::Null),
+    let javascript = changed(&card, |card| card["valid_from"] = json!("2026-01-01T00:00:00.000Z"));
+    for (other, given) in [(offset, "2026-01-01T02:00:00+02:00"), (javascript, "2026-01-01T00:00:00.000Z")] {
+        let signed = sign(&key, "entente-key-card+jws", &other).unwrap();
+        let refused = verify_signed::<crate::sealing::card::KeyCard>(&signed).unwrap_err().to_string();
+        let wanted = format!("`/valid_from`: write `2026-01-01T00:00:00Z`, not `{given}`");
+        assert!(refused.contains("not in canonical form") && refused.contains(&wanted), "{refused}");
+    }
+    for (other, wanted) in [
+        (changed(&manifest, |manifest| manifest["parties"] = json!(["USA", "ISR"])), "`/parties`: sort it"),
+        (
+            changed(&manifest, |manifest| manifest["parties"] = json!(["ISR", "ISR", "USA"])),
+            "`/parties`: name each once",
+        ),
+        (
+            changed(&manifest, |manifest| manifest["documents"][0]["party"] = Value::Null),
+            "`/documents/0/party`: leave it",
+        ),
     ] {
         let signed = sign(&key, Manifest::TYP, &other).unwrap();
-        assert_eq!(verify_signed::<Manifest>(&signed), Err(StatementError::NotNormal));
+        let refused = verify_signed::<Manifest>(&signed).unwrap_err();
+        assert!(matches!(&refused, StatementError::NotNormal(fault) if fault.starts_with(wanted)), "{refused}");
     }
 }
 
