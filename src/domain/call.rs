@@ -9,6 +9,7 @@ use super::{
     member::CallRole,
     name,
     review::{self, Criterion, Points},
+    text::choices,
     worded,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -113,8 +114,8 @@ impl CallText {
         if let Some((what, c)) = titles.into_iter().find_map(|(what, text)| Some((what, name::unseen(text)?))) {
             return fault(name::unseen_fault(what, c));
         }
-        if self.text.len() > 200_000 {
-            return fault("the text has at most 200,000 bytes".into());
+        if self.text.chars().count() > 200_000 {
+            return fault("the text has at most 200,000 characters".into());
         }
         if let Some(stranger) = self.eligible.iter().chain(&self.funders).find(|p| !participants.contains(p)) {
             return fault(format!("partner `{stranger}` does not take part in the program"));
@@ -231,10 +232,11 @@ impl CallText {
 
     /// The slot of that name.
     pub fn slot(&self, name: &Slug) -> Result<Slot, Refusal> {
-        self.all_slots()
-            .into_iter()
-            .find(|s| s.name == *name)
-            .ok_or_else(|| Refusal::UnknownSlot { slot: name.clone() })
+        let slots = self.all_slots();
+        slots.iter().find(|slot| slot.name == *name).cloned().ok_or_else(|| Refusal::UnknownSlot {
+            slot: name.clone(),
+            choices: choices(slots.iter().map(|slot| &slot.name)),
+        })
     }
 
     /// That a member may have all of these roles in the call.

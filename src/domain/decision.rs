@@ -81,8 +81,8 @@ impl Terms<'_> {
             return Err(Refusal::NoDecision);
         }
         match self.reason {
-            Some(reason) if reason.trim().is_empty() || reason.len() > MAX_REASON => {
-                refuse("a reason has 1 to 1000 bytes")
+            Some(reason) if reason.trim().is_empty() || reason.chars().count() > MAX_REASON => {
+                refuse("a reason has 1 to 1000 characters")
             }
             // After a rescission the proposal is undecided, and a decision on it needs no more reason than a first one.
             None if before.outcome != Outcome::Rescind => refuse("a decision that supersedes another gives a reason"),

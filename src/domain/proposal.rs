@@ -7,6 +7,7 @@ use super::{
     Refusal,
     call::{Audience, CallText, PartyRule},
     id::{MemberId, PartnerCode, Sha256, Slug},
+    text::choices,
     worded,
 };
 use jiff::Timestamp;
@@ -159,7 +160,7 @@ impl PartyRule {
     pub fn check_owners(&self, eligible: &BTreeSet<PartnerCode>, parties: &Parties) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::PartyRule { fault });
         if let Some(partner) = parties.keys().find(|p| !eligible.contains(p)) {
-            return Err(Refusal::NotEligible { partner: partner.clone() });
+            return Err(Refusal::NotEligible { partner: partner.clone(), choices: choices(eligible) });
         }
         if let Some(missing) = self.required.iter().find(|p| !parties.contains_key(p)) {
             return fault(format!("a party of `{missing}` is required"));

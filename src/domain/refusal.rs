@@ -55,14 +55,14 @@ pub enum Refusal {
         given.map_or_else(|| "does not confirm how many".to_owned(), |given| format!("says {given}"))
     )]
     VoidsDiffer { voids: u32, given: Option<u32> },
-    #[error("partner `{partner}` is not eligible under this call")]
-    NotEligible { partner: PartnerCode },
+    #[error("partner `{partner}` is not eligible under this call; it can be one of: {choices}")]
+    NotEligible { partner: PartnerCode, choices: String },
     #[error("the parties do not meet the call's rule: {fault}")]
     PartyRule { fault: String },
-    #[error("the call has no topic `{topic}`")]
-    UnknownTopic { topic: Slug },
-    #[error("the call has no slot `{slot}`")]
-    UnknownSlot { slot: Slug },
+    #[error("the call has no topic `{topic}`; topics: {choices}")]
+    UnknownTopic { topic: Slug, choices: String },
+    #[error("the call has no slot `{slot}`; slots: {choices}")]
+    UnknownSlot { slot: Slug, choices: String },
     #[error("slot `{slot}` takes {allowed}, not `{given}`")]
     MediaType { slot: Slug, allowed: String, given: String },
     #[error("slot `{slot}` takes at most {limit} bytes of ciphertext, the document has {size}")]

@@ -1,4 +1,4 @@
-//! Counts in sentences: the one place that decides between a noun's singular and its plural.
+//! Counts and choices in sentences: the one place that decides between a noun's singular and its plural, and how a choice is listed.
 
 use std::fmt::Display;
 
@@ -8,9 +8,20 @@ pub fn counted<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &s
     format!("{number} {noun}")
 }
 
+/// The choices that there are: `sensing, robotics, water`, or `none`.
+pub fn choices<T: Display>(among: impl IntoIterator<Item = T>) -> String {
+    let words: Vec<String> = among.into_iter().map(|word| word.to_string()).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn choices_are_listed() {
+        assert_eq!((choices(["sensing", "water"]), choices::<&str>([])), ("sensing, water".into(), "none".into()));
+    }
 
     #[test]
     fn noun_agrees_with_its_number() {

@@ -297,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn refusal_keeps_its_kind_and_detail() {
-        let refusal = Refusal::UnknownSlot { slot: "work-plan".parse().unwrap() };
+        let refusal = Refusal::UnknownSlot { slot: "work-plan".parse().unwrap(), choices: "summary, plan".into() };
         let (status, _, problem) = answered(refusal.clone().into()).await;
         assert_eq!((status.as_u16(), problem.slug()), (422, "unknown-slot"));
         assert_eq!(problem.detail, refusal.to_string());

@@ -21,6 +21,7 @@ use crate::{
         text::counted,
     },
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
+    reading,
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
         calls::{self, NewText},
@@ -47,7 +48,9 @@ pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCa
         return Ok(answer);
     }
     quotas::check_drafts(&mut act).await?;
-    check_text(exchange, &body.text.to_domain()?, &program.row.partners)?;
+    let text = body.text.to_domain()?;
+    check_text(exchange, &text, &program.row.partners)?;
+    quotas::check_slot_sizes(exchange, &text)?;
     let id = CallId::new(&*exchange.clock, &*exchange.rng);
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::draft(&mut act.tx, &permit, id, body.program, NewText { json: &json, sha256 }, act.now).await?;
@@ -72,7 +75,9 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
     }
     act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
-    check_text(exchange, &body.text.to_domain()?, &call.program.row.partners)?;
+    let text = body.text.to_domain()?;
+    check_text(exchange, &text, &call.program.row.partners)?;
+    quotas::check_slot_sizes(exchange, &text)?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::edit(&mut act.tx, &permit, id, NewText { json: &json, sha256 }).await?;
     act.log(Subject::call(&call), Payload::CallEdited(DraftText { text_sha256: sha256 })).await?;
@@ -247,6 +252,9 @@ async fn examined<'b, T: Reads>(
     if present.is_none_or(|present| publication.vault != present.id || publication.recipient != present.recipient) {
         return Err(statement("an amendment keeps the call's vault and its recipient"));
     }
+    if text.slots != call.text.slots {
+        quotas::check_slot_sizes(act.exchange, &text)?;
+    }
     call.text.check_amendment(&text, call.phase, act.now)?;
     check_parties(act, call, &text).await?;
     let effect = call.text.amendment_effect(&text);
@@ -387,8 +395,8 @@ pub(super) fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> 
 pub(super) fn required_reason(reason: Option<&str>) -> Result<&str> {
     reason
         .map(str::trim)
-        .filter(|reason| (1..=1000).contains(&reason.len()))
-        .ok_or_else(|| ServiceError::Malformed("a reason of 1 to 1000 bytes is needed".into()))
+        .filter(|reason| (1..=1000).contains(&reason.chars().count()))
+        .ok_or_else(|| ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))
 }
 
 fn statement(fault: &str) -> ServiceError {
@@ -412,10 +420,13 @@ async fn verified_publication<T: Reads>(
             "the publication is signed by an officer of `{lead}`, which leads, and names it"
         )));
     }
-    let text: CallText = serde_json::from_value(publication.text.clone())
-        .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
+    let text: CallText = reading::typed_as_signed(publication.text.clone())
+        .map_err(|fault| ServiceError::Malformed(format!("the text of the call: {fault}")))?;
     if text.digest() != publication.text_sha256 {
-        return Err(statement("the text has members or forms that this exchange would not keep"));
+        let kept = serde_json::to_value(&text).ok();
+        let fault = kept.and_then(|kept| reading::difference(&publication.text, &kept));
+        let fault = fault.unwrap_or_else(|| "it has members or forms that this exchange would not keep".into());
+        return Err(statement(&format!("the text of the call is not in canonical form: {fault}")));
     }
     let text = text.to_domain()?;
     check_text(act.exchange, &text, &call.program.row.partners)?;

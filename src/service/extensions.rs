@@ -16,6 +16,7 @@ use crate::{
         Refusal,
         call::{self as rules, Extension, ExtensionScope, Moved, Phase},
         id::{CallId, PartnerCode, ProposalId},
+        text::choices,
     },
     policy::{Action, Permit, Resource},
     storage::{
@@ -86,7 +87,8 @@ async fn examined<'b, T: Reads>(
 ) -> Result<(Extended, &'b str)> {
     act.check_match(&etag(call, &act.policies, &act.me))?;
     if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
-        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+        let choices = choices(&call.text.eligible);
+        return Err(Refusal::NotEligible { partner: partner.clone(), choices }.into());
     }
     authorized.need_phase(call)?;
     let reason = required_reason(Some(&body.reason))?;

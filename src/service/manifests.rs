@@ -16,6 +16,7 @@ use crate::{
         call::Phase,
         id::{ProposalId, Sha256},
         proposal::{Listed, Status, Version, check_documents},
+        text::choices,
         vault::VaultKind,
     },
     policy::{Action, Permit, Resource},
@@ -210,7 +211,7 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     text.parties.check_owners(&text.eligible, &proposal.row.parties)?;
     match &proposal.row.topic {
         Some(topic) if !text.topics.contains(topic) => {
-            return Err(Refusal::UnknownTopic { topic: topic.clone() }.into());
+            return Err(Refusal::UnknownTopic { topic: topic.clone(), choices: choices(&text.topics) }.into());
         }
         None if !text.topics.is_empty() => {
             return mismatch(

@@ -20,6 +20,7 @@ use crate::{
         id::{CallId, MemberId, PartnerCode, ProposalId},
         name,
         proposal::Status,
+        text::choices,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
     sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
@@ -65,7 +66,8 @@ pub async fn invite(
     }
     let partner = member.partner();
     let Some(members) = proposal.row.parties.get(partner) else {
-        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+        let choices = choices(proposal.row.parties.keys());
+        return Err(Refusal::NotEligible { partner: partner.clone(), choices }.into());
     };
     if members.contains(member) || proposal.row.invited.contains(member) {
         return Err(Refusal::Exists { what: member.to_string() }.into());

@@ -27,8 +27,8 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    if body.name.trim().is_empty() || body.name.len() > 200 {
-        return Err(ServiceError::Malformed("the name has 1 to 200 bytes".into()));
+    if body.name.trim().is_empty() || body.name.chars().count() > 200 {
+        return Err(ServiceError::Malformed("the name has 1 to 200 characters".into()));
     }
     if let Some(c) = name::unseen(&body.name) {
         return Err(ServiceError::Malformed(name::unseen_fault("name", c)));

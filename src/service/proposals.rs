@@ -17,6 +17,7 @@ use crate::{
         decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId},
         proposal::{Sort, Status},
+        text::choices,
     },
     policy::{Action, Resource},
     sealing::statement::{VaultKind, VaultStatement},
@@ -68,7 +69,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     }
     match &body.topic {
         Some(topic) if !call.text.topics.contains(topic) => {
-            return Err(Refusal::UnknownTopic { topic: topic.clone() }.into());
+            return Err(Refusal::UnknownTopic { topic: topic.clone(), choices: choices(&call.text.topics) }.into());
         }
         None if !call.text.topics.is_empty() => {
             return Err(ServiceError::Malformed("the call has topics; name one".into()));

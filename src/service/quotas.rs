@@ -164,6 +164,20 @@ pub(super) fn check_slots(exchange: &Exchange, text: &CallText) -> Result<()> {
     Ok(())
 }
 
+/// Whether this exchange takes documents as large as a call's text says of its slots.
+pub(super) fn check_slot_sizes(exchange: &Exchange, text: &CallText) -> Result<()> {
+    let limit = exchange.document_limit;
+    match text.slots.iter().find(|slot| slot.max_bytes > limit) {
+        Some(slot) => {
+            let (name, size) = (&slot.name, slot.max_bytes);
+            let fault =
+                format!("slot `{name}` would take {size} bytes, and this exchange takes documents of at most {limit}");
+            Err(Refusal::CallText { fault }.into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether the caller's party may upload this document. Those that are on their way count as those that are here. One that is awaited,
 /// since every party has signed for it, is taken whatever its party keeps: it was counted when it was signed for.
 pub(super) async fn check_documents<T: Reads>(

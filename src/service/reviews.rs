@@ -388,10 +388,10 @@ pub(super) fn need_review(proposal: &ProposalState) -> Result<()> {
 
 fn needed(reason: &str) -> Result<&str> {
     let reason = reason.trim();
-    if (1..=1000).contains(&reason.len()) {
+    if (1..=1000).contains(&reason.chars().count()) {
         Ok(reason)
     } else {
-        Err(ServiceError::Malformed("a reason of 1 to 1000 bytes is needed".into()))
+        Err(ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))
     }
 }
 

@@ -99,7 +99,7 @@ request! {
 
     /// Creates a program.
     pub struct CreateProgram {
-        /// 1 to 200 bytes, seen by every participating partner.
+        /// 1 to 200 characters, seen by every participating partner.
         pub name: String,
         /// The partner that leads it.
         pub lead: PartnerCode,

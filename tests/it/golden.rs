@@ -115,10 +115,10 @@ samples! { refusals of Refusal {
     FundersFixed { funders: "ISR, USA".into() }
     EligibleFixed { partners: "KOR".into() }
     VoidsDiffer { voids: 1, given: None }
-    NotEligible { partner: of("KOR") }
+    NotEligible { partner: of("KOR"), choices: "ISR, USA".into() }
     PartyRule { fault: "at least two partners".into() }
-    UnknownTopic { topic: of("energy") }
-    UnknownSlot { slot: of("annex") }
+    UnknownTopic { topic: of("energy"), choices: "sensing, robotics, water".into() }
+    UnknownSlot { slot: of("annex"), choices: "summary, work-plan".into() }
     MediaType { slot: of("work-plan"), allowed: "`application/pdf`".into(), given: "text/csv".into() }
     TooLarge { slot: of("work-plan"), limit: 20_000, size: 30_000 }
     ManifestMismatch { fault: "it is for another proposal or call".into() }

@@ -61,8 +61,8 @@ impl Statement for DecisionStatement {
 
     fn validate(&self) -> Result<(), StatementError> {
         match &self.reason {
-            Some(reason) if reason.trim().is_empty() || reason.len() > MAX_REASON => {
-                Err(invalid(format_args!("a reason has 1 to {MAX_REASON} bytes")))
+            Some(reason) if reason.trim().is_empty() || reason.chars().count() > MAX_REASON => {
+                Err(invalid(format_args!("a reason has 1 to {MAX_REASON} characters")))
             }
             Some(_) if self.supersedes.is_none() => {
                 Err(invalid("only a decision that supersedes another gives a reason"))

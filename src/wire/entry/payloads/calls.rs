@@ -42,7 +42,7 @@ payload! {
         pub effect: AmendmentEffect,
         /// How many proposals it made void.
         pub voids: u32,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
         /// Of type `entente-call+jws`.
         pub publication: String,
@@ -58,7 +58,7 @@ payload! {
         pub partner: Option<PartnerCode>,
         /// Whether it moves the date for reviews.
         pub reviews: bool,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
     }
 
@@ -66,13 +66,13 @@ payload! {
     pub struct ExtensionTakenBack {
         /// The number of the extension.
         pub number: u32,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
     }
 
     /// A call was cancelled or brought back.
     pub struct ReasonStated {
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
     }
 

@@ -20,7 +20,7 @@ payload! {
     /// An officer took a member's conflict off the record.
     pub struct ConflictLifted {
         pub member: MemberId,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
         /// Of type `entente-declaration+jws`.
         pub statement: String,
@@ -58,7 +58,7 @@ payload! {
         pub reviewer: MemberId,
         /// The revision that was reopened.
         pub revision: u32,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
     }
 
@@ -68,7 +68,7 @@ payload! {
         pub reviewer: MemberId,
         /// The revision that counts again.
         pub revision: u32,
-        /// 1 to 1000 bytes.
+        /// 1 to 1000 characters.
         pub reason: String,
     }
 
@@ -121,7 +121,7 @@ payload! {
     pub struct SupersededDecision {
         /// Digest of that decision.
         pub supersedes: Sha256,
-        /// 1 to 1000 bytes; none where it follows a rescission and gives none.
+        /// 1 to 1000 characters; none where it follows a rescission and gives none.
         pub reason: Option<String>,
     }
 
