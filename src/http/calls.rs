@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Calls, Everything, PathIds, RolesQuery, StrictQuery, after},
+    list::{Calls, Everything, PathIds, RolesQuery, StrictQuery},
     named_subject::DraftedIn,
     principal::Caller,
     state::Api,
@@ -43,7 +43,8 @@ pub(super) async fn draft(State(api): State<Api>, change: Change<DraftCall>) -> 
 
 /// One call.
 #[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls",
-    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of the state that you have.")),
+    responses((status = 200, body = Call, headers(("ETag" = String))), (status = 304, description = "You have it.")))]
 pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     let (call, etag) = calls::show(&api, &caller, ids.id("call")?).await?;
     Ok(Answer::json(200, &call).with_etag(etag))
@@ -73,7 +74,8 @@ pub(super) async fn amend(State(api): State<Api>, ids: PathIds, change: Change<P
 /// Moves the deadline later, for everyone, one partner or one proposal, or the date by which reviews are due.
 ///
 /// For one proposal the officer declares first to be free of conflict with it.
-#[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
+#[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls",
+    params(("If-Match" = Option<String>, Header)), request_body = ExtendCall,
     responses((status = 200, body = Extended, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<ExtendCall>) -> Result<Answer> {
     act!(api, change.context, |context| extensions::extend(&api, context, ids.id("call")?, &change.body))
@@ -148,8 +150,8 @@ pub(super) async fn role_statements(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?, cursor, limit).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Everything, PathIds, StrictQuery, after},
+    list::{Everything, PathIds, StrictQuery},
     principal::Caller,
     state::Api,
 };
@@ -18,7 +18,9 @@ use axum::extract::State;
 
 /// The decision that is proposed or final; for the parties once it is final.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
-    responses((status = 200, body = Decision, headers(("ETag" = String)))))]
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of the state that you have.")),
+    responses((status = 200, body = Decision, headers(("ETag" = String))),
+        (status = 304, description = "You have it.")))]
 pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     let (decision, etag) = decisions::show(&api, &caller, ids.id("proposal")?).await?;
     Ok(Answer::json(200, &decision).with_etag(etag))
@@ -50,8 +52,8 @@ pub(super) async fn list_letters(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Sends the parties a sealed letter about a final decision.

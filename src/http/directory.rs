@@ -3,12 +3,11 @@
 use super::{
     act::act,
     change_request::FirstChange,
-    list::{CardQuery, Everything, Members, PathIds, StrictQuery, after},
+    list::{CardQuery, Everything, Members, PathIds, StrictQuery},
     principal::{Caller, Holder},
     state::Api,
 };
 use crate::{
-    domain::id::MemberId,
     service::{Answer, Result, directory, preview},
     wire::{
         directory::{Me, Member, MemberRefusal, Partner, PublishKeyCard, PublishedKeyCard},
@@ -68,8 +67,8 @@ pub(super) async fn list_members(
     caller: Caller,
     StrictQuery(query): StrictQuery<Members>,
 ) -> Result<Answer> {
-    let after = after::<MemberId>(query.cursor.as_deref())?.map(|member| member.to_string());
-    let page = directory::list_members(&api, &caller, query.partner.as_ref(), after, query.limit()?).await?;
+    let cursor = query.cursor.as_deref();
+    let page = directory::list_members(&api, &caller, query.partner.as_ref(), cursor, query.limit()?).await?;
     Ok(Answer::json(200, &page))
 }
 
@@ -90,8 +89,8 @@ pub(super) async fn list_key_cards(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (member, below) = (ids.id("member")?, after::<u64>(query.cursor.as_deref())?);
-    Ok(Answer::json(200, &directory::list_key_cards(&api, &caller, &member, below, query.limit()?).await?))
+    let (member, cursor) = (ids.id("member")?, query.cursor.as_deref());
+    Ok(Answer::json(200, &directory::list_key_cards(&api, &caller, &member, cursor, query.limit()?).await?))
 }
 
 /// Publishes a member's key card, signed by a registrar of the member's partner.

@@ -1,7 +1,7 @@
 //! The log as a member may read it.
 
 use super::{
-    list::{Entries, StrictQuery, after},
+    list::{Entries, StrictQuery},
     principal::Caller,
     state::Api,
 };
@@ -20,9 +20,8 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Entries>,
 ) -> Result<Answer> {
-    let after = after(query.cursor.as_deref())?.unwrap_or_default();
-    let kinds = kinds(query.kind.as_deref())?;
-    Ok(Answer::json(200, &entries::list(&api, &caller, &kinds, after, query.limit()?).await?))
+    let (kinds, cursor) = (kinds(query.kind.as_deref())?, query.cursor.as_deref());
+    Ok(Answer::json(200, &entries::list(&api, &caller, &kinds, cursor, query.limit()?).await?))
 }
 
 /// The kinds that a filter names. A word that names none is a mistake: nobody waits for what never comes.

@@ -3,7 +3,10 @@
 //! A malformed identifier in a path gets the same answer as an unknown one. An invalid filter or an unknown
 //! parameter is reported as a mistake: a list that ignores its filter would show too much.
 
-use super::{problem::Fault, state::Api};
+use super::{
+    problem::{Fault, without_values},
+    state::Api,
+};
 use crate::{
     domain::{
         call::Phase,
@@ -11,9 +14,10 @@ use crate::{
         member::CallRole,
         proposal::{Relation, Sort, Status},
     },
+    reading::worded,
     service::{Result, ServiceError, preview::CardChange},
     wire::{
-        page::{DEFAULT_PAGE, MAX_PAGE, last_key},
+        page::{DEFAULT_PAGE, MAX_PAGE},
         proposal::Filter,
     },
 };
@@ -68,7 +72,14 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for StrictQuery<T> {
 /// What the query says.
 pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let query = Query::try_from_uri(uri).map_err(|error| {
-        Fault::malformed(format!("the query: {}", super::problem::without_values(&error.body_text())))
+        let said = error.body_text();
+        let said = said.strip_prefix("Failed to deserialize query string: ").unwrap_or(&said);
+        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let (name, fault) = match said.split_once(": ") {
+            Some((name, fault)) if is_name(name) => (format!("`{name}`: "), fault),
+            _ => (String::new(), said),
+        };
+        Fault::malformed(format!("the query: {name}{}", without_values(&worded(fault))))
     });
     query.map(|Query(query)| query)
 }
@@ -282,12 +293,6 @@ pub(super) struct CursorQuery {
     pub(super) cursor: Option<String>,
 }
 
-/// What an open cursor stands for. Those that may point at something hidden are sealed, and read by their service.
-pub(super) fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
-    let key = |cursor| last_key(cursor).and_then(|key| key.parse().ok()).ok_or(ServiceError::BadCursor);
-    cursor.map(key).transpose()
-}
-
 fn limit(given: Option<u32>) -> Result<u32> {
     match given.unwrap_or(DEFAULT_PAGE) {
         limit @ 1..=MAX_PAGE => Ok(limit),
@@ -298,7 +303,6 @@ fn limit(given: Option<u32>) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::page::cursor;
 
     #[test]
     fn limit_has_bounds_and_a_default() {
@@ -306,16 +310,6 @@ mod tests {
         assert_eq!(limit(Some(200)).unwrap(), 200);
         for wrong in [0, 201] {
             assert!(matches!(limit(Some(wrong)), Err(ServiceError::Malformed(_))), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn cursor_of_another_list_or_none_is_refused() {
-        let id = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-        assert_eq!(after::<CallId>(Some(&cursor(id))).unwrap(), Some(id.parse().unwrap()));
-        assert_eq!(after::<CallId>(None).unwrap(), None);
-        for wrong in ["!", "", &cursor("prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF"), &cursor("7")] {
-            assert!(matches!(after::<CallId>(Some(wrong)), Err(ServiceError::BadCursor)), "{wrong}");
         }
     }
 

@@ -186,7 +186,7 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         response.content.get_mut(AGE_MEDIA_TYPE).map(make_binary);
         if status.starts_with('2') {
             describe_success(status, response, is_change);
-        } else {
+        } else if !status.starts_with('3') {
             let content = problem_response(String::new()).content;
             response.content.extend(content);
             if response.description.is_empty() {

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange},
-    list::{CursorQuery, Everything, PathIds, StrictQuery, after},
+    list::{CursorQuery, Everything, PathIds, StrictQuery},
     principal::Caller,
     state::Api,
 };
@@ -38,8 +38,8 @@ pub(super) async fn list_versions(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (owner, after, limit) = (ids.id("owner")?, after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, after, limit).await?))
+    let (owner, cursor, limit) = (ids.id("owner")?, query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, cursor, limit).await?))
 }
 
 /// One version, with its text.

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{CountQuery, Everything, LabelQuery, PathIds, Proposals, StrictQuery, after},
+    list::{CountQuery, Everything, LabelQuery, PathIds, Proposals, StrictQuery},
     named_subject::BegunIn,
     principal::Caller,
     state::Api,
@@ -126,8 +126,8 @@ pub(super) async fn joined(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &parties::joined(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &parties::joined(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Consents to a member joining a party after the deadline from another organisation; for officers.
@@ -239,8 +239,8 @@ pub(super) async fn list_manifests(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &manifests::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &manifests::list(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Signs a manifest for your party. With every party's signature the version is handed in.
@@ -265,8 +265,8 @@ pub(super) async fn list_labels(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &labels::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &labels::list(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Signs a relabelling of the version that stands for your party. With every party's signature it is in force, and the wrapped

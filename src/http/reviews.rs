@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Everything, PathIds, StrictQuery, after},
+    list::{Everything, PathIds, StrictQuery},
     principal::Caller,
     state::Api,
 };
@@ -49,8 +49,8 @@ pub(super) async fn declarations(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Who is assigned to review the proposal; for a reviewer the own assignment.
@@ -62,8 +62,8 @@ pub(super) async fn assignments(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &assignments::assignments(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &assignments::assignments(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Takes an assignment back; the reviewer's keys go too. For officers who have declared to be free of conflict.
@@ -95,8 +95,8 @@ pub(super) async fn list(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
-    Ok(Answer::json(200, &reviews::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &reviews::list(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Hands in a sealed review of the standing version.

@@ -6,6 +6,7 @@
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError, aside,
     comparison::Comparison,
+    cursors::SealedCursors,
     preview,
     reviews::need_review,
     state::{self, CallState, ProposalState},
@@ -308,7 +309,7 @@ pub async fn assignments(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<MemberId>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Assignment>> {
     let mut view = View::open(exchange, principal).await?;
@@ -320,7 +321,8 @@ pub async fn assignments(
     }
     let me = view.me.id.clone();
     let of = (!sees_all).then_some(&me);
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "assignments", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<MemberId, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let rows = reviews::some_assignments(&mut view.tx, id, of, page.after(), STEP).await?;
         let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();

@@ -1,9 +1,10 @@
-//! Cursors that may point at a hidden thing: sealed, so that they reveal neither its identifier nor its time.
+//! Cursors: sealed, so that they reveal nothing of where they point, and count for the question alone that they came from.
 //!
-//! A list that leaves out hidden things examines a bounded number of things for one page, and may have to continue from a hidden one. Its
-//! cursor is that position, encrypted and authenticated for one list, with its filters and order, and one member. The key is derived from
-//! the mark of the database ([`crate::storage::mark`]), which nobody can guess and no member is shown: so every server of one database
-//! reads it, and a restart changes nothing. Equal positions have equal cursors, by which a client notices a list that leads in a circle.
+//! A list that leaves out hidden things examines a bounded number of things for one page, and may have to continue from a hidden one. A
+//! cursor under other filters would leave out in silence what it passes. So each is a position, encrypted and authenticated for one list,
+//! with its filters and order, and one member. The key is derived from the mark of the database ([`crate::storage::mark`]), which nobody can
+//! guess and no member is shown: so every server of one database reads it, and a restart changes nothing. Equal positions have equal
+//! cursors, by which a client notices a list that leads in a circle.
 //!
 //! A next page after an empty one reveals that the list passed [`EXAMINED`] hidden things, nothing more.
 
@@ -21,7 +22,7 @@ pub(super) const EXAMINED: usize = 2 * MAX_PAGE as usize;
 
 /// The cursors of one list for one member.
 #[derive(Debug)]
-pub(super) struct SealedCursors {
+pub struct SealedCursors {
     key: LessSafeKey,
     /// What they count for.
     scope: String,
@@ -29,11 +30,12 @@ pub(super) struct SealedCursors {
 
 impl SealedCursors {
     /// Those of a list, by its name here.
-    pub(super) fn of(exchange: &Exchange, list: &'static str, member: &MemberId) -> Self {
+    #[must_use]
+    pub fn of(exchange: &Exchange, list: &'static str, member: &MemberId) -> Self {
         Self::under(&exchange.blobs.mark().to_string(), list, member)
     }
 
-    fn under(secret: &str, list: &'static str, member: &MemberId) -> Self {
+    pub(super) fn under(secret: &str, list: &'static str, member: &MemberId) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let key = hmac::sign(&secret, b"entente cursors 1");
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_ref()).expect("a digest of SHA-256 is as long as a key");
@@ -41,14 +43,16 @@ impl SealedCursors {
     }
 
     /// The same for a list with one more parameter: a filter, the order, or what the path names. How long a page may be is none.
-    pub(super) fn within(self, parameter: &'static str, value: &impl Display) -> Self {
+    #[must_use]
+    pub fn within(self, parameter: &'static str, value: &impl Display) -> Self {
         let (Self { key, scope }, value) = (self, value.to_string());
         // The length tells where the value ends, whatever it contains.
         Self { key, scope: format!("{scope} {parameter}={}:{value}", value.len()) }
     }
 
     /// The cursor of a position.
-    pub(super) fn seal(&self, position: impl Display) -> String {
+    #[must_use]
+    pub fn seal(&self, position: impl Display) -> String {
         let mut sealed = position.to_string().into_bytes();
         // INVARIANT: this cipher alone stands that its nonce is used again; all it then tells is that two positions are equal.
         self.key
@@ -61,7 +65,7 @@ impl SealedCursors {
     ///
     /// # Errors
     /// [`ServiceError::BadCursor`] for any that was not made here, for this list with the same parameters and this member.
-    pub(super) fn open<T: FromStr>(&self, cursor: Option<&str>) -> Result<Option<T>> {
+    pub fn open<T: FromStr>(&self, cursor: Option<&str>) -> Result<Option<T>> {
         let open = |cursor: &str| {
             let mut sealed = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
             let position = self.key.open_in_place(nonce(), Aad::from(self.scope.as_bytes()), &mut sealed).ok()?;

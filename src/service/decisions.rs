@@ -1,7 +1,9 @@
 //! Decisions signed by every funder, and the sealed letters that inform the parties.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    cursors::SealedCursors,
+    manifests,
     sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -306,14 +308,15 @@ pub async fn list_letters(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<DocumentId>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Letter>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let in_force = decisions::final_ones(&mut view.tx, id).await?.pop();
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "letters", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<DocumentId, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let rows = decisions::letters(&mut view.tx, id, page.after().copied(), STEP).await?;
         let item = |row: LetterRow| {

@@ -1,8 +1,9 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, quotas, rules, settled,
-    state,
+    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError,
+    cursors::SealedCursors,
+    quotas, rules, settled, state,
     unit::{Act, Subject, View, new_entry},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         entry::payloads::KeyCardPublished,
-        page::{self, Page, PageRoom},
+        page::{Page, PageRoom},
     },
 };
 use jiff::Timestamp;
@@ -123,13 +124,16 @@ pub async fn list_members(
     exchange: &Exchange,
     principal: &Principal,
     of: Option<&PartnerCode>,
-    after: Option<String>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Member>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    let partner = of.map_or_else(String::new, ToString::to_string);
+    let cursors = SealedCursors::of(exchange, "members", &principal.member).within("partner", &partner);
+    let after = cursors.open::<MemberId>(cursor)?.map(|member| member.to_string());
     let rows = members::page(&mut view.tx, of, after.as_deref(), limit + 1).await?;
-    Ok(fill(rows.into_iter().map(member), limit, |last| last.member.to_string()))
+    Ok(fill(rows.into_iter().map(member), limit, |last| cursors.seal(&last.member)))
 }
 
 /// One member.
@@ -144,28 +148,30 @@ pub async fn list_key_cards(
     exchange: &Exchange,
     principal: &Principal,
     id: &MemberId,
-    below: Option<u64>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<PublishedKeyCard>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     members::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let cursors = SealedCursors::of(exchange, "key cards", &principal.member).within("member", id);
+    let below = cursors.open::<u64>(cursor)?;
     let rows = members::key_cards(&mut view.tx, id, below, limit + 1).await?;
     let items = rows.into_iter().map(|row| PublishedKeyCard {
         serial: row.serial,
         key_card: row.key_card,
         published_at: row.published_at.into(),
     });
-    Ok(fill(items, limit, |last| last.serial.to_string()))
+    Ok(fill(items, limit, |last| cursors.seal(last.serial)))
 }
 
-/// A page of what it takes of these, one more than it may have if there are as many.
-fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
+/// A page of what it takes of these, one more than it may have if there are as many; `cursor` is the one of an item.
+fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
     let mut page = Page { items: Vec::new(), next: None };
     let mut room = PageRoom::new(limit);
     for item in items {
         if !room.takes(&item) {
-            page.next = page.items.last().map(|last| page::cursor(&key(last)));
+            page.next = page.items.last().map(&cursor);
             break;
         }
         page.items.push(item);

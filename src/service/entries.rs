@@ -2,6 +2,7 @@
 
 use super::{
     Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
+    cursors::SealedCursors,
     state::{self, CallState, ProgramState, ProposalState},
     stepwise::STEP,
     unit::View,
@@ -76,9 +77,12 @@ pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     kinds: &[EntryKind],
-    after: u64,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Entry>> {
+    let wanted = kinds.iter().map(EntryKind::to_string).collect::<Vec<_>>().join(",");
+    let cursors = SealedCursors::of(exchange, "entries", &principal.member).within("kind", &wanted);
+    let after = cursors.open(cursor)?.unwrap_or(0_u64);
     if i64::try_from(after).is_err() {
         return Err(ServiceError::BadCursor);
     }
@@ -92,7 +96,7 @@ pub async fn list(
         view.tx.hold(turn, LONGEST_LOOK).await?;
         stopped = page.look(view, IN_ALL).await?;
     }
-    let next = (stopped != Stopped::AtTheEnd).then(|| page::cursor(&page.after.to_string()));
+    let next = (stopped != Stopped::AtTheEnd).then(|| cursors.seal(page.after));
     Ok(Page { items: page.items, next })
 }
 

@@ -6,6 +6,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
+    cursors::SealedCursors,
     described::describe,
     explanation::Hearing,
     preview::note,
@@ -101,7 +102,7 @@ pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<u32>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<SignedLabel>> {
     let mut view = View::open(exchange, principal).await?;
@@ -113,7 +114,8 @@ pub async fn list(
         None => None,
     };
     let standing = in_force.as_ref().map(|row| row.number);
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "labels", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<u32, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let after = page.after().copied().unwrap_or(0);
         let rows = if is_party {

@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, announcements,
+    cursors::SealedCursors,
     described::describe,
     labels, parties, quotas,
     state::ProposalState,
@@ -110,7 +111,7 @@ pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<u32>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<SignedManifest>> {
     let mut view = View::open(exchange, principal).await?;
@@ -118,7 +119,9 @@ pub async fn list(
     view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
     let is_party = proposal.facts.shows_as_party(&view.me.id);
     let standing = proposal.standing().map(|version| version.number);
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "manifests", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<u32, _>::new(limit, cursors, cursor)?;
+    let after = page.after().copied();
     for version in &proposal.row.versions {
         let is_standing = standing == Some(version.number);
         if version.number <= after.unwrap_or(0) || !is_party && !is_standing {

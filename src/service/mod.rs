@@ -56,6 +56,8 @@ pub mod visibility;
 mod voided;
 mod wraps;
 
+pub use cursors::SealedCursors;
+
 use crate::{
     domain::{
         Refusal,
@@ -269,8 +271,8 @@ pub enum ServiceError {
     /// Policy does not permit it.
     #[error("{0}")]
     Denied(String),
-    /// This very request was done before, and this is what its caller is answered.
-    #[error("it was done before")]
+    /// This very request was done before, or its caller has what it would get, and this is what they are answered.
+    #[error("nothing is left to be done")]
     Repeated(Box<Answer>),
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -355,6 +357,12 @@ impl Answer {
     #[must_use]
     pub fn done() -> Self {
         Self { status: 204, body: Vec::new(), etag: None, location: None, is_replay: false }
+    }
+
+    /// 304: the caller has the state with this `ETag`.
+    #[must_use]
+    pub fn not_modified(etag: String) -> Self {
+        Self { status: 304, etag: Some(etag), ..Self::done() }
     }
 
     /// The same with an `ETag`.

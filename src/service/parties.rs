@@ -6,6 +6,7 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
+    cursors::SealedCursors,
     described::describe,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -225,7 +226,7 @@ pub async fn joined(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<NumberedPosition>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Joined>> {
     let mut view = View::open(exchange, principal).await?;
@@ -233,7 +234,8 @@ pub async fn joined(
     if !view.may(Action::WrapKey, Resource::Proposal(&proposal.facts)) {
         view.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
     }
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "joined", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<NumberedPosition, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let rows = invitations::of_proposal(&mut view.tx, id, page.after(), STEP).await?;
         let position = |row: &InvitationRow| NumberedPosition { member: row.member.clone(), number: row.number };

@@ -4,7 +4,9 @@
 //! host's policy officers. Everybody reads what is in force, since every client evaluates it too.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
+    cursors::SealedCursors,
+    quotas,
     unit::{Act, Subject, View},
     verified::Verified,
 };
@@ -23,7 +25,7 @@ use crate::{
     wire::{
         Time,
         entry::payloads::{PolicyApproved, PolicyProposed, PolicyWithdrawn},
-        page::{self, Page},
+        page::Page,
         policy::{self as wire, ApprovePolicy, PolicySignature, ProposePolicy},
     },
 };
@@ -54,12 +56,14 @@ pub async fn list_versions(
     exchange: &Exchange,
     principal: &Principal,
     owner: &PolicyOwner,
-    after: Option<u32>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<wire::PolicyVersion>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadPolicies, Resource::Exchange)?;
     let history = policies::history(&mut view.tx, owner).await?;
+    let cursors = SealedCursors::of(exchange, "versions of policies", &principal.member).within("owner", owner);
+    let after: Option<u32> = cursors.open(cursor)?;
     let shown = |version: &&PolicyVersion| {
         version.number > after.unwrap_or(0) && may_know(&view, owner, &history, version.number)
     };
@@ -71,7 +75,7 @@ pub async fn list_versions(
         let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
         items.push(without_text(describe(row, &history, view.now)?));
     }
-    let next = items.last().filter(|_| more).map(|last| page::cursor(&last.version.to_string()));
+    let next = items.last().filter(|_| more).map(|last| cursors.seal(last.version));
     Ok(Page { items, next })
 }
 

@@ -1,7 +1,9 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    cursors::SealedCursors,
+    manifests, quotas,
     sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -148,7 +150,7 @@ pub async fn declarations(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<NumberedPosition>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Declaration>> {
     let mut view = View::open(exchange, principal).await?;
@@ -159,7 +161,8 @@ pub async fn declarations(
     }
     let me = view.me.id.clone();
     let of = (!sees_all).then_some(&me);
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "declarations", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<NumberedPosition, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let rows = reviews::some_declarations(&mut view.tx, id, of, page.after(), STEP).await?;
         let item = |(member, stated): (MemberId, Stated)| {
@@ -248,7 +251,7 @@ pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    after: Option<NumberedPosition>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Review>> {
     let mut view = View::open(exchange, principal).await?;
@@ -263,7 +266,8 @@ pub async fn list(
     }
     let me = view.me.id.clone();
     let of = (!sees_all).then_some(&me);
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "reviews", &principal.member).within("proposal", &id);
+    let mut page = StepwisePage::<NumberedPosition, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let rows = reviews::some(&mut view.tx, id, of, page.after(), STEP).await?;
         let reviewers: BTreeSet<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();

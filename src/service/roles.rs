@@ -287,7 +287,7 @@ pub async fn statements(
     exchange: &Exchange,
     principal: &Principal,
     id: CallId,
-    after: Option<u32>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<StatedRoles>> {
     let mut view = View::open(exchange, principal).await?;
@@ -296,7 +296,8 @@ pub async fn statements(
     if !view.may(Action::ViewRoles, Resource::Call(&call.facts)) {
         view.authorize(Action::ViewRoll, Resource::Call(&call.facts))?;
     }
-    let mut page = StepwisePage::new(limit, after);
+    let cursors = SealedCursors::of(exchange, "role statements", &principal.member).within("call", &id);
+    let mut page = StepwisePage::<u32, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
         let after = page.after().copied().unwrap_or(0);
         let rows = calls::some_role_statements(&mut view.tx, id, after, STEP).await?;

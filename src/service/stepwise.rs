@@ -1,8 +1,9 @@
 //! A page that is filled a few rows at a time, so that no more is in memory than what it takes and one step.
 
-use crate::wire::page::{self, Page, PageRoom};
+use super::{Result, cursors::SealedCursors};
+use crate::wire::page::{Page, PageRoom};
 use serde::Serialize;
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 
 /// How many rows one step reads. A row can have a mebibyte.
 pub(super) const STEP: u32 = 10;
@@ -10,6 +11,7 @@ pub(super) const STEP: u32 = 10;
 /// A page on its way.
 #[derive(Debug)]
 pub(super) struct StepwisePage<K, T> {
+    cursors: SealedCursors,
     room: PageRoom,
     items: Vec<T>,
     /// The key of the last row that was taken.
@@ -18,10 +20,11 @@ pub(super) struct StepwisePage<K, T> {
     goes_on: Option<bool>,
 }
 
-impl<K: Display, T: Serialize> StepwisePage<K, T> {
-    /// A page of at most `limit` items, which follow the row with the key `after`.
-    pub(super) fn new(limit: u32, after: Option<K>) -> Self {
-        Self { room: PageRoom::new(limit), items: Vec::new(), after, goes_on: None }
+impl<K: Display + FromStr, T: Serialize> StepwisePage<K, T> {
+    /// A page of at most `limit` items, which follow the row that the cursor stands for, of the list that these cursors are of.
+    pub(super) fn new(limit: u32, cursors: SealedCursors, cursor: Option<&str>) -> Result<Self> {
+        let after = cursors.open(cursor)?;
+        Ok(Self { cursors, room: PageRoom::new(limit), items: Vec::new(), after, goes_on: None })
     }
 
     /// Whether another step is to be read.
@@ -62,7 +65,7 @@ impl<K: Display, T: Serialize> StepwisePage<K, T> {
     /// All of it, and where to go on.
     pub(super) fn finish(self) -> Page<T> {
         let after = self.after.filter(|_| self.goes_on == Some(true));
-        Page { items: self.items, next: after.map(|key| page::cursor(&key.to_string())) }
+        Page { items: self.items, next: after.map(|key| self.cursors.seal(key)) }
     }
 }
 
@@ -73,8 +76,10 @@ mod tests {
     #[test]
     fn page_follows_its_steps_until_it_is_full_or_the_rows_end() {
         let rows: Vec<u32> = (1..=25).collect();
+        let cursors = || SealedCursors::under("a", "rows", &"ISR:avi".parse().unwrap());
         let listed = |limit: u32, after: Option<u32>| {
-            let mut page = StepwisePage::new(limit, after);
+            let cursor = after.map(|after| cursors().seal(after));
+            let mut page = StepwisePage::new(limit, cursors(), cursor.as_deref()).unwrap();
             let mut steps = 0;
             while page.is_open() {
                 let from = page.after().copied().unwrap_or(0);
@@ -83,7 +88,7 @@ mod tests {
                 steps += 1;
             }
             let page = page.finish();
-            (page.items, page.next.map(|next| page::last_key(&next).unwrap()), steps)
+            (page.items, cursors().open::<String>(page.next.as_deref()).unwrap(), steps)
         };
         assert_eq!(listed(200, None), (rows.clone(), None, 3));
         assert_eq!(listed(12, None), (rows[..12].to_vec(), Some("12".into()), 2));

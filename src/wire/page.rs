@@ -1,7 +1,5 @@
 //! Lists: `{items, next}` with an opaque cursor.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-
 /// A page of a list. `next`, when present, is passed as `cursor` to get the page after it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -59,18 +57,6 @@ impl std::io::Write for Size {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// Makes a cursor of the last key on a page. Opaque to clients: its content may change with any release.
-#[must_use]
-pub fn cursor(last_key: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(last_key)
-}
-
-/// Reads a cursor back; `None` when it is not one of ours.
-#[must_use]
-pub fn last_key(cursor: &str) -> Option<String> {
-    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
 }
 
 #[cfg(test)]
