@@ -4,7 +4,8 @@
 
 use super::{
     calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, openapi,
-    policies, problem, programs, proposals, reviews, state::Api, visibility,
+    plain_request::require_plain, policies, preconditions::keep_preconditions, problem, programs, proposals, reviews,
+    state::Api, visibility,
 };
 use axum::{
     Router,
@@ -22,6 +23,8 @@ pub fn router(api: Api) -> Router {
     router
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+        .layer(middleware::from_fn(keep_preconditions))
+        .layer(middleware::from_fn(require_plain))
         .layer(middleware::map_request(drain_refused_body))
         .with_state(api)
 }

@@ -6,8 +6,10 @@
 use super::{
     act::act,
     change_request::{Arriving, Conditions, EmptyChange, LoggedRead, check_media_type, one},
+    header_names::{CONTENT_DIGEST, PLAINTEXT_TYPE, REPR_DIGEST},
     list::PathIds,
     peer::Peer,
+    preconditions,
     principal::{Caller, Holder},
     problem::Fault,
     shares::DownloadPlace,
@@ -31,11 +33,6 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use std::ops::Range;
 
-/// RFC 9530.
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
-/// The media type of the plaintext, as the manifest will say.
-const PLAINTEXT_TYPE: HeaderName = HeaderName::from_static("entente-media-type");
-
 /// The documents that you may fetch: for the parties what is uploaded, for others what the standing version names.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/documents", tag = "documents",
     responses((status = 200, body = Page<Document>)))]
@@ -45,14 +42,16 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -
 
 /// Puts a sealed document into a slot: the raw bytes of an age file, sealed to the vault of the slot's audience.
 ///
-/// `Content-Length` is needed; a chunked body is refused. With `Expect: 100-continue` a refusal comes before the bytes are sent.
+/// `Content-Length` is needed; a chunked body is refused. With `Expect: 100-continue` a refusal comes before the bytes are sent. `If-Match`
+/// names the document that is to be replaced, by the `ETag` of its upload or of its bytes; `"none"` says that the slot is empty.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
     params(
         ("Repr-Digest" = String, Header, description = "`sha-256=:<base64>:` of the age file (RFC 9530)."),
         ("Entente-Media-Type" = String, Header, description = "Media type of the plaintext, as the manifest will say."),
+        ("If-Match" = Option<String>, Header),
     ),
     request_body(content = Vec<u8>, content_type = "application/vnd.age"),
-    responses((status = 201, body = Document)))]
+    responses((status = 201, body = Document, headers(("ETag" = String)))))]
 pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUpload) -> Result<Answer> {
     let SealedUpload { context, sha256, size, media_type, bytes, here_at, peer } = sealed;
     let (proposal, slot) = (ids.id("proposal")?, ids.id("slot")?);
@@ -69,26 +68,28 @@ pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUplo
 
 /// Takes a document out of a slot. Versions handed in that name it keep it.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
-    responses((status = 204)))]
+    params(("If-Match" = Option<String>, Header)), responses((status = 204)))]
 pub(super) async fn remove(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
     act!(api, context, |context| documents::remove(&api, context, ids.id("proposal")?, &ids.id("slot")?))
 }
 
 /// The age file of a document, or the part of it that `Range` names.
 ///
-/// Leaves an entry in the log, but for `HEAD`. One range is served; several, or another unit than bytes, get the whole file. A file that
+/// Leaves an entry in the log, but for `HEAD` and for a 304. One range is served; several, or another unit than bytes, get the whole file. A file that
 /// is not what was stored is refused (`document-damaged`); where that shows only on the way, the connection ends before the last bytes. It also ends there
 /// when the caller's certificate or key card stops counting meanwhile.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/ciphertexts/{document}", tag = "documents",
     params(
         ("Range" = Option<String>, Header, description = "One range, such as `bytes=1048576-` (RFC 9110)."),
         ("If-Range" = Option<String>, Header, description = "`ETag` of the part that you have."),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of the whole that you have."),
     ),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/vnd.age", headers(
             ("ETag" = String), ("Repr-Digest" = String), ("Accept-Ranges" = String))),
         (status = 206, body = Vec<u8>, content_type = "application/vnd.age", headers(
             ("ETag" = String), ("Repr-Digest" = String), ("Content-Range" = String))),
+        (status = 304, description = "You have it."),
         (status = 416),
     ))]
 pub(super) async fn fetch(
@@ -101,7 +102,13 @@ pub(super) async fn fetch(
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
     let mut is_part = false;
-    let wanted = |document: &Document| part(&headers, document).inspect(|part| is_part = part.is_some());
+    let wanted = |document: &Document| {
+        // INVARIANT: nothing is handed out and no entry is left; that the caller may have it was decided before.
+        if preconditions::has(&headers, &etag(document)) {
+            return Err(ServiceError::Repeated(Box::new(Answer::not_modified(etag(document)))));
+        }
+        part(&headers, document).inspect(|part| is_part = part.is_some())
+    };
     let (document, reading) =
         documents::fetch(&api, &context, ids.id("proposal")?, ids.id("document")?, wanted).await?;
     let Range { start, end } = reading.range;
@@ -169,12 +176,28 @@ fn length(headers: &HeaderMap) -> Result<u64, Fault> {
 }
 
 fn digest(headers: &HeaderMap) -> Result<Sha256, Fault> {
-    let given = one(headers, &REPR_DIGEST)?.unwrap_or_default();
-    let named = given.split(',').find_map(|entry| entry.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
-    let bytes = named.and_then(|text| BASE64_STANDARD.decode(text).ok()).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(Sha256::from_bytes).ok_or_else(|| {
+    let digest = digest_in(headers, &REPR_DIGEST)?.ok_or_else(|| {
         Fault::new(Kind::DigestRequired, "`Repr-Digest` has no member `sha-256` with the base64 of 32 bytes")
-    })
+    })?;
+    // The bytes that travel are the whole representation.
+    let of_content = one(headers, &CONTENT_DIGEST)?.is_some_and(|given| given.contains("sha-256="));
+    if of_content && digest_in(headers, &CONTENT_DIGEST)? != Some(digest) {
+        return Err(Fault::malformed("`Content-Digest` and `Repr-Digest` announce two digests for the same bytes"));
+    }
+    Ok(digest)
+}
+
+/// The SHA-256 that a header of RFC 9530 announces once.
+fn digest_in(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Sha256>, Fault> {
+    let given = one(headers, name)?.unwrap_or_default();
+    let mut named = given.split(',').filter_map(|entry| entry.trim().strip_prefix("sha-256="));
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return Err(Fault::malformed(format!("`{name}` announces two digests by `sha-256`; send one")));
+    }
+    let text = first.and_then(|text| text.strip_prefix(':')?.strip_suffix(':'));
+    let bytes = text.and_then(|text| BASE64_STANDARD.decode(text).ok()).and_then(|bytes| bytes.try_into().ok());
+    Ok(bytes.map(Sha256::from_bytes))
 }
 
 fn plaintext_type(headers: &HeaderMap) -> Result<String, Fault> {
@@ -275,8 +298,22 @@ mod tests {
         let of = |text: &str| digest(&headers(&[(REPR_DIGEST, text)])).ok();
         assert_eq!(of(&format!("sha-256=:{whole}:")), Some(Sha256::of(b"x")));
         assert_eq!(of(&format!("sha-512=:AAAA:, sha-256=:{whole}:")), Some(Sha256::of(b"x")));
-        for wrong in ["", "sha-256=", "sha-256=:AAAA:", &format!("sha-256={whole}"), &format!("sha-256=:{whole}")] {
+        let twice = format!("sha-256=:{whole}:, sha-256=:{whole}:");
+        for wrong in
+            ["", "sha-256=", "sha-256=:AAAA:", &format!("sha-256={whole}"), &format!("sha-256=:{whole}"), &twice]
+        {
             assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn digest_of_the_content_is_the_same_or_refused() {
+        let member = |bytes: &[u8]| format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::of(bytes).as_bytes()));
+        let of = |content: &str| digest(&headers(&[(REPR_DIGEST, &member(b"x")), (CONTENT_DIGEST, content)])).ok();
+        assert_eq!(of(&member(b"x")), Some(Sha256::of(b"x")));
+        assert_eq!(of("sha-512=:AAAA:"), Some(Sha256::of(b"x")), "by another algorithm it is not compared");
+        for wrong in [member(b"y"), "sha-256=:AAAA:".into(), format!("{0}, {0}", member(b"x"))] {
+            assert_eq!(of(&wrong), None, "{wrong}");
         }
     }
 

@@ -73,6 +73,9 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
             return Ok(answer);
         }
         let place = admit(&mut first, proposal, announced).await?;
+        if context.if_match.is_some() {
+            present(&mut first, announced.proposal, &announced.slot, place.party.as_ref()).await?;
+        }
         let named = check_time(&mut first, &place, announced).await?;
         let coming = coming(&first, announced);
         let arrival = exchange.usage.coming(coming.clone());
@@ -92,6 +95,9 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         return Ok(answer);
     }
     let place = admit(&mut act, proposal, announced).await?;
+    if context.if_match.is_some() {
+        present(&mut act, announced.proposal, &announced.slot, place.party.as_ref()).await?;
+    }
     let named = check_time(&mut act, &place, announced).await?;
     let coming = coming(&act, announced);
     // Its bytes are those that were signed for. Of several that came at once the first to be here is the one.
@@ -126,8 +132,9 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         manifests::complete_if_all_here(&mut act, &permit, &place.proposal).await?;
     }
     announcements::recount_after_upload(&mut act, &permit, announced.proposal).await?;
-    let answer =
-        Answer::created(format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot), &answer(row));
+    let location = format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot);
+    let tag = etag(Some(row.sha256));
+    let answer = Answer::created(location, &answer(row)).with_etag(tag);
     arrived.adopt(act, answer).await
 }
 
@@ -144,8 +151,7 @@ pub async fn remove(exchange: &Exchange, context: &RequestContext, id: ProposalI
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     let party = own_party(&act, &proposal, slot)?;
-    let present = documents::current(&mut act.tx, id).await?;
-    if !present.iter().any(|document| document.slot == *slot && document.party == party) {
+    if present(&mut act, id, slot, party.as_ref()).await?.is_none() {
         return Err(Refusal::SlotEmpty { slot: slot.clone(), party }.into());
     }
     let now = act.now;
@@ -292,6 +298,25 @@ async fn admit<T: Reads>(act: &mut Act<'_, T>, proposal: ProposalState, announce
         fault: format!("the proposal has no `{kind}` vault for this slot; make it first"),
     })?;
     Ok(Place { proposal, party, vault })
+}
+
+/// The `ETag` of a slot: of the document that is in it, or of none.
+fn etag(sha256: Option<Sha256>) -> String {
+    sha256.map_or_else(|| "\"none\"".to_owned(), |sha256| format!("\"{sha256}\""))
+}
+
+/// The digest of the document in a slot, which is the one that `If-Match` names if it names one.
+async fn present<T: Reads>(
+    act: &mut Act<'_, T>,
+    id: ProposalId,
+    slot: &Slug,
+    party: Option<&PartnerCode>,
+) -> Result<Option<Sha256>> {
+    let current = documents::current(&mut act.tx, id).await?;
+    let found = current.into_iter().find(|document| document.slot == *slot && document.party.as_ref() == party);
+    let sha256 = found.map(|document| document.sha256);
+    act.check_match(&etag(sha256))?;
+    Ok(sha256)
 }
 
 /// The party that a document in this slot belongs to: the caller's own for a restricted slot, nobody's otherwise.

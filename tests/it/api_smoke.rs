@@ -300,8 +300,104 @@ async fn document_goes_in_and_comes_out_whole_and_in_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn document_is_replaced_only_in_the_state_that_its_sender_knows() {
+    let stage = stage("").await;
+    let proposal = stage.proposal().await;
+    let avi = stage.avi();
+    let place = format!("/v1/proposals/{proposal}/documents/plan");
+    let tag = |bytes: &[u8]| format!("\"{}\"", Sha256::of(bytes));
+    let (first, second) = (sealed(1000), sealed(2000));
+    let put = |bytes: &[u8], known: &str| upload(&avi, &place, &fresh_key(), bytes).header("If-Match", known).send();
+    let remove = |known: &str| {
+        let request = avi.request(Method::DELETE, &place).header("Idempotency-Key", fresh_key());
+        request.header("If-Match", known).send()
+    };
+    let none = "\"none\"";
+    let stored = put(&first, none).await.unwrap();
+    assert_eq!(stored.headers()["etag"], tag(&first));
+    stored.expect_status(201).await;
+    for (answer, present) in [
+        (put(&second, none).await.unwrap(), &first),
+        (put(&second, &tag(&second)).await.unwrap(), &first),
+        (remove(none).await.unwrap(), &first),
+    ] {
+        assert_eq!(answer.headers()["etag"], tag(present));
+        assert_eq!(answer.problem().await, (412, "precondition-failed".into()));
+    }
+    assert_eq!(put(&second, "*").await.unwrap().problem().await, (400, "malformed".into()));
+    let documents = avi.get(&format!("/v1/proposals/{proposal}/documents")).await.expect_status(200).await;
+    assert_eq!(documents["items"][0]["sha256"], Sha256::of(&first).to_string(), "refused ones leave nothing");
+    put(&second, &tag(&first)).await.unwrap().expect_status(201).await;
+    assert_eq!(remove(&tag(&first)).await.unwrap().problem().await, (412, "precondition-failed".into()));
+    assert_eq!(remove(&tag(&second)).await.unwrap().status(), 204);
+    assert_eq!(remove(none).await.unwrap().problem().await, (422, "slot-empty".into()));
+    // Without it, the last one counts.
+    upload(&avi, &place, &fresh_key(), &first).send().await.unwrap().expect_status(201).await;
+    stage.exchange.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_state_is_answered_without_content_and_leaves_no_entry() {
+    let stage = stage("").await;
+    let proposal = stage.proposal().await;
+    let avi = stage.avi();
+    let bytes = sealed(1000);
+    let put = upload(&avi, &format!("/v1/proposals/{proposal}/documents/plan"), "plan-1", &bytes).send().await.unwrap();
+    let document = put.expect_status(201).await["id"].as_str().unwrap().to_owned();
+    let ciphertext = format!("/v1/proposals/{proposal}/ciphertexts/{document}");
+    let call = avi.get(&format!("/v1/proposals/{proposal}")).await.expect_status(200).await["call"].clone();
+    let call = format!("/v1/calls/{}", call.as_str().unwrap());
+    let call_tag = avi.get(&call).await.headers()["etag"].to_str().unwrap().to_owned();
+    let ask = |connection: &Connection, path: &str, known: &str| {
+        connection.request(Method::GET, path).header("If-None-Match", known).send()
+    };
+    let fetched = async || {
+        let entries = avi.get("/v1/entries?kind=document.fetched").await.expect_status(200).await;
+        entries["items"].as_array().unwrap().len()
+    };
+    for (path, tag) in [(&ciphertext, format!("\"{}\"", Sha256::of(&bytes))), (&call, call_tag)] {
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+            let answer = ask(&avi, path, &known).await.unwrap();
+            assert_eq!((answer.status().as_u16(), &answer.headers()["etag"]), (304, &tag.parse().unwrap()), "{known}");
+            assert!(!answer.headers().contains_key("content-type"));
+            assert!(answer.bytes().await.unwrap().is_empty());
+        }
+    }
+    assert_eq!(fetched().await, 0);
+    for path in [&ciphertext, &call] {
+        assert_eq!(ask(&avi, path, "\"other\"").await.unwrap().status(), 200, "{path}");
+    }
+    assert_eq!(fetched().await, 1);
+    // What is hidden answers as what is absent, whatever is known of it.
+    let dana = stage.dana();
+    let unknown = comparable(dana.get("/v1/nothing").await).await;
+    for known in ["*".to_owned(), format!("\"{}\"", Sha256::of(&bytes))] {
+        assert_eq!(comparable(ask(&dana, &ciphertext, &known).await.unwrap()).await, unknown);
+        assert_eq!(comparable(ask(&dana, "/v1/nothing", &known).await.unwrap()).await, unknown);
+    }
+    stage.exchange.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn condition_that_nothing_compares_is_refused() {
+    let stage = stage("").await;
+    let dana = stage.dana();
+    let program = json!({ "name": "P", "lead": "USA", "partners": ["USA"] });
+    let post = || dana.request(Method::POST, "/v1/programs").header("Idempotency-Key", fresh_key()).json(&program);
+    for request in [
+        post().header("If-Match", "\"1\""),
+        post().header("If-None-Match", "*"),
+        dana.request(Method::GET, "/v1/me").header("If-Match", "\"1\""),
+    ] {
+        assert_eq!(request.send().await.unwrap().problem().await, (400, "malformed".into()));
+    }
+    assert_eq!(dana.get("/v1/programs").await.expect_status(200).await, json!({ "items": [] }));
+    stage.exchange.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_as_they_must_be_leave_nothing() {
-    let stage = stage("[limits]\ndocument_bytes = 2000000").await;
+    let stage = stage("").await;
     let proposal = stage.proposal().await;
     let avi = stage.avi();
     let place = format!("/v1/proposals/{proposal}/documents/plan");
@@ -319,9 +415,11 @@ async fn bytes_that_are_not_as_they_must_be_leave_nothing() {
     let cases = [
         (put(b"plain text, much longer than nothing at all"), 422, "not-sealed"),
         (put(&short), 422, "not-sealed"),
-        (put(&sealed(3_000_000)), 413, "too-large"),
+        (put(&sealed(4_100_000)), 413, "too-large"),
         (changed(put(&good), "repr-digest", format!("sha-256=:{other}:")), 422, "digest-mismatch"),
         (changed(put(&good), "repr-digest", "sha-512=:AA==:".into()), 400, "digest-required"),
+        (changed(put(&good), "repr-digest", format!("sha-256=:{other}:, sha-256=:{other}:")), 400, "malformed"),
+        (changed(put(&good), "content-digest", format!("sha-256=:{other}:")), 400, "malformed"),
         (changed(put(&good), "content-type", "application/octet-stream".into()), 415, "wrong-media-type"),
         (changed(put(&good), "entente-media-type", "image/png".into()), 422, "slot-media-type"),
         (changed(put(&good), "idempotency-key", " ".into()), 400, "idempotency-key-required"),
