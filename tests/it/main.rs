@@ -24,6 +24,8 @@ mod bare_files;
 mod blob_engines;
 mod blobs;
 #[cfg(feature = "client")]
+mod cases;
+#[cfg(feature = "client")]
 mod clocks;
 mod connections;
 #[cfg(feature = "client")]
@@ -97,6 +99,8 @@ mod store_facade;
 mod store_gathered;
 mod store_looks;
 mod store_nouns;
+#[cfg(feature = "client")]
+mod strict;
 #[cfg(feature = "client")]
 mod supervised;
 mod sweeps;
