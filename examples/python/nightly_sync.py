@@ -1,9 +1,9 @@
-"""A nightly job: adds to a file what the members of one's own nation have done since the last run, one JSON object a line.
+"""A nightly job: adds to a file what the members of one's own nation have done since the last run.
 
     python nightly_sync.py changes.ndjson
 
-`changes.ndjson.bookmark` says how far the log was read. `EXCHANGE`, `EXCHANGE_CA`, `ME`, `CERT` and `KEY` are as in
-`docs/api.md`; any member of the nation may run it, and reads what that member may read.
+Each line is a JSON object. `changes.ndjson.bookmark` says how far the log was read. `EXCHANGE`, `EXCHANGE_CA`, `ME`,
+`CERT` and `KEY` are as in `docs/api.md`; any member of the nation may run it, and reads what that member may read.
 """
 
 from __future__ import annotations

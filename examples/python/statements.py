@@ -98,7 +98,8 @@ class Trust:
         card, _, signer = verify("key-card", shown.key_card)
         if signer not in json.loads(partner.card)["registrars"]:
             sys.exit(f"no registrar of {code} signed the key card of {member}")
-        if card["member"] != member or card["status"] != "active" or not card["valid_from"] <= now() < card["valid_until"]:
+        is_valid = card["status"] == "active" and card["valid_from"] <= now() < card["valid_until"]
+        if card["member"] != member or not is_valid:
             sys.exit(f"the key card of {member} is not in force")
         self.cards[member] = card
         return card
