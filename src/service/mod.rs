@@ -56,6 +56,9 @@ pub mod visibility;
 mod voided;
 mod wraps;
 
+/// How many wrapped keys one request brings, and how large each is.
+pub use wraps::{MAX_WRAPPED_KEY, MOST as MOST_KEYS};
+
 use crate::{
     domain::{
         Refusal,
