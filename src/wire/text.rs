@@ -34,7 +34,7 @@ impl From<Timestamp> for Time {
 }
 
 macro_rules! travels_as_text {
-    ($($name:ident: $example:literal, $shape:expr;)*) => {$(
+    ($($name:ident: $example:literal, $form:expr;)*) => {$(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -47,14 +47,14 @@ macro_rules! travels_as_text {
             }
         }
 
-        travels_as_text!(schema $name: $example, $shape);
+        travels_as_text!(schema $name: $example, $form);
     )*};
-    (schema $name:ident: $example:literal, $shape:expr) => {
+    (schema $name:ident: $example:literal, $form:expr) => {
         #[cfg(feature = "server")]
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                let shape: shape::Shape = $shape;
-                shape.of_text($example)
+                let form: text_form::TextForm = $form;
+                form.of_text($example)
             }
         }
 
@@ -69,13 +69,13 @@ macro_rules! travels_as_text {
 
 /// What the description of the API says of the form of such a text.
 #[cfg(feature = "server")]
-mod shape {
+mod text_form {
     use utoipa::openapi::{
         ObjectBuilder, RefOr,
         schema::{KnownFormat, Schema, SchemaFormat, Type},
     };
 
-    pub(super) enum Shape {
+    pub(super) enum TextForm {
         /// What it is, and a regular expression that every such text matches.
         Pattern(&'static str, &'static str),
         /// What it is, and every word that there is.
@@ -86,7 +86,7 @@ mod shape {
         Instant,
     }
 
-    impl Shape {
+    impl TextForm {
         pub(super) fn of_text(self, example: &str) -> RefOr<Schema> {
             let text = ObjectBuilder::new().schema_type(Type::String).examples([example]);
             match self {
@@ -108,7 +108,7 @@ mod shape {
 #[cfg(feature = "server")]
 macro_rules! pattern {
     ($what:literal, $pattern:expr) => {
-        shape::Shape::Pattern($what, $pattern)
+        text_form::TextForm::Pattern($what, $pattern)
     };
 }
 
@@ -116,7 +116,7 @@ macro_rules! pattern {
 #[cfg(feature = "server")]
 macro_rules! ulid {
     ($what:literal, $prefix:literal) => {
-        shape::Shape::Pattern($what, concat!("^", $prefix, "_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        text_form::TextForm::Pattern($what, concat!("^", $prefix, "_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
     };
 }
 
@@ -124,7 +124,7 @@ macro_rules! ulid {
 #[cfg(feature = "server")]
 macro_rules! words {
     ($what:literal, $name:ident) => {
-        shape::Shape::Words($what, $name::ALL.iter().map(|word| word.as_str()).collect())
+        text_form::TextForm::Words($what, $name::ALL.iter().map(|word| word.as_str()).collect())
     };
 }
 
@@ -165,7 +165,7 @@ travels_as_text! {
         "Who holds a wrapped key: a member or a vault.",
         "^([A-Z][A-Z0-9]{1,7}:[a-z0-9][a-z0-9._-]{0,63}|vault_[0-7][0-9A-HJKMNP-TV-Z]{25})$"
     );
-    EntryKind: "proposal.submitted", shape::Shape::Growing(
+    EntryKind: "proposal.submitted", text_form::TextForm::Growing(
         "The kind of an entry in the log. Any release may add kinds.",
         "^[a-z_]+[.][a-z_]+$",
         EntryKind::ALL.iter().map(|word| word.as_str()).collect()
@@ -174,7 +174,7 @@ travels_as_text! {
     PolicyStatus: "in_force", words!("The status of a version of policies.", PolicyStatus);
 }
 
-travels_as_text!(schema Time: "2026-04-01T15:00:00Z", shape::Shape::Instant);
+travels_as_text!(schema Time: "2026-04-01T15:00:00Z", text_form::TextForm::Instant);
 
 /// A label as it is signed and as it travels.
 #[derive(Serialize, Deserialize)]
