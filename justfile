@@ -40,6 +40,7 @@ generate:
     cargo build --quiet --bin entente-server
     cargo run --quiet --bin entente-server -- openapi > docs/openapi.json
     cargo run --quiet --bin entente-server -- problems > docs/problems.md
+    cargo run --quiet --bin entente-server -- statements > docs/statements.md
 
 # Begin the next decision: `just adr 'What is decided'`
 adr TITLE:

@@ -16,6 +16,7 @@ use entente::{
         operator::{self, OperatorCommand},
         problem,
         serve::{self, StartError},
+        statements,
     },
     process::{State, tell_manager, time_zones},
 };
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let printed = match command {
         Some(ServerCommand::Openapi) => Some(api::openapi_json()),
         Some(ServerCommand::Problems) => Some(problem::catalogue()),
+        Some(ServerCommand::Statements) => Some(statements::page()),
         _ => None,
     };
     if let Some(text) = printed {

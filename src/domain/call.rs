@@ -89,11 +89,21 @@ pub struct CallText {
 /// to a proposal under it.
 pub const SEPARATED: [CallRole; 3] = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider];
 
-const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// Longest grace period.
+pub const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Least size of a slot: a page of PDF with its fonts, and the header of a file that is sealed to the largest kind of key. Below it a
 /// required slot would close the call.
-const MIN_SLOT_BYTES: u64 = 16 << 10;
-const MAX_SLOT_BYTES: u64 = 64 << 30;
+pub const MIN_SLOT_BYTES: u64 = 16 << 10;
+/// Largest size of a slot.
+pub const MAX_SLOT_BYTES: u64 = 64 << 30;
+/// Most characters of a call's title.
+pub const MAX_CALL_TITLE: usize = 200;
+/// Most characters of a call's text.
+pub const MAX_CALL_TEXT: usize = 200_000;
+/// Most criteria of a call.
+pub const MAX_CRITERIA: usize = 20;
+/// Most slots of a call.
+pub const MAX_SLOTS: usize = 40;
 /// Most parties of a proposal, as its manifest names them.
 pub const MAX_PARTIES: usize = 32;
 /// Most documents of a proposal, as its manifest lists them.
@@ -105,7 +115,7 @@ impl CallText {
     /// Checks the text as a whole against the program's participating partners.
     pub fn validate(&self, participants: &BTreeSet<PartnerCode>) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::CallText { fault });
-        if self.title.trim().is_empty() || self.title.chars().count() > 200 {
+        if self.title.trim().is_empty() || self.title.chars().count() > MAX_CALL_TITLE {
             return fault("the title has 1 to 200 characters".into());
         }
         let titles = std::iter::once(("title", &self.title))
@@ -114,7 +124,7 @@ impl CallText {
         if let Some((what, c)) = titles.into_iter().find_map(|(what, text)| Some((what, name::unseen(text)?))) {
             return fault(name::unseen_fault(what, c));
         }
-        if self.text.chars().count() > 200_000 {
+        if self.text.chars().count() > MAX_CALL_TEXT {
             return fault("the text has at most 200,000 characters".into());
         }
         if let Some(stranger) = self.eligible.iter().chain(&self.funders).find(|p| !participants.contains(p)) {
@@ -138,7 +148,7 @@ impl CallText {
         if fewest > MAX_PARTIES {
             return fault(format!("the call asks for {fewest} parties, and a proposal has at most {MAX_PARTIES}"));
         }
-        if self.criteria.is_empty() || self.criteria.len() > 20 {
+        if self.criteria.is_empty() || self.criteria.len() > MAX_CRITERIA {
             return fault("a call has 1 to 20 criteria".into());
         }
         for criterion in &self.criteria {
@@ -150,7 +160,7 @@ impl CallText {
         if self.total_threshold.is_some_and(|least| !review::is_within_reach(least, &self.criteria)) {
             return fault("no proposal can reach the least total: the highest scores add up to less".into());
         }
-        if self.slots.len() > 40 {
+        if self.slots.len() > MAX_SLOTS {
             return fault("a call has at most 40 slots".into());
         }
         if let Some(name) = first_double(self.slots.iter().map(|s| &s.name)) {

@@ -23,7 +23,7 @@ worded! {
     }
 }
 
-/// The longest reason for which a decision is superseded, in bytes.
+/// The longest reason for which a decision is superseded, in characters.
 pub const MAX_REASON: usize = 1000;
 
 /// A decision and who has signed it.

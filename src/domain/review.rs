@@ -69,6 +69,9 @@ pub struct Criterion {
     pub threshold: Option<Points>,
 }
 
+/// Largest weight of a criterion.
+pub const MAX_WEIGHT: u32 = 1000;
+
 impl Criterion {
     /// Checks that the scale makes sense.
     pub fn validate(&self) -> Result<(), Refusal> {
@@ -76,7 +79,7 @@ impl Criterion {
         if self.max.0 <= 0 || self.step.0 <= 0 || self.max.0 % self.step.0 != 0 {
             return fault("the highest score must be a positive multiple of the step");
         }
-        if self.weight == 0 || self.weight > 1000 {
+        if self.weight == 0 || self.weight > MAX_WEIGHT {
             return fault("the weight is a whole number from 1 to 1000");
         }
         if self.threshold.is_some_and(|t| t > self.max || t.0 < 0) {

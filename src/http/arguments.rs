@@ -59,6 +59,8 @@ pub enum ServerCommand {
     Openapi,
     /// Print the catalogue of problems, Markdown
     Problems,
+    /// Print the payload of each type of statement, Markdown
+    Statements,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -74,8 +74,8 @@ pub(super) async fn amend(State(api): State<Api>, ids: PathIds, change: Change<P
 /// Moves the deadline later, for everyone, one partner or one proposal, or the date by which reviews are due.
 ///
 /// For one proposal the officer declares first to be free of conflict with it.
-#[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls",
-    params(("If-Match" = Option<String>, Header)), request_body = ExtendCall,
+#[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", params(("If-Match" = Option<String>, Header)),
+    request_body = ExtendCall,
     responses((status = 200, body = Extended, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<ExtendCall>) -> Result<Answer> {
     act!(api, change.context, |context| extensions::extend(&api, context, ids.id("call")?, &change.body))

@@ -60,6 +60,7 @@ mod shares;
 mod signed;
 mod standing;
 pub mod state;
+pub mod statements;
 mod strangers;
 pub mod timeouts;
 pub mod tls;

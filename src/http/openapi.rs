@@ -3,6 +3,10 @@
 //! A handler states what is its own: summary, body and answer. What holds for all is added here by rule: identifiers in the
 //! path, the headers of a change, and every problem that can be met, so that no handler can forget it.
 
+mod answers;
+mod refine;
+mod samples;
+
 use crate::{
     domain::{
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
@@ -14,12 +18,13 @@ use crate::{
         problem::{Kind, Problem},
     },
 };
+use serde_json::Value;
 use std::collections::BTreeSet;
 use utoipa::{
     ToSchema,
     openapi::{
-        Components, Content, Header, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
-        ResponseBuilder,
+        Components, ContactBuilder, Content, Header, HttpMethod, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
+        Ref, RefOr, Required, Response, ResponseBuilder, ServerBuilder, ServerVariableBuilder,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
         schema::{KnownFormat, Schema, SchemaFormat, Type},
         security::{SecurityRequirement, SecurityScheme},
@@ -34,7 +39,8 @@ description from a member whose key card is published. What you may not know of 
 takes an `Idempotency-Key`: the same request with the same key gets the same answer and has no second effect, for seven days; \
 where what it was about is hidden from you by then, the status alone. \
 Content is sealed with age on the members' own machines; the exchange stores ciphertext.\n\n\
-Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{items, next}`: pass `next` as `cursor`. A page can be short, or empty, \
+Refusals are problem bodies (RFC 9457); see `docs/problems.md`. What members sign is a compact JWS; see `docs/statements.md` for the \
+payload of each type, and `docs/api.md` for a whole submission. Lists are `{items, next}`: pass `next` as `cursor`. A page can be short, or empty, \
 and still have a `next`. Bodies \
 with unknown members are refused, and so are unknown parameters where an operation takes any; answers may grow.\n\n\
 Made by `entente-server openapi > docs/openapi.json`; do not edit.";
@@ -45,8 +51,18 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
         .title("Entente")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
-        .license(Some(utoipa::openapi::License::new("Apache-2.0")))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .contact(Some(ContactBuilder::new().name(Some("The host's operator")).build()))
         .build();
+    let variable =
+        |default: &str, said: &str| ServerVariableBuilder::new().default_value(default).description(Some(said));
+    let server = ServerBuilder::new()
+        .url("https://{host}:{port}")
+        .description(Some("An exchange, at the address that its host gives to partners."))
+        .parameter("host", variable("localhost", "Name of the exchange, as in its certificate."))
+        .parameter("port", variable("8443", "Port of the API."))
+        .build();
+    description.servers = Some(vec![server]);
     description.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
     let components = description.components.get_or_insert_with(Components::new);
     add_components(components);
@@ -66,16 +82,45 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description
 }
 
-/// The description as text.
+/// The description as text, with what the types of the code do not tell.
 pub(super) fn to_json(description: &OpenApi) -> String {
-    let mut text = serde_json::to_string_pretty(description).expect("a description has string keys");
+    let mut description = serde_json::to_value(description).expect("a description has string keys");
+    refine::refine(&mut description);
+    samples::illustrate(&mut description);
+    answers::complete_answers(&mut description);
+    operations(&mut description).for_each(tell);
+    let mut text = serde_json::to_string_pretty(&description).expect("a description has string keys");
     text.push('\n');
     text
 }
 
+/// Everything that can be asked.
+fn operations(description: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = description["paths"].as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
+    paths.flat_map(|item| item.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut))
+}
+
+/// Makes the first sentence of an operation's text its summary and all of it its description, with what is true of all of its kind.
+fn tell(operation: &mut Value) {
+    let summary = operation["summary"].as_str().unwrap_or_default().replace('\n', " ");
+    let more = operation["description"].as_str().map(|text| format!("\n\n{text}")).unwrap_or_default();
+    let first = summary.split_inclusive(". ").next().unwrap_or_default().trim_end().to_owned();
+    let names =
+        |name: &str| operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let of_kind = if names("Idempotency-Key") {
+        "\n\nTo repeat it, send the same request with the same `Idempotency-Key`: it has no second effect."
+    } else if names("limit") && !more.contains("A page can be short") {
+        "\n\nA page can be short, or empty, and still have a `next`."
+    } else {
+        ""
+    };
+    operation["description"] = format!("{summary}{more}{of_kind}").into();
+    operation["summary"] = first.into();
+}
+
 /// Path, method and operation of everything described.
 #[cfg(test)]
-pub(super) fn operations(description: &OpenApi) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
+pub(super) fn typed_operations(description: &OpenApi) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
     description.paths.paths.iter().flat_map(|(path, item)| {
         let operations = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
         operations.into_iter().filter_map(move |(method, operation)| Some((path.as_str(), method, operation.as_ref()?)))
@@ -85,8 +130,12 @@ pub(super) fn operations(description: &OpenApi) -> impl Iterator<Item = (&str, &
 fn add_components(components: &mut Components) {
     let scheme = SecurityScheme::MutualTls {
         description: Some(
-            "A client certificate under the anchor of your partner, with the URI `urn:entente:member:<partner>:<handle>` \
-             or pinned by your key card."
+            "Mutual TLS 1.3 with a client certificate (P-256, P-384 or Ed25519) under an anchor of your partner's card, with the \
+             extended key usage `clientAuth`. The key card that your registrar published has to name the certificate's key; a \
+             URI `urn:entente:member:<partner>:<handle>` in the certificate, where there is one, has to name you. There are no \
+             tokens and no sessions: each request is asked as the member to whom the certificate belongs, and a certificate that \
+             is revoked ends within its connection. Send intermediates with the certificate. Statements are signed with a key \
+             that the key card names, usually the same."
                 .into(),
         ),
         deprecated: None,
@@ -162,23 +211,26 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         parameters.insert(0, identifier(name).into());
     }
     let is_for_members = !matches!(path, "/v1/me" | "/openapi.json");
+    // A preview is refused what the change itself would be refused.
+    let is_preview = path.ends_with("/preview");
+    let is_logged = operation.description.as_ref().is_some_and(|text| text.contains("an entry in the log"));
     let statuses = [
         (400, is_change || has_query),
         (401, true),
         (403, is_for_members),
         (404, is_change || !in_path.is_empty()),
         (408, is_change),
-        (409, is_change),
+        (409, is_change || is_preview),
         (411, has_bytes),
         (412, if_match.is_some()),
         (413, is_change),
         (415, takes_body),
-        (422, is_change),
+        (422, is_change || is_preview),
         (428, if_match == Some(true)),
         (429, true),
         (500, true),
         (503, true),
-        (507, is_change),
+        (507, is_change || is_logged),
     ];
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
@@ -293,7 +345,6 @@ mod tests {
         change_request::IDEMPOTENCY_KEY,
         problem::IDEMPOTENT_REPLAY,
     };
-    use serde_json::Value;
 
     #[test]
     fn every_change_takes_an_idempotency_key_and_names_its_problems() {
@@ -328,14 +379,18 @@ mod tests {
                 _ => {}
             }
         }
-        let description = serde_json::to_value(openapi()).unwrap();
+        let description = serde_json::from_str(&openapi_json()).unwrap();
         look(&description, &description);
     }
 
     #[test]
     fn kept_pages_are_what_the_code_makes() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        for (page, made) in [("openapi.json", openapi_json()), ("problems.md", crate::http::problem::catalogue())] {
+        for (page, made) in [
+            ("openapi.json", openapi_json()),
+            ("problems.md", crate::http::problem::catalogue()),
+            ("statements.md", crate::http::statements::page()),
+        ] {
             let kept = std::fs::read_to_string(root.join(page)).unwrap_or_default();
             assert!(kept == made, "run `entente-server {} > docs/{page}`", page.split('.').next().unwrap());
         }

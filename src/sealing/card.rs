@@ -105,6 +105,7 @@ impl PartnerCard {
 
 /// The keys of a member, as the partner's registrar vouches for them. A later card (greater `serial`) replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyCard {
     /// Whose keys these are.
@@ -122,8 +123,10 @@ pub struct KeyCard {
     /// Grows with each card of the member, from 1.
     pub serial: u64,
     /// First instant of validity.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub valid_from: Timestamp,
     /// First instant past validity.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub valid_until: Timestamp,
     /// Whether it stands.
     pub status: CardStatus,

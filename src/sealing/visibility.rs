@@ -7,13 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// That these lines are what an exchange answered a partner at an instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VisibilityStatement {
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
+    /// The partner whose manifest it is.
     pub partner: PartnerCode,
     /// The policy officer who asked.
     pub by: MemberId,
+    /// When it was made.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The number of the last entry in the log.
     pub seq: u64,

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Refusal,
         call::{self as rules, AmendmentEffect, Phase},
+        decision::MAX_REASON,
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
         text::counted,
@@ -395,7 +396,7 @@ pub(super) fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> 
 pub(super) fn required_reason(reason: Option<&str>) -> Result<&str> {
     reason
         .map(str::trim)
-        .filter(|reason| (1..=1000).contains(&reason.chars().count()))
+        .filter(|reason| (1..=MAX_REASON).contains(&reason.chars().count()))
         .ok_or_else(|| ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))
 }
 

@@ -35,7 +35,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest sealed letter, in bytes.
-const MAX_LETTER: usize = 1 << 20;
+pub const MAX_LETTER: usize = 1 << 20;
 
 /// The decisions on a proposal: the final ones in their order, of which the last is in force, and the pending one.
 struct Decisions {

@@ -57,6 +57,8 @@ mod voided;
 mod wraps;
 
 pub use cursors::SealedCursors;
+/// How many wrapped keys one request brings, and how large each is.
+pub use wraps::{MAX_WRAPPED_KEY, MOST as MOST_KEYS};
 
 use crate::{
     domain::{

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Most characters of a program's name.
+pub const MAX_NAME: usize = 200;
+
 /// Creates a program.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProgram) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
@@ -27,7 +30,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    if body.name.trim().is_empty() || body.name.chars().count() > 200 {
+    if body.name.trim().is_empty() || body.name.chars().count() > MAX_NAME {
         return Err(ServiceError::Malformed("the name has 1 to 200 characters".into()));
     }
     if let Some(c) = name::unseen(&body.name) {

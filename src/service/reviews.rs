@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Refusal,
         call::Phase,
+        decision::MAX_REASON,
         id::{MemberId, ProposalId, ReviewId},
         member::Declared,
         set_aside::SetAside,
@@ -40,7 +41,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::BTreeSet;
 
 /// Largest sealed review, in bytes.
-const MAX_REVIEW: usize = 1 << 20;
+pub const MAX_REVIEW: usize = 1 << 20;
 
 /// Declares whether the caller has a conflict of interest. From a conflict on, the proposal does not exist for the caller.
 pub async fn declare(
@@ -392,7 +393,7 @@ pub(super) fn need_review(proposal: &ProposalState) -> Result<()> {
 
 fn needed(reason: &str) -> Result<&str> {
     let reason = reason.trim();
-    if (1..=1000).contains(&reason.chars().count()) {
+    if (1..=MAX_REASON).contains(&reason.chars().count()) {
         Ok(reason)
     } else {
         Err(ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))

@@ -33,9 +33,9 @@ use crate::{
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Most keys in one request: a proposal of twenty-four members with two recipients on each key card begins with 103.
-pub(super) const MOST: usize = 128;
+pub const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
-const MAX_WRAPPED_KEY: usize = 16 << 10;
+pub const MAX_WRAPPED_KEY: usize = 16 << 10;
 
 /// Wrapped keys to one vault, each with its own fault. Faults are reported in the turn, because a caller who may not add keys learns only
 /// that.

@@ -38,7 +38,7 @@ answer! {
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reason: Option<String>,
-        /// Compact JWS by funding partner.
+        /// The signature of each funding partner.
         pub signatures: BTreeMap<PartnerCode, Signature>,
         /// The funders that have not signed, or whose signature is set aside.
         pub missing: BTreeSet<PartnerCode>,

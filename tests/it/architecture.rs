@@ -79,7 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["storage"]),
     ("terminal_size", &["cli/output"]),
     ("tokio_rustls", &["http"]),
-    ("utoipa", &["http", "wire"]),
+    ("utoipa", &["http", "sealing", "wire"]),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 //! to is there.
 
 use entente::{
-    http::{api, problem},
+    http::{api, problem, statements},
     wire::problem::Kind,
 };
 use std::{fs, path::Path};
@@ -18,9 +18,26 @@ fn catalogue_of_problems_is_what_the_code_says() {
 }
 
 #[test]
+fn page_of_statements_is_what_the_code_says() {
+    same("docs/statements.md", &statements::page(), "statements");
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let mut faults = Vec::new();
-    for page in pages(root(), &["docs", "docs/adr", "certs-dev", "examples/documents", "policies", "."]) {
+    for page in pages(
+        root(),
+        &[
+            "docs",
+            "docs/adr",
+            "certs-dev",
+            "examples/documents",
+            "examples/python",
+            "examples/typescript",
+            "policies",
+            ".",
+        ],
+    ) {
         let text = fs::read_to_string(&page).unwrap();
         for (_, rest) in text.match_indices("](").map(|(at, sign)| text.split_at(at + sign.len())) {
             let target = rest.split([')', '#']).next().unwrap();

@@ -39,6 +39,8 @@ mod damage;
 #[cfg(feature = "client")]
 mod demo;
 #[cfg(feature = "client")]
+mod described;
+#[cfg(feature = "client")]
 mod extensions;
 #[cfg(feature = "client")]
 mod first_card;
@@ -95,6 +97,8 @@ mod shares;
 mod signers;
 #[cfg(feature = "client")]
 mod starting;
+#[cfg(feature = "client")]
+mod stock_clients;
 mod store_facade;
 mod store_gathered;
 mod store_looks;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// That the member joins; signed by them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AcceptanceStatement {
     /// The proposal.
@@ -16,6 +17,7 @@ pub struct AcceptanceStatement {
     /// Digest of the [`InvitationStatement`](super::InvitationStatement) that is accepted.
     pub invitation_sha256: Sha256,
     /// When the member says it was made.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub stated_at: Timestamp,
 }
 

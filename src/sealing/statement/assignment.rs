@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// That a reviewer is assigned to a proposal; signed by an officer of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssignmentStatement {
     /// The call.

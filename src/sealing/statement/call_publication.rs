@@ -10,6 +10,7 @@ use serde_json::Value;
 
 /// The text of a call as published, and the vault that proposals are wrapped to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CallPublication {
     /// The call.
@@ -17,6 +18,7 @@ pub struct CallPublication {
     /// Version of the text, from 1.
     pub version: u32,
     /// The text itself: criteria, slots, deadlines, rules.
+    #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub text: Value,
     /// SHA-256 of the text's canonical JSON.
     pub text_sha256: Sha256,

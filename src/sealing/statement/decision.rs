@@ -12,6 +12,7 @@ use std::fmt::Display;
 
 /// A funding partner's decision on exactly one version of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DecisionStatement {
     /// The proposal.

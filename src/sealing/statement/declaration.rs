@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// A declaration of interest, signed by the member; or that it was lifted, signed by an officer of another nation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeclarationStatement {
     /// The proposal.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// That a member is asked to join their nation's party to a proposal; signed by somebody who is a member of one of its parties.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InvitationStatement {
     /// The proposal.
@@ -17,6 +18,7 @@ pub struct InvitationStatement {
     /// Who is asked.
     pub member: MemberId,
     /// When the one who asks says it was made.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub stated_at: Timestamp,
 }
 

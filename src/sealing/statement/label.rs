@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 /// What the parties release a version to from now on, in the place of what was signed with it or since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LabelStatement {
     /// The proposal.
@@ -26,6 +27,7 @@ pub struct LabelStatement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
     /// When the party that proposed it says it was made.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub stated_at: Timestamp,
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A sealed letter to the parties.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LetterStatement {
     /// The proposal.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// One version of an owner's policies, proposed by a policy officer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyStatement {
     /// Whose policies.
@@ -16,6 +17,7 @@ pub struct PolicyStatement {
     /// SHA-256 of the text.
     pub text_sha256: Sha256,
     /// When it takes effect, if approved by then.
+    #[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
     pub active_at: Timestamp,
     /// Digest of the statement of the approved version before; the versions of an owner form a chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]

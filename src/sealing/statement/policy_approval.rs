@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// That a second policy officer approves a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyApproval {
     /// Whose policies.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A reviewer's sealed review of exactly the version they read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReviewStatement {
     /// The proposal.

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 /// Which roles a member has in a published call from now on; signed by an officer of it by what came before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoleStatement {
     /// The call.

@@ -17,6 +17,7 @@ const MAX_MEMBERS: usize = 2000;
 ///
 /// It stands apart from the publication, which parties read too: who reviews is not for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RollStatement {
     /// The call.

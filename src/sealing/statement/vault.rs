@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// That a vault exists, what it is for and which recipient opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VaultStatement {
     /// The vault.

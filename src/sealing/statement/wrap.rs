@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// That somebody who holds a vault wrapped its identity to one more reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WrapStatement {
     /// The vault whose identity is wrapped.
