@@ -31,7 +31,7 @@ pub enum ProposalCommand {
   entente proposal create --call $CALL --with USA:bob --topic sensing
   entente proposal create --call $CALL --with USA:bob --with ISR:tamar
 
-A proposal begins with at most 32 invitations. Invite further members afterwards with `entente proposal member invite`.")]
+A proposal begins with at most 23 invitations. Invite further members afterwards with `entente proposal member invite`.")]
     Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:

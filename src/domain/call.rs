@@ -94,9 +94,13 @@ const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 const MIN_SLOT_BYTES: u64 = 16 << 10;
 const MAX_SLOT_BYTES: u64 = 64 << 30;
 /// Most parties of a proposal, as its manifest names them.
-pub const MAX_PARTIES: usize = 32;
+pub const MAX_PARTIES: usize = 24;
 /// Most documents of a proposal, as its manifest lists them.
 pub const MAX_DOCUMENTS: usize = 1024;
+/// Most slots of a call, besides the summary.
+const MAX_SLOTS: usize = 40;
+/// Every call that may be published has proposals whose documents a manifest can list.
+const _: () = assert!(MAX_PARTIES * MAX_SLOTS < MAX_DOCUMENTS);
 /// Furthest that a deadline is moved from where the text in force has it: a slip of the pen is not a matter of decades.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -149,8 +153,8 @@ impl CallText {
         if self.total_threshold.is_some_and(|least| !review::is_within_reach(least, &self.criteria)) {
             return fault("no proposal can reach the least total: the highest scores add up to less".into());
         }
-        if self.slots.len() > 40 {
-            return fault("a call has at most 40 slots".into());
+        if self.slots.len() > MAX_SLOTS {
+            return fault(format!("a call has at most {MAX_SLOTS} slots"));
         }
         if let Some(name) = first_double(self.slots.iter().map(|s| &s.name)) {
             return fault(format!("slot `{name}` is a duplicate"));
@@ -168,12 +172,6 @@ impl CallText {
                     slot.name
                 ));
             }
-        }
-        let documents = self.required_documents(fewest);
-        if documents > MAX_DOCUMENTS {
-            return fault(format!(
-                "a proposal of {fewest} parties would need {documents} documents, and a proposal has at most {MAX_DOCUMENTS}"
-            ));
         }
         let combined = &self.combined_roles;
         if combined.len() == 1 || combined.iter().any(|role| !SEPARATED.contains(role)) {

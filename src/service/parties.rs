@@ -12,7 +12,7 @@ use super::{
     surplus_keys,
     unit::{Act, Subject, View},
     verified::Verified,
-    wraps::{Holders, Wraps},
+    wraps::{self, Holders, Wraps},
 };
 use crate::{
     domain::{
@@ -52,7 +52,7 @@ pub async fn invite(
     body: &AddMember,
 ) -> Result<Answer> {
     let keys: Vec<_> = body.keys.values().map(Vec::as_slice).collect();
-    let wraps = Wraps::of_all(&keys).await?;
+    let wraps = Wraps::of_all(&keys, wraps::MOST).await?;
     let invitation = Verified::of(&body.invitation).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;

@@ -54,7 +54,7 @@ request! {
         pub topic: Option<Slug>,
         /// Who is to be in each party, the caller among them. Everybody else is asked to join.
         pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
-        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`. A request has at most 32; others are asked once
+        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`. A request has at most 23; others are asked once
         /// the proposal is begun.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         pub invitations: BTreeMap<MemberId, String>,
@@ -109,8 +109,11 @@ request! {
 }
 
 impl CreateProposal {
-    /// The most invitations of one request: others wait for their turn at writing until all are written.
-    pub const MOST_INVITATIONS: usize = 32;
+    /// The most invitations with which a proposal begins: twenty-four members with the one who begins it. Others wait for their turn at
+    /// writing until all are written.
+    pub const MOST_INVITATIONS: usize = 23;
+    /// The most wrapped keys with which a proposal begins, over all its vaults. Twenty-four members with two recipients each need 103.
+    pub const MOST_KEYS: usize = 104;
 }
 
 answer! {
