@@ -75,8 +75,8 @@ async fn nation_comes_in_by_one_card_from_its_first_registrar_on() {
     ran(&office, &["trust", "add", &card, "--fingerprint", &fingerprint]).await;
     let issue = ["key-card", "issue", "EU:registrar", "--name", "Registrar", "--organisation", "Commission"];
     let rest = ["--role", "registrar", "--recipient", &recipient, "--certificate", &certificate, "--valid-until"];
-    let end = (SystemClock.now() + SignedDuration::from_hours(24 * 20)).to_string();
-    ran(&office, &[&issue[..], &rest, &[&end], &["--yes"]].concat()).await;
+    let end = format!("{:.0}", SystemClock.now() + SignedDuration::from_hours(24 * 20));
+    ran(&office, &[&issue[..], &rest, &[end.as_str()], &["--yes"]].concat()).await;
 
     let status = ran(&office, &["partner", "status"]).await;
     assert_eq!(status["registrars"][0]["member"], "EU:registrar", "{status}");
