@@ -197,7 +197,7 @@ pub(super) fn warning(ending: &[CardEnd]) -> Option<String> {
     for within in crate::domain::expiry::WARNED_DAYS.into_iter().rev() {
         if let Some((count, members)) = of(Some(within)) {
             let cards = counted(count, "key card of your nation ends", "key cards of your nation end");
-            clauses.push(format!("{cards} within {within} days: {members}"));
+            clauses.push(format!("{cards} within {}: {members}", counted(within, "day", "days")));
         }
     }
     (!clauses.is_empty()).then(|| clauses.join("; "))
