@@ -99,6 +99,8 @@ pub const LONGEST_MANIFEST: Duration = Duration::from_hours(1);
 
 // What stays, and how often one acts (ADR 32).
 
+/// Programs that one partner leads.
+pub const PROGRAMS_PER_PARTNER: u64 = 200;
 /// Proposals of one member under one call that were never submitted.
 pub const PROPOSALS_PER_MEMBER: u64 = 50;
 /// Drafts of calls of one member.

@@ -9,6 +9,7 @@ use entente::{
     policy::{Engine, Guardrails, PartnerRules},
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -69,6 +70,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         document_limit: 0,
         quotas: Quotas::default(),
         usage: Usage::default(),
+        seen_certificates: SeenCertificates::default(),
     }
 }
 

@@ -24,6 +24,8 @@ mod log;
 mod member;
 mod open;
 pub mod output;
+mod partner_card;
+mod partner_status;
 mod pki;
 mod policy;
 mod preview;

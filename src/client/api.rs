@@ -3,6 +3,7 @@
 
 mod extensions;
 mod parties;
+mod partners;
 
 use super::{
     ClientError, Result,
@@ -26,7 +27,7 @@ use crate::{
             Amended, Call, DraftCall, EditCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder, StatedRoles,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
-        directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
+        directory::{CreateProgram, Me, Member, Program, PublishKeyCard, PublishedKeyCard},
         entry::Entry,
         explanation::{Explanation, Reader},
         page::{MAX_PAGE, Page},
@@ -80,14 +81,6 @@ impl ApiClient {
     /// Who the exchange takes the caller for.
     pub async fn me(&self) -> Result<Me> {
         self.read("/v1/me").await
-    }
-
-    pub async fn partners(&self) -> Result<Vec<Partner>> {
-        self.all("/v1/partners", &[]).await
-    }
-
-    pub async fn partner(&self, code: &PartnerCode) -> Result<Partner> {
-        self.read(&format!("/v1/partners/{code}")).await
     }
 
     pub async fn members(&self, partner: Option<&PartnerCode>, paging: &Paging) -> Result<Page<Member>> {

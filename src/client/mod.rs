@@ -26,6 +26,8 @@ pub mod own_keys;
 pub mod pages;
 mod participation;
 pub mod parties;
+pub mod partner_cards;
+pub mod partner_status;
 pub mod policies;
 pub mod preview;
 pub mod profile;

@@ -65,6 +65,16 @@ impl Client {
         Ok(Some(policy))
     }
 
+    /// The versions of an owner that wait for a second officer or for their time, as far as the caller may know of them, each verified.
+    pub async fn waiting_policies(&self, owner: &PolicyOwner) -> Result<Vec<PolicyVersion>> {
+        let mut waiting = self.api().policy_versions(owner).await?;
+        waiting.retain(|policy| matches!(policy.status, PolicyStatus::Proposed | PolicyStatus::Scheduled));
+        for policy in &waiting {
+            self.check_version(policy).await?;
+        }
+        Ok(waiting)
+    }
+
     /// Any version of an owner that the caller may know of, its signatures verified as far as it has any.
     pub async fn policy_version(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
         let policy = self.api().policy_version(owner, number).await?;

@@ -6,6 +6,7 @@ pub mod ambient;
 pub mod call;
 pub mod decision;
 pub mod entry;
+pub mod expiry;
 pub mod id;
 pub mod label;
 pub mod member;
@@ -17,6 +18,7 @@ pub mod refusal;
 pub mod reopening;
 pub mod review;
 pub mod set_aside;
+pub mod suspension;
 pub mod text;
 pub mod vault;
 

@@ -34,6 +34,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(directory::list_partners))
         .routes(routes!(directory::show_partner))
         .routes(routes!(directory::list_refusals))
+        .routes(routes!(directory::show_trust))
         .routes(routes!(directory::list_members))
         .routes(routes!(directory::show_member))
         .routes(routes!(directory::list_key_cards))
@@ -135,9 +136,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 93);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 93);
     }
 }

@@ -15,6 +15,7 @@ use super::{
     refusal::{EdgeRefusal, Shared},
     shares::{Downloads, HeldByAnswer, Quota, Shares},
     strangers::{Stranger, Strangers, source},
+    suspended,
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
 };
@@ -447,6 +448,9 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         return response;
+    }
+    if let Some(refusal) = suspended::refusal(&peer, request.method(), request.uri().path()) {
+        return no_more("suspended", refusal);
     }
     if header_bytes(&request) > gate.header_bytes as usize {
         metrics::refused("headers");

@@ -58,6 +58,7 @@ mod signed;
 mod standing;
 pub mod state;
 mod strangers;
+mod suspended;
 pub mod timeouts;
 pub mod tls;
 pub mod trust;

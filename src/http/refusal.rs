@@ -4,7 +4,10 @@
 //! certificate beyond a partner's code.
 
 use crate::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        id::{PartnerCode, Sha256},
+        suspension::Suspension,
+    },
     wire::problem::{Kind, Problem},
 };
 use axum::{
@@ -288,6 +291,9 @@ pub enum EdgeRefusal {
     CertificateRequired,
     #[error("the request header has more than {limit} bytes")]
     HeadersTooLarge { limit: u32 },
+    /// Anyone of it may still ask who they are, and a registrar for partners and members.
+    #[error("`{partner}` is suspended since {:.0}: {}", .suspension.since, .suspension.reason.sentence())]
+    PartnerSuspended { partner: PartnerCode, suspension: Suspension },
     #[error("the server answers as many requests as it can")]
     Overloaded,
     /// The caller holds less than they may, and all members of their partner together as much as it may.
@@ -319,6 +325,10 @@ pub enum EdgeRefusal {
 }
 
 impl EdgeRefusal {
+    pub(super) fn suspended(partner: &PartnerCode, suspension: Suspension) -> Self {
+        Self::PartnerSuspended { partner: partner.clone(), suspension }
+    }
+
     /// Which problem of the catalogue it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -327,6 +337,7 @@ impl EdgeRefusal {
                 Kind::CertificateClaimsOtherPartner
             }
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
+            Self::PartnerSuspended { .. } => Kind::PartnerSuspended,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded | Self::OverloadedPartner { .. } => Kind::Overloaded,
             Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,

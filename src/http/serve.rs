@@ -31,12 +31,14 @@ use crate::{
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks::{self, MarkFault},
         operator,
         rules::Rules,
         state::KnownCalls,
+        suspension,
         time::ExchangeTime,
         usage::Usage,
         visibility::ExchangeKey,
@@ -153,6 +155,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,
         usage: Usage::default(),
+        seen_certificates: SeenCertificates::default(),
     }))
 }
 
@@ -394,11 +397,13 @@ impl PartnerSource for Enrolled {
         let exchange = Arc::clone(&self.0);
         async move {
             let mut records = operator::list_records(&exchange).await?;
+            let mut suspensions = suspension::suspensions(&exchange).await?;
             let cards = operator::partners(&exchange).await?;
             let trust = cards.into_iter().map(|(code, card)| {
                 let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
                 let record = records.remove(&code).unwrap_or_default();
-                Ok(PartnerTrust { code, anchors, registrars: card.registrars, crls: Vec::new(), record })
+                let suspension = suspensions.remove(&code);
+                Ok(PartnerTrust { code, anchors, registrars: card.registrars, crls: Vec::new(), record, suspension })
             });
             trust.collect()
         }

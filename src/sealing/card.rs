@@ -73,6 +73,14 @@ impl PartnerCard {
         Ok(canonical::digest(self)?)
     }
 
+    /// The fingerprint as it is read out over the telephone: groups of four digits, eight on a line.
+    pub fn spoken_fingerprint(&self) -> Result<[String; 2], StatementError> {
+        let digits = self.fingerprint()?.to_string();
+        let groups: Vec<&str> = (0..digits.len()).step_by(4).map(|at| &digits[at..at + 4]).collect();
+        let (first, second) = groups.split_at(groups.len() / 2);
+        Ok([first.join(" "), second.join(" ")])
+    }
+
     /// The trust anchors, DER. Whether each can be honoured as an anchor is for enrolment to say.
     pub fn anchors_der(&self) -> Result<Vec<Vec<u8>>, StatementError> {
         self.anchors.iter().map(|pem| one_certificate(pem)).collect()

@@ -15,6 +15,7 @@ pub mod decisions;
 mod described;
 pub mod directory;
 pub mod documents;
+pub mod endings;
 pub mod entries;
 mod evaluation;
 pub mod explanation;
@@ -42,6 +43,7 @@ mod sealed_bytes;
 pub mod state;
 mod stepwise;
 pub mod surplus_keys;
+pub mod suspension;
 mod ties;
 pub mod time;
 pub mod unit;
@@ -182,6 +184,8 @@ pub struct Exchange {
     pub quotas: quotas::Quotas,
     /// The amounts that count towards them and are in no row of the database.
     pub usage: usage::Usage,
+    /// The certificates that came to this server and end soon.
+    pub seen_certificates: endings::SeenCertificates,
 }
 
 /// The caller: a certificate under a partner's anchor, and the member that a key card names for it.

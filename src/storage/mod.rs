@@ -32,6 +32,7 @@ pub mod mark;
 pub mod members;
 pub mod migrate;
 mod migrations;
+pub mod partner_ties;
 pub mod partners;
 pub mod policies;
 mod postgres;

@@ -16,6 +16,7 @@ use crate::domain::{
     policy::{PolicyOwner, PolicyStatus},
     proposal::{Relation, Sort, Status},
     set_aside::SetAside,
+    suspension::SuspensionReason,
     vault::{CardStatus, VaultKind, WrapTarget},
 };
 use jiff::Timestamp;
@@ -94,6 +95,7 @@ travels_as_text! {
     Sort: "-created",
     Outcome: "fund",
     SetAside: "conflict",
+    SuspensionReason: "keys_in_doubt",
     VaultKind: "panel",
     CardStatus: "active",
     WrapTarget: "ISR:avi.levi",

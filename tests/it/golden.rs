@@ -8,7 +8,11 @@ use clap::{Command, CommandFactory};
 use entente::{
     cli::Cli,
     client::ClientError,
-    domain::{DailyQuota, Refusal, call::Phase},
+    domain::{
+        DailyQuota, Refusal,
+        call::Phase,
+        suspension::{Suspension, SuspensionReason},
+    },
     http::{
         arguments::Arguments,
         refusal::{CertificateRefusal, EdgeRefusal, Shared, Spent},
@@ -195,6 +199,7 @@ samples! { answers_of_the_service of ServiceError {
 samples! { refusals_of_the_edge of EdgeRefusal {
     CertificateRefused(CertificateRefusal::Revoked)
     CertificateRequired
+    PartnerSuspended { partner: of("KOR"), suspension: SUSPENDED }
     HeadersTooLarge { limit: 32_768 }
     Overloaded
     OverloadedPartner { what: Shared::Requests, limit: 512 }
@@ -252,6 +257,9 @@ samples! { errors_of_signers of SignerError {
     OtherKey
     Failed("the helper program ended".into())
 } }
+
+const SUSPENDED: Suspension =
+    Suspension { since: jiff::Timestamp::constant(1_772_366_400, 0), reason: SuspensionReason::KeysInDoubt };
 
 const SPENT: Spent = Spent { per_minute: 60, at_once: 600, window: 600, wait: Duration::from_secs(1) };
 

@@ -64,6 +64,8 @@ mod marks;
 mod older_states;
 mod packaging;
 #[cfg(feature = "client")]
+mod partner_cards;
+#[cfg(feature = "client")]
 mod plain_requests;
 #[cfg(feature = "client")]
 mod plaintext;
@@ -99,6 +101,8 @@ mod store_looks;
 mod store_nouns;
 #[cfg(feature = "client")]
 mod supervised;
+#[cfg(feature = "client")]
+mod suspension;
 mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;

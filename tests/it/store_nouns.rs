@@ -172,6 +172,7 @@ fn partner_row(code: &str) -> PartnerRow {
         zone: "UTC".into(),
         card_sha256: Sha256::of(card.as_bytes()),
         card,
+        suspension: None,
     }
 }
 

@@ -98,6 +98,7 @@ async fn partners_from_before_need_no_lists_until_some_are_found(store: Store) {
         zone: "UTC".into(),
         card: "{}".into(),
         card_sha256: Sha256::of(b"{}"),
+        suspension: None,
     };
     let mut tx = store.db.write().await.unwrap();
     partners::enrol(&mut tx, &row, at(1)).await.unwrap();

@@ -74,6 +74,9 @@ macro_rules! kinds {
 kinds! {
     PartnerEnrolled(PartnerRecorded),
     PartnerChanged(PartnerRecorded),
+    PartnerSuspended,
+    PartnerResumed,
+    PartnerRemoved,
     ListsWaived,
     ClockAccepted,
     KeyCardPublished,

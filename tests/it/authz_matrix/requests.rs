@@ -150,6 +150,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/partners"),
         get("/v1/partners/{partner}"),
         get("/v1/partners/{partner}/refusals").note("of ISR"),
+        get("/v1/partners/{partner}/trust").note("of ISR"),
+        get("/v1/partners/{partner}/trust").note("of USA").at("partner", "USA"),
         get("/v1/partners/{partner}/visibility").note("of ISR"),
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),

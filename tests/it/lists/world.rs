@@ -17,6 +17,7 @@ use entente::{
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -180,6 +181,7 @@ impl World {
             document_limit: 0,
             quotas: Quotas::default(),
             usage: Usage::default(),
+            seen_certificates: SeenCertificates::default(),
         };
         Ground { name, exchange, _folder: folder, _database: database }
     }
