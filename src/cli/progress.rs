@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn titles_are_counted_in_proposals() {
+        let (out, _, stderr) = Out::captured(false);
+        let meter = Meter::new(&out, "", &Arc::default());
+        for done in 0..=12 {
+            meter.update(ProgressStep::Titles, done, 20);
+        }
+        let lines = stderr.text();
+        assert!(lines.starts_with("opening titles: 2 of 20\nopening titles: 4 of 20\n"), "{lines}");
+    }
+
+    #[test]
     fn opening_alongside_a_download_is_not_shown_twice() {
         let (out, _, stderr) = Out::captured(false);
         let meter = Meter::new(&out, "a.pdf", &Arc::default());

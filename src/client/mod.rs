@@ -278,7 +278,7 @@ impl Client {
     /// The same, if nobody has to be asked for that, nor for what they open: for what is left out otherwise.
     async fn unasked_keyring(&self) -> Option<Arc<Keyring>> {
         if let Some(keyring) = self.0.keyring.get() {
-            return Some(keyring.clone());
+            return Some(keyring.clone()).filter(|keyring| !keyring.has_plugin());
         }
         let client = self.clone();
         let loaded = blocking(move || (client.0.load_keyring)(MayAsk::No)).await.ok();

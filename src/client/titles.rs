@@ -266,7 +266,10 @@ impl Client {
         if !asks {
             return None;
         }
-        self.keyring().await.inspect_err(|error| self.warn(&format!("no titles are shown: {error}"))).ok()
+        let keyring =
+            self.keyring().await.inspect_err(|error| self.warn(&format!("no titles are shown: {error}"))).ok()?;
+        // A device may want a touch for each of them. That is for those who ask for titles.
+        Some(keyring).filter(|keyring| rule == PassphraseRule::Always || !keyring.has_plugin())
     }
 
     /// Whether the member holds a key to one of these summaries.
