@@ -164,6 +164,17 @@ impl Client {
         rule: PassphraseRule,
         progress: Arc<dyn ProgressListener>,
     ) -> Titles {
+        // A summary is verified by most of the client, and lists are part of many commands: their futures stay small.
+        Box::pin(self.find_titles(rows, extent, rule, progress)).await
+    }
+
+    async fn find_titles(
+        &self,
+        rows: &[Proposal],
+        extent: ListExtent,
+        rule: PassphraseRule,
+        progress: Arc<dyn ProgressListener>,
+    ) -> Titles {
         let wanted: Vec<Wanted<'_>> = rows.iter().filter_map(Wanted::of).collect();
         let mut shelf = self.shelf(rows, &wanted, extent);
         self.keep_titles(&shelf.lost, None, Vec::new()).await;
