@@ -321,7 +321,7 @@ impl Client {
         calls: &Calls,
     ) -> Result<Option<(Arc<VerifiedCall>, Vec<Vault>)>> {
         let Some(call) = calls.get(&row.call) else { return Ok(None) };
-        // Whoever judges has nothing to fetch before the opening.
+        // Those who judge have nothing to fetch before the opening.
         if access != Access::Party && !call.is_opened(self.exchange_now()) {
             return Ok(None);
         }
