@@ -9,9 +9,13 @@ use super::{
     preview::{PreviewArgs, rows, sums},
     table::Table,
     time::Zone,
+    titles::TitleArgs,
 };
 use crate::{
-    client::Client,
+    client::{
+        Client,
+        titles::{ListExtent, rows::Titled},
+    },
     domain::id::{CallId, MemberId, ProposalId},
     wire::{
         problem::LineFault,
@@ -98,6 +102,8 @@ pub struct List {
     /// Every proposal of this call that you may see
     #[arg(long)]
     call: Option<CallId>,
+    #[command(flatten)]
+    titles: TitleArgs,
 }
 
 /// Runs the command.
@@ -118,7 +124,7 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
             })?;
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        AssignmentCommand::List(List { proposal, call }) => list(&client, context, proposal, call).await,
+        AssignmentCommand::List(args) => list(&client, context, args).await,
         AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
             if dry_run {
@@ -173,17 +179,20 @@ async fn assign(
     Ok(())
 }
 
-async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, call: Option<CallId>) -> Result<()> {
-    let mut assignments: Vec<Assignment> = Vec::new();
+async fn list(client: &Client, context: &Context, List { proposal, call, titles }: List) -> Result<()> {
+    let (mut proposals, mut assignments, mut extent): (_, Vec<Assignment>, _) =
+        (Vec::new(), Vec::new(), ListExtent::Part);
     if let Some(proposal) = proposal {
-        assignments = client.api().assignments(proposal).await?;
+        proposals.push(client.api().proposal(proposal).await?);
     }
     if let Some(call) = call {
-        for proposal in client.api().all_proposals(Some(call)).await? {
-            assignments.extend(client.api().assignments(proposal.id).await?);
-        }
+        (proposals, extent) = (client.api().all_proposals(Some(call)).await?, ListExtent::Call(call));
     }
-    let zone = context.zone()?;
+    for proposal in &proposals {
+        assignments.extend(client.api().assignments(proposal.id).await?);
+    }
+    let titles = titles.of(context, client, &proposals, extent, false).await;
+    let (assignments, zone) = (titles.joined(assignments, |line| line.proposal), context.zone()?);
     context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
 }
 
@@ -199,9 +208,9 @@ pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(ProposalId, 
 }
 
 /// Assignments, one a line.
-pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone) {
-    let mut table = Table::new(["PROPOSAL", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]);
-    for line in assignments {
+pub(super) fn lines(screen: &mut Screen, assignments: &[Titled<Assignment>], zone: &Zone) {
+    let mut table = Table::new(["PROPOSAL", "TITLE", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]).cutting("TITLE");
+    for Titled { item: line, title, .. } in assignments {
         let conflict = match line.conflict {
             None => "not declared",
             Some(true) => "CONFLICT",
@@ -217,7 +226,8 @@ pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone
             (None, None, false) => "missing".to_owned(),
         };
         let at = zone.both(line.assigned_at.0);
-        table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);
+        let (id, title) = (line.proposal.to_string(), title.as_deref().unwrap_or_default());
+        table.row([&*id, title, &*line.reviewer.to_string(), &at, conflict, &review]);
     }
     screen.table(&table, "nobody is assigned");
 }

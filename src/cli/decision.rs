@@ -6,6 +6,7 @@ use super::{
     output::{Screen, Style},
     prompt::Consent,
     time::Zone,
+    titles::named,
 };
 use crate::{
     domain::{decision::Outcome, id::ProposalId},
@@ -64,20 +65,23 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
             let plan = client.plan_superseding(proposal, outcome, reason).await?;
             if plan.is_last() {
                 let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let act = format!("signing last for `{outcome}` on {proposal}{}", over.unwrap_or_default());
+                let which = if consent.is_given() { proposal.to_string() } else { named(&client, proposal).await };
+                let act = format!("signing last for `{outcome}` on {which}{}", over.unwrap_or_default());
                 let consequence =
                     "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
             }
             let decision = client.decide(&plan).await?;
-            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+            let title = client.title_by_id(proposal).await;
+            context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Show { proposal } => {
             let Some(decision) = client.decision(proposal).await? else {
                 return Err(CliError::failed(format!("there is no decision on {proposal}"))
                     .help("deciders propose one with `entente decision sign`"));
             };
-            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+            let title = client.title_by_id(proposal).await;
+            context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Unsign { proposal } => {
             client.unsign_decision(proposal).await?;
@@ -86,8 +90,8 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
     }
 }
 
-/// A decision, who signed it and who has to.
-pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
+/// A decision, what it is about, who signed it and who has to.
+pub(super) fn show(screen: &mut Screen, title: Option<&str>, decision: &Decision, zone: &Zone) {
     let signatures = decision.signatures.iter().map(|(partner, signature)| {
         let set_aside = signature.set_aside.map(|why| {
             format!(", set aside: {} {}, so another decider of {partner} has to sign", signature.member, why.sentence())
@@ -97,6 +101,7 @@ pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
     });
     screen.fields(&[
         ("proposal", decision.proposal.to_string()),
+        ("title", title.unwrap_or_default().to_owned()),
         ("outcome", decision.outcome.to_string()),
         ("version", decision.manifest_sha256.to_string()),
         ("signed", signatures.collect::<Vec<_>>().join("\n")),
@@ -113,6 +118,6 @@ pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
     }
     if let Some(next) = &decision.next {
         screen.heading("To take its place");
-        show(screen, next, zone);
+        show(screen, None, next, zone);
     }
 }

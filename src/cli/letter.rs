@@ -7,6 +7,7 @@ use super::{
     prompt::Consent,
     table::Table,
     time::Zone,
+    titles::named,
 };
 use crate::{
     client::decisions::OpenedLetter,
@@ -71,7 +72,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             let text = String::from_utf8(read_input(&file, 1 << 20)?)
                 .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))?;
             let consequence = "every party can open it at once; taken back later, it stays read";
-            context.keyboard().consent(consent, &format!("sending a letter about {proposal}"), consequence).await?;
+            let which = if consent.is_given() { proposal.to_string() } else { named(&client, proposal).await };
+            context.keyboard().consent(consent, &format!("sending a letter about {which}"), consequence).await?;
             let letter = client.send_letter(proposal, &text).await?;
             context.out.answer(&letter, |screen| {
                 screen.fields(&[("letter", letter.id.to_string()), ("sent", zone.both(letter.sent_at.0))]);
@@ -79,7 +81,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
         }
         LetterCommand::List { proposal } => {
             let letters = client.api().letters(proposal).await?;
-            context.out.answer(&whole(&letters), |screen| lines(screen, &letters, &zone))
+            let title = client.title_by_id(proposal).await;
+            context.out.answer(&whole(&letters), |screen| lines(screen, title.as_deref(), &letters, &zone))
         }
         LetterCommand::Open { proposal, letter } => {
             let id = match letter {
@@ -87,9 +90,13 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 None => latest(&client.api().letters(proposal).await?, proposal)?,
             };
             let OpenedLetter { letter, text, is_superseded, is_by_officer } = client.read_letter(proposal, id).await?;
-            let answer = json!({
+            let title = client.title_by_id(proposal).await;
+            let mut answer = json!({
                 "letter": letter, "text": &*text, "is_superseded": is_superseded, "is_by_officer": is_by_officer,
             });
+            if let Some(title) = &title {
+                answer["title"] = json!(title);
+            }
             context.out.answer(&answer, |screen: &mut Screen| {
                 let verified = if is_by_officer {
                     "verified: an officer of the call"
@@ -97,7 +104,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                     "signature verified; who the call's officers are is not shown to you"
                 };
                 let from = format!("{} at {}, {verified}", letter.sent_by, zone.both(letter.sent_at.0));
-                screen.fields(&[("letter", letter.id.to_string()), ("from", from)]);
+                let about = title.clone().unwrap_or_default();
+                screen.fields(&[("letter", letter.id.to_string()), ("about", about), ("from", from)]);
                 if is_superseded {
                     screen.styled(&[(
                         Style::Yellow,
@@ -115,8 +123,11 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
     }
 }
 
-/// Letters, one a line.
-pub(super) fn lines(screen: &mut Screen, letters: &[Letter], zone: &Zone) {
+/// Letters about a proposal, one a line.
+pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter], zone: &Zone) {
+    if let Some(title) = title {
+        screen.heading(title);
+    }
     let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
     for letter in letters {
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };

@@ -6,6 +6,7 @@
 mod agent;
 mod api;
 mod assignment;
+mod bidi;
 mod call;
 mod conflict;
 mod context;
@@ -42,6 +43,7 @@ mod samples;
 mod signals;
 mod table;
 mod time;
+mod titles;
 mod trust;
 
 pub use context::{Context, Global};

@@ -5,6 +5,7 @@
 //! else to standard error, so that pipes carry answers only.
 
 use super::{
+    bidi::with_isolates,
     error::{CliError, Result},
     table::{Table, padded},
 };
@@ -273,6 +274,7 @@ impl Screen {
         let start = column.max(indent);
         for (style, text) in parts {
             let text = clean(text);
+            let text = if self.width.is_some() { with_isolates(&text) } else { text };
             let mut fragment = String::new();
             for word in text.split_inclusive(' ') {
                 let is_over = |width| column > start && column + word.trim_end().width() > width;

@@ -4,7 +4,10 @@
 //! An act that cannot be undone happens only after that yes, or because a script said `--yes`. Where nobody can be asked
 //! and nothing was said, it does not happen.
 
-use super::error::{CliError, Result};
+use super::{
+    bidi::with_isolates,
+    error::{CliError, Result},
+};
 use crate::{
     platform,
     sealing::identity::{Prompt, SecretText},
@@ -27,6 +30,13 @@ pub struct Consent {
     /// Go on without being asked, for scripts
     #[arg(long, short)]
     yes: bool,
+}
+
+impl Consent {
+    /// Whether nobody is asked.
+    pub(super) fn is_given(self) -> bool {
+        self.yes
+    }
 }
 
 /// The person at the terminal, or the passphrase file of a script.
@@ -167,7 +177,7 @@ fn meaning(answer: &str) -> Option<bool> {
 }
 
 /// Whether somebody reads what is asked and can answer.
-fn is_attended() -> bool {
+pub(super) fn is_attended() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
@@ -198,8 +208,16 @@ impl Prompt for Keyboard {
         Some(typed)
     }
 
+    fn given(&self, purpose: &str) -> Option<SecretText> {
+        if let Some(file) = &self.file {
+            return from_file(file).ok();
+        }
+        let memory = self.memory.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.typed.get(purpose).cloned()
+    }
+
     fn message(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{}", super::output::clean(text));
+        let _ = writeln!(std::io::stderr(), "{}", with_isolates(&super::output::clean(text)));
     }
 
     fn confirm(&self, text: &str, yes: &str, no: Option<&str>) -> Option<bool> {

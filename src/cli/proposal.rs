@@ -2,6 +2,7 @@
 
 mod documents;
 pub(super) mod label;
+mod list;
 pub(super) mod show;
 pub(super) mod sign;
 pub(super) mod tables;
@@ -10,13 +11,14 @@ use super::{
     context::{Context, ListArgs, joined},
     error::{CliError, Result},
     prompt::Consent,
+    titles::worded,
 };
 use crate::{
     client::{Client, parties::HandOver, proposals::NewProposal, verified::VersionChoice},
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
-        proposal::{Parties, Relation, Sort, Status},
+        proposal::{Parties, Relation, Status},
     },
     wire::proposal::Filter,
 };
@@ -100,13 +102,17 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal list --call $CALL --all
   entente proposal list --assigned                 what you have to review
   entente proposal list --status submitted --topic robotics --party ISR --sort -created
-  entente proposal list --call $CALL --count       how many there are")]
+  entente proposal list --call $CALL --sort title
+  entente proposal list --search 'lodestone kinneret'
+  entente proposal list --call $CALL --count       how many there are
+
+Titles are shown of proposals whose summary you may open. They are opened and verified on this machine, once, and kept there sealed \
+to you; the exchange logs that you fetched the summary. `--no-titles` leaves them out.")]
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// `created`, the oldest first, or `-created`
-        #[arg(long, default_value = "created", allow_hyphen_values = true)]
-        sort: Sort,
+        #[command(flatten)]
+        shown: list::RowArgs,
         /// Only say how many there are
         #[arg(long)]
         count: bool,
@@ -336,15 +342,8 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             let count = client.api().count_proposals(&filter.into()).await?;
             context.out.answer(&count, |screen| screen.line(&count.proposals.to_string()))
         }
-        ProposalCommand::List { filter, sort, list, .. } => {
-            let filter: Filter = filter.into();
-            let page = list.collect(async |paging| client.api().proposals(&filter, sort, &paging).await).await?;
-            if filter == Filter::default() && list.is_from_the_start() && page.next.is_none() {
-                client.saw_all(&page.items)?;
-            }
-            show::list(context, &page)?;
-            list.note_more(&context.out, &page);
-            Ok(())
+        ProposalCommand::List { filter, shown, list, .. } => {
+            list::run(filter.into(), shown, list, context, &client).await
         }
         ProposalCommand::Sign(args) => sign::run(args, context, &client).await,
         ProposalCommand::Label(args) => label::run(args, context, &client).await,
@@ -423,7 +422,8 @@ async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &
             )
             .expect("a string grows");
         }
-        context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
+        let which = worded(id, client.title_of(&proposal).await.as_deref());
+        context.keyboard().consent(consent, &format!("withdrawing {which}"), &consequence).await?;
     }
     let proposal = client.api().withdraw_proposal(id).await?;
     show::one(context, client, &proposal).await

@@ -7,9 +7,10 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
+    titles::{TitleArgs, worded},
 };
 use crate::{
-    client::ranking::Ranking,
+    client::{ranking::Ranking, titles::Titles},
     domain::{
         id::CallId,
         reopening::Reopening,
@@ -35,6 +36,8 @@ time. It is in none of the numbers until its reviewer hands in another revision,
 pub struct RankingArgs {
     /// The call
     call: CallId,
+    #[command(flatten)]
+    titles: TitleArgs,
 }
 
 /// Runs the command.
@@ -42,8 +45,10 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let criteria = client.call(args.call).await?.rules.criteria.clone();
     let ranking = client.ranking(args.call).await?;
+    let titles = args.titles.of_call(context, &client, args.call).await;
     let zone = context.zone()?;
-    context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking, &zone))?;
+    let answer = as_json(&ranking, &titles);
+    context.out.answer(&answer, |screen| show(screen, &criteria, (&ranking, &titles), &zone))?;
     let invalid = &ranking.invalid;
     match invalid.first() {
         None => Ok(()),
@@ -59,16 +64,17 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
 }
 
 /// The ranking, the best first.
-pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Ranking, zone: &Zone) {
+pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles): (&Ranking, &Titles), zone: &Zone) {
     let Ranking { lines, closed, .. } = ranking;
-    let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
+    let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
     let last = ["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "REOPENED", "BELOW"].map(str::to_owned);
-    let mut table = Table::new(heads.chain(last));
+    let mut table = Table::new(heads.chain(last)).cutting("TITLE");
     for line in lines {
         let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
         let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
-        let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
+        let title = titles.title(line.proposal).unwrap_or_default().to_owned();
+        let mut cells = vec![rank, line.proposal.to_string(), title, cell(line.total)];
         cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
@@ -83,12 +89,20 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Rankin
     }
     screen.table(&table, "nothing to rank");
     for (id, error) in closed {
-        screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
+        let which = worded(*id, titles.title(*id));
+        screen.styled(&[(Style::Yellow, &format!("{which}: left out: {error}"))]);
     }
 }
 
-fn as_json(ranking: &Ranking) -> Value {
-    let items: Vec<Value> = ranking.lines.iter().map(line).collect();
+fn as_json(ranking: &Ranking, titles: &Titles) -> Value {
+    let titled = |ranked: &Ranked| {
+        let mut line = line(ranked);
+        if let Some(title) = titles.title(ranked.proposal) {
+            line["title"] = json!(title);
+        }
+        line
+    };
+    let items: Vec<Value> = ranking.lines.iter().map(titled).collect();
     let invalid: Vec<Value> = ranking
         .invalid
         .iter()

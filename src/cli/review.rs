@@ -7,6 +7,7 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
+    titles::named,
 };
 use crate::{
     client::{
@@ -133,9 +134,15 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         ReviewCommand::Draft(args) => draft(args, &client, context).await,
         ReviewCommand::Drafts => {
             let drafts = client.drafts()?;
-            context.out.answer(&whole(&drafts), |screen| {
+            let mut lines = Vec::new();
+            if !context.out.is_json() {
                 for id in &drafts {
-                    screen.line(&id.to_string());
+                    lines.push(named(&client, *id).await);
+                }
+            }
+            context.out.answer(&whole(&drafts), |screen| {
+                for line in &lines {
+                    screen.line(line);
                 }
                 if drafts.is_empty() {
                     screen.styled(&[(Style::Dim, "no drafts")]);

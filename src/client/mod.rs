@@ -37,7 +37,9 @@ pub mod ranking;
 pub mod records;
 pub mod reviews;
 pub mod signing;
+pub mod titles;
 pub mod transport;
+mod unasked;
 pub mod unfinished;
 pub mod uploads;
 mod vault_makers;
@@ -78,6 +80,7 @@ use std::{
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
+use unasked::Unasked;
 use witness::Witness;
 use zeroize::Zeroizing;
 
@@ -110,6 +113,16 @@ pub struct Client(Arc<Inner>);
 /// Hears warnings.
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
+/// Loads the identities of a profile; asks a person for passphrases if it is told that it may.
+type KeyringLoader = Box<dyn Fn(MayAsk) -> Result<Keyring> + Send + Sync>;
+
+/// Whether a person may be asked for a passphrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MayAsk {
+    Yes,
+    No,
+}
+
 const RSA_IDENTITY: &str = "one of your identities is an `ssh-rsa` key, and how long it takes to open something with it can reveal the key \
                             (RUSTSEC-2023-0071): make another with `entente keys new`, and have your registrar name it in your key card";
 
@@ -121,7 +134,7 @@ struct Inner {
     profile: Profile,
     ambient: Ambient,
     api: ApiClient,
-    load_keyring: Box<dyn Fn() -> Result<Keyring> + Send + Sync>,
+    load_keyring: KeyringLoader,
     keyring: OnceCell<Arc<Keyring>>,
     /// PEM, free of a passphrase.
     private_key: Zeroizing<Vec<u8>>,
@@ -141,7 +154,7 @@ impl Client {
         let transport = Transport::new(&profile, &private_key, ambient.clone())?;
         let witness = Witness::new(home.clone(), profile.name.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
-        let load_keyring = move || {
+        let load_keyring = move |may_ask| {
             if paths.is_empty() {
                 return Err(ClientError::usage(
                     "the profile names no identity, so nothing can be opened",
@@ -150,7 +163,10 @@ impl Client {
             }
             let mut keyring = Keyring::new();
             for path in &paths {
-                keyring.add(Keyring::load(path, &prompt)?);
+                keyring.add(match may_ask {
+                    MayAsk::Yes => Keyring::load(path, &prompt)?,
+                    MayAsk::No => Keyring::load(path, &Unasked(prompt.clone()))?,
+                });
             }
             Ok(keyring)
         };
@@ -254,14 +270,29 @@ impl Client {
         let client = self.clone();
         let load = || {
             blocking(move || {
-                let keyring = (client.0.load_keyring)()?;
-                if keyring.has_rsa() {
-                    client.warn(RSA_IDENTITY);
-                }
-                Ok(Arc::new(keyring))
+                let keyring = (client.0.load_keyring)(MayAsk::Yes)?;
+                Ok(client.loaded(keyring))
             })
         };
         self.0.keyring.get_or_try_init(load).await.cloned()
+    }
+
+    /// The same, if nobody has to be asked for that, nor for what they open: for what is left out otherwise.
+    async fn unasked_keyring(&self) -> Option<Arc<Keyring>> {
+        if let Some(keyring) = self.0.keyring.get() {
+            return Some(keyring.clone()).filter(|keyring| !keyring.has_plugin());
+        }
+        let client = self.clone();
+        let loaded = blocking(move || (client.0.load_keyring)(MayAsk::No)).await.ok();
+        let loaded = loaded.filter(|keyring| !keyring.has_plugin())?;
+        Some(self.0.keyring.get_or_init(|| async { self.loaded(loaded) }).await.clone())
+    }
+
+    fn loaded(&self, keyring: Keyring) -> Arc<Keyring> {
+        if keyring.has_rsa() {
+            self.warn(RSA_IDENTITY);
+        }
+        Arc::new(keyring)
     }
 
     /// Has a listener hear, in a sentence, what does not stand in the way but should not be so. The first listener that is set stays.

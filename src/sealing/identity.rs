@@ -128,6 +128,11 @@ pub trait Prompt: Clone + Send + Sync + 'static {
         self.passphrase(purpose)
     }
 
+    /// The passphrase of a file, if it is given already: nobody is asked for it.
+    fn given(&self, _purpose: &str) -> Option<SecretText> {
+        None
+    }
+
     /// Shows a message, such as a request to touch a hardware key.
     fn message(&self, text: &str);
 
@@ -288,6 +293,11 @@ impl Keyring {
     /// Whether one of them is an `ssh-rsa` key, whose use takes a time that depends on the key (RUSTSEC-2023-0071).
     pub fn has_rsa(&self) -> bool {
         self.recipients.iter().any(|recipient| recipient.starts_with("ssh-rsa "))
+    }
+
+    /// Whether one of them is a plugin's, which may ask for a PIN or a touch whenever it opens something.
+    pub fn has_plugin(&self) -> bool {
+        self.identities.len() > self.recipients.len()
     }
 
     /// Whether there is no identity at all.

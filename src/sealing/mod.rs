@@ -25,6 +25,8 @@ pub mod identity;
 #[cfg(feature = "client")]
 pub mod joining;
 #[cfg(feature = "client")]
+pub mod local_key;
+#[cfg(feature = "client")]
 pub mod possession;
 #[cfg(feature = "client")]
 pub mod private_key;

@@ -109,6 +109,8 @@ mod terminal;
 #[cfg(feature = "client")]
 mod time_zones;
 #[cfg(feature = "client")]
+mod titles;
+#[cfg(feature = "client")]
 mod turns;
 mod upgrades;
 #[cfg(feature = "client")]

@@ -10,6 +10,7 @@ use crate::{
         prompt::Consent,
         table::Table,
         time::Zone,
+        titles::named,
     },
     client::{
         Client,
@@ -94,7 +95,8 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
         return Ok(());
     }
     context.out.aside(|screen| show_plan(screen, &plan, &preview));
-    let act = format!("relabelling {} as {}", args.proposal, label_worded(plan.statement.label.as_ref()));
+    let which = if args.consent.is_given() { args.proposal.to_string() } else { named(client, args.proposal).await };
+    let act = format!("relabelling {which} as {}", label_worded(plan.statement.label.as_ref()));
     let consequence = "anyone who gains access keeps what they read, and keys that are removed must be wrapped again";
     context.keyboard().consent(args.consent, &act, consequence).await?;
     let proposal = client.sign_label(&plan).await?;

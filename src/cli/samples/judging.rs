@@ -6,6 +6,7 @@ use crate::{
     client::{
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
+        titles::{KnownTitle, Titles},
     },
     domain::{
         id::{MemberId, ProposalId},
@@ -58,7 +59,14 @@ fn assignments(pages: &mut Pages) {
         line(PROPOSAL, "ISR:maya", None, false, None),
         line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
     ]));
+    let lines = titles().joined(lines, |line| line.proposal);
     pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
+}
+
+/// Of one of the proposals.
+fn titles() -> Titles {
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    [(read(PROPOSAL), title)].into_iter().collect()
 }
 
 fn handed_in() -> [Review; 2] {
@@ -122,7 +130,9 @@ fn ranked(pages: &mut Pages) {
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
     let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new() };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    pages.show("ranking $CALL", |screen| ranking::show(screen, &criteria, &ranking, &zone()));
+    pages.show("ranking $CALL", |screen| {
+        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+    });
 }
 
 fn decided(pages: &mut Pages) {
@@ -131,7 +141,9 @@ fn decided(pages: &mut Pages) {
         "manifest_sha256": DIGEST, "missing": ["USA"],
         "signatures": { "ISR": { "member": "ISR:eitan", "jws": "", "signed_at": "2026-06-20T09:00:00Z" } },
     }));
-    pages.show("decision show $PROPOSAL", |screen| decision::show(screen, &decision, &zone()));
+    pages.show("decision show $PROPOSAL", |screen| {
+        decision::show(screen, Some("Lodestone: navigation without satellites"), &decision, &zone());
+    });
     let letter = |id: &str, by: &str, at: &str, is_superseded: bool| {
         json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
                 "statement": "" })
@@ -140,5 +152,7 @@ fn decided(pages: &mut Pages) {
         letter("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "USA:olivia", "2026-06-21T09:00:00Z", true),
         letter("doc_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:noa", "2026-06-28T22:00:00Z", false),
     ]));
-    pages.show("letter list $PROPOSAL", |screen| letter::lines(screen, &letters, &zone()));
+    pages.show("letter list $PROPOSAL", |screen| {
+        letter::lines(screen, Some("Lodestone: navigation without satellites"), &letters, &zone());
+    });
 }

@@ -16,12 +16,13 @@ use crate::{
         preview::Sums,
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
+        titles::{KnownTitle, Titles},
         vaults::{Prepared, Wrapped},
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
     dev_pki::cast::{AVI, BOB, Cast, TAMAR},
-    domain::vault::VaultKind,
+    domain::{id::ProposalId, vault::VaultKind},
     sealing::statement::{Manifest, ManifestDocument},
     wire::{
         explanation::Reader,
@@ -42,12 +43,21 @@ pub(super) fn show(pages: &mut Pages) {
 
 fn listed(pages: &mut Pages) {
     let zone = zone();
-    pages.show("proposal list", |screen| show::lines(screen, &proposals(), &zone, now()));
+    let titles: Titles = [
+        (read(PROPOSAL), "Lodestone: navigation without satellites, by maps of the magnetic field and sensors small enough for a drone"),
+        (read(OTHER), "한빛로보틱스 무인 항법"),
+    ]
+    .map(|(id, title): (ProposalId, &str)| (id, KnownTitle { title: title.to_owned(), organisations: Vec::new() }))
+    .into_iter()
+    .collect();
+    let titled = titles.joined(proposals().into(), |proposal| proposal.id);
+    pages.show("proposal list", |screen| show::lines(screen, &titled, &zone, now()));
     let zones = [(read("USA"), "America/New_York".to_owned())];
     let (call, [proposal, ..]) = (calls::bilateral(), proposals());
     let rules = call.text.to_domain().unwrap();
     pages.show("proposal show $PROPOSAL", |screen| {
-        show::page(screen, &proposal, Some(&stored()), (&call, &rules), (&zone, now(), &zones));
+        let shown = (&proposal, titles.title(proposal.id));
+        show::page(screen, shown, Some(&stored()), (&call, &rules), (&zone, now(), &zones));
     });
 }
 
