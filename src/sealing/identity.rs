@@ -268,6 +268,11 @@ impl Keyring {
         }
     }
 
+    /// One identity that stands for all that something else holds.
+    pub(super) fn of_held(identity: Box<dyn age::Identity + Send + Sync>, recipients: Vec<String>) -> Self {
+        Self { identities: vec![identity], recipients, x25519: Vec::new() }
+    }
+
     /// Adds the identities of another keyring.
     pub fn add(&mut self, other: Self) {
         self.identities.extend(other.identities);

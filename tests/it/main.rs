@@ -106,6 +106,8 @@ mod terminal;
 mod time_zones;
 #[cfg(feature = "client")]
 mod turns;
+#[cfg(feature = "client")]
+mod unlock;
 mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;
