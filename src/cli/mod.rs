@@ -45,6 +45,7 @@ mod table;
 mod time;
 mod titles;
 mod trust;
+mod unlock;
 
 pub use context::{Context, Global};
 
@@ -85,6 +86,10 @@ pub enum Command {
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     Join(join::JoinArgs),
+    Unlock(unlock::UnlockArgs),
+    /// Forget the keys that `entente unlock` holds, at once
+    #[command(after_help = "Examples:\n  entente lock\n  entente --profile registrar lock")]
+    Lock,
     #[command(subcommand)]
     Trust(trust::TrustCommand),
     /// Show which member your certificate belongs to
@@ -154,10 +159,16 @@ fn command_line() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo and the agent wait for the interruption themselves: it is their ordinary end.
-    let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_));
+    // The demo, the agent and what holds keys wait for the interruption themselves: it is their ordinary end.
+    let ends_itself = match &cli.command {
+        Command::Demo(_) | Command::Agent(_) => true,
+        Command::Unlock(args) => args.holds(),
+        _ => false,
+    };
     let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
-    signals::sweep(&context);
+    if !matches!(&cli.command, Command::Unlock(args) if args.is_started()) {
+        signals::sweep(&context);
+    }
     let done = runtime.block_on(async {
         let run = async {
             let done = Box::pin(run(cli.command, &context)).await;
@@ -203,6 +214,8 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             tokio::task::spawn_blocking(move || profile::run(command, &context)).await.map_err(CliError::failed)?
         }
         Command::Join(args) => join::run(args, context).await,
+        Command::Unlock(args) => Box::pin(unlock::run(args, context)).await,
+        Command::Lock => unlock::lock(context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
         Command::Partner(command) => directory::partner(command, context).await,

@@ -208,8 +208,12 @@ impl From<VaultError> for ClientError {
 
 impl From<IdentityError> for ClientError {
     fn from(error: IdentityError) -> Self {
-        let help =
-            if matches!(error, IdentityError::NoPassphrase(_)) { NOBODY_TO_ASK } else { "see `entente keys --help`" };
+        let help = match &error {
+            IdentityError::NoPassphrase(_) => NOBODY_TO_ASK,
+            IdentityError::WrongPassphrase(_) => "run the command again",
+            IdentityError::PassphraseFile(fault) => fault.help.as_str(),
+            _ => "see `entente keys --help`",
+        };
         Self::local(error.to_string(), help)
     }
 }

@@ -41,6 +41,7 @@ pub mod titles;
 pub mod transport;
 mod unasked;
 pub mod unfinished;
+pub mod unlock;
 pub mod uploads;
 mod vault_makers;
 pub mod vaults;
@@ -63,7 +64,7 @@ use crate::{
     },
     remembered::Remembered,
     sealing::{
-        identity::{Keyring, Prompt},
+        identity::{Keyring, Prompt, read_identity_file},
         jws::SigningKey,
         private_key::unprotected,
         signer::Signer,
@@ -81,6 +82,7 @@ use std::{
 use tokio::sync::OnceCell;
 use transport::Transport;
 use unasked::Unasked;
+use unlock::KeyHolder;
 use witness::Witness;
 use zeroize::Zeroizing;
 
@@ -101,7 +103,10 @@ impl Ambient {
 
 /// The private key in the file, in PEM and free of a passphrase, which `prompt` is asked for.
 fn read_private_key(path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>> {
-    let content = files::read_private(path)?;
+    opened_private_key(files::read_private(path)?, path, prompt)
+}
+
+fn opened_private_key(content: Zeroizing<Vec<u8>>, path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>> {
     unprotected(content, &path.display().to_string(), prompt)
         .map_err(|error| ClientError::local(error.to_string(), error.help()))
 }
@@ -136,8 +141,7 @@ struct Inner {
     api: ApiClient,
     load_keyring: KeyringLoader,
     keyring: OnceCell<Arc<Keyring>>,
-    /// PEM, free of a passphrase.
-    private_key: Zeroizing<Vec<u8>>,
+    private_key: OwnKey,
     signer: OnceLock<Arc<dyn Signer>>,
     member: OnceCell<MemberId>,
     directory: directory::DirectoryCache,
@@ -146,12 +150,40 @@ struct Inner {
     on_warning: OnceLock<Listener>,
 }
 
+/// The private key of the profile.
+enum OwnKey {
+    /// PEM, free of a passphrase.
+    Opened(Zeroizing<Vec<u8>>),
+    /// Something else holds it.
+    Held(Arc<dyn Signer>),
+}
+
 impl Client {
     /// A client for a profile. Reads the certificate and its key now, identities only when something is to be opened: `prompt` is asked
     /// for the passphrase of each then, once. May wait for a person.
     pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
-        let private_key = read_private_key(&profile.private_key, &prompt)?;
-        let transport = Transport::new(&profile, &private_key, ambient.clone())?;
+        Self::with_holder(home, profile, prompt, ambient, None)
+    }
+
+    /// The same, with the keys that a process of this account holds: nobody is asked for their passphrases.
+    pub fn with_holder(
+        home: Home,
+        profile: Profile,
+        prompt: impl Prompt,
+        ambient: Ambient,
+        holder: Option<Arc<KeyHolder>>,
+    ) -> Result<Self> {
+        let path = &profile.private_key;
+        let content = files::read_private(path)?;
+        let held = holder.as_ref().and_then(|holder| holder.signer(&content, &profile.certificate));
+        let private_key = match held {
+            Some(signer) => OwnKey::Held(signer),
+            None => OwnKey::Opened(opened_private_key(content, path, &prompt)?),
+        };
+        let transport = match &private_key {
+            OwnKey::Opened(pem) => Transport::new(&profile, pem, ambient.clone())?,
+            OwnKey::Held(signer) => Transport::by_signer(&profile, signer.clone(), ambient.clone())?,
+        };
         let witness = Witness::new(home.clone(), profile.name.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
         let load_keyring = move |may_ask| {
@@ -163,9 +195,12 @@ impl Client {
             }
             let mut keyring = Keyring::new();
             for path in &paths {
-                keyring.add(match may_ask {
-                    MayAsk::Yes => Keyring::load(path, &prompt)?,
-                    MayAsk::No => Keyring::load(path, &Unasked(prompt.clone()))?,
+                let (content, name) = (read_identity_file(path)?, path.display().to_string());
+                let held = holder.as_ref().and_then(|holder| holder.keyring(&content));
+                keyring.add(match (held, may_ask) {
+                    (Some(held), _) => held,
+                    (None, MayAsk::Yes) => Keyring::parse(&content, &name, &prompt)?,
+                    (None, MayAsk::No) => Keyring::parse(&content, &name, &Unasked(prompt.clone()))?,
                 });
             }
             Ok(keyring)
@@ -247,10 +282,14 @@ impl Client {
         if let Some(signer) = self.0.signer.get() {
             return Ok(signer.clone());
         }
+        let pem = match &self.0.private_key {
+            OwnKey::Opened(pem) => pem,
+            OwnKey::Held(signer) => return Ok(self.0.signer.get_or_init(|| signer.clone()).clone()),
+        };
         let profile = self.profile();
         let certificate = fs::read(&profile.certificate);
         let certificate = certificate.map_err(|error| ClientError::io("read", &profile.certificate, &error))?;
-        let key = SigningKey::from_pem(&self.0.private_key, &certificate).map_err(|error| {
+        let key = SigningKey::from_pem(pem, &certificate).map_err(|error| {
             ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
         })?;
         Ok(self.0.signer.get_or_init(|| Arc::new(key)).clone())

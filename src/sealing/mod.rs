@@ -21,6 +21,8 @@ pub mod visibility;
 #[cfg(feature = "client")]
 pub mod certificates;
 #[cfg(feature = "client")]
+pub mod held;
+#[cfg(feature = "client")]
 pub mod identity;
 #[cfg(feature = "client")]
 pub mod joining;

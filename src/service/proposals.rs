@@ -39,7 +39,8 @@ const MOST_VAULTS: usize = 4;
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProposal) -> Result<Answer> {
     let keys: Vec<_> = body.vaults.iter().map(|new| &*new.keys).collect();
-    let (wraps, invitations) = (Wraps::of_all(&keys, CreateProposal::MOST_KEYS).await?, parties::verified(&body.invitations).await?);
+    let (wraps, invitations) =
+        (Wraps::of_all(&keys, CreateProposal::MOST_KEYS).await?, parties::verified(&body.invitations).await?);
     let made_vaults = body.vaults.iter().map(|new| &*new.statement).take(MOST_VAULTS);
     let made_vaults = Verified::<VaultStatement>::of_each(made_vaults).await?;
     let mut act = Act::begin(exchange, context).await?;

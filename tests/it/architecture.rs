@@ -43,8 +43,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// Crates that only these modules or files may name.
 const CRATES: &[(&str, &[&str])] = &[
-    ("age", &["sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
-    ("age_core", &[]),
+    ("age", &["sealing/held", "sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
+    ("age_core", &["sealing/held"]),
     ("anstyle_query", &["platform"]),
     ("axum", &["http"]),
     ("bech32", &["sealing/recipient"]),
@@ -60,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rcgen", &["dev_pki", "sealing/certificates"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),
-    ("rustix", &["http", "jobs", "storage"]),
+    ("rustix", &["http", "jobs", "platform", "storage"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
     ("terminal_size", &["cli/output"]),

@@ -112,6 +112,8 @@ mod time_zones;
 mod titles;
 #[cfg(feature = "client")]
 mod turns;
+#[cfg(feature = "client")]
+mod unlock;
 mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;
