@@ -1,7 +1,9 @@
 //! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; code that
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
+mod explanation;
 mod extensions;
+mod inbox;
 mod parties;
 
 use super::{
@@ -28,7 +30,6 @@ use crate::{
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
         entry::Entry,
-        explanation::{Explanation, Reader},
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
@@ -171,35 +172,12 @@ impl ApiClient {
         self.transport.send(Method::POST, &path, NOTHING, None).await.map(|tagged| tagged.body)
     }
 
-    /// Why a member, or the caller, may or may not do `action` on a proposal. The exchange's word.
-    pub async fn explanation(
-        &self,
-        proposal: ProposalId,
-        member: Option<&MemberId>,
-        action: &str,
-        owner: Option<&PartnerCode>,
-    ) -> Result<Explanation> {
-        let query = [
-            ("member", member.map(ToString::to_string)),
-            ("action", Some(action.to_owned())),
-            ("owner", owner.map(ToString::to_string)),
-        ];
-        let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let path = format!("/v1/proposals/{proposal}/explanation");
-        self.transport.get(&path, &query).await.map(|tagged| tagged.body)
-    }
-
     /// Fetches the visibility manifest of a partner, piece by piece; an error once it is longer than `max` bytes.
     pub async fn visibility<F>(&self, partner: &PartnerCode, max: u64, take: impl FnMut(Bytes) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
         self.transport.download(&format!("/v1/partners/{partner}/visibility"), max, take).await
-    }
-
-    /// Everybody who may know of a proposal. The exchange's word.
-    pub async fn readers(&self, proposal: ProposalId) -> Result<Vec<Reader>> {
-        self.all(&format!("/v1/proposals/{proposal}/readers"), &[]).await
     }
 
     // programs and calls

@@ -7,6 +7,7 @@ pub mod call;
 pub mod decision;
 pub mod entry;
 pub mod id;
+pub mod inbox;
 pub mod label;
 pub mod member;
 pub mod name;

@@ -145,6 +145,9 @@ impl Statement for KeyCard {
         if self.certificates.iter().collect::<BTreeSet<_>>().len() != self.certificates.len() {
             return Err(invalid("a certificate pin appears twice"));
         }
+        if self.roles.contains(&PartnerRole::Relay) && self.roles.len() > 1 {
+            return Err(invalid("the role `relay` goes with no other role: issue a key card of its own for the relay"));
+        }
         if self.serial == 0 {
             return Err(invalid("the serial of a key card begins at 1"));
         }
