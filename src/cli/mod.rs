@@ -40,6 +40,7 @@ mod samples;
 mod signals;
 mod table;
 mod time;
+mod todo;
 mod trust;
 
 pub use context::{Context, Global};
@@ -86,6 +87,7 @@ pub enum Command {
     /// Show which member your certificate belongs to
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
+    Todo(todo::TodoArgs),
     #[command(subcommand)]
     Partner(directory::PartnerCommand),
     #[command(subcommand)]
@@ -201,6 +203,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Join(args) => join::run(args, context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
+        Command::Todo(args) => todo::run(args, context).await,
         Command::Partner(command) => directory::partner(command, context).await,
         Command::Member(command) => member::run(command, context).await,
         Command::KeyCard(command) => key_card::run(command, context).await,

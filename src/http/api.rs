@@ -3,8 +3,8 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, openapi,
-    policies, problem, programs, proposals, reviews, state::Api, visibility,
+    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, inbox,
+    openapi, policies, problem, programs, proposals, reviews, state::Api, visibility,
 };
 use axum::{
     Router,
@@ -105,6 +105,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::list_letters, decisions::send_letter))
         .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))
         .routes(routes!(entries::list))
+        .routes(routes!(inbox::show))
+        .routes(routes!(inbox::waiting))
 }
 
 /// The description of the API.
@@ -135,9 +137,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 94);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 94);
     }
 }

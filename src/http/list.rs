@@ -131,7 +131,8 @@ lists! {
         party: PartnerCode,
         /// In this status alone.
         status: Status,
-        /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+        /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
         mine: Relation,
         /// `created`, the oldest first, or `-created`; `created` when left out.
         sort: Sort,
@@ -172,7 +173,8 @@ pub(super) struct CountQuery {
     party: Option<PartnerCode>,
     /// In this status alone.
     status: Option<Status>,
-    /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+    /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
     mine: Option<Relation>,
 }
 

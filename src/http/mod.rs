@@ -30,6 +30,7 @@ mod drain_refused_body;
 mod entries;
 mod explanation;
 pub mod health;
+mod inbox;
 mod known_members;
 pub mod leaf;
 mod list;

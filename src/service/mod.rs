@@ -21,6 +21,7 @@ pub mod explanation;
 pub mod extensions;
 pub mod first_look;
 mod foreseen;
+pub mod inbox;
 pub mod labels;
 pub mod leftover_keys;
 pub mod lists;

@@ -45,6 +45,8 @@ mod generated;
 mod golden;
 mod harness;
 #[cfg(feature = "client")]
+mod inbox;
+#[cfg(feature = "client")]
 mod inverses;
 #[cfg(feature = "client")]
 mod joining;
