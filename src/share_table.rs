@@ -71,7 +71,7 @@ pub const READERS: u32 = 12;
 pub const MANIFESTS: usize = 2;
 /// Previews, and dry runs of assignments.
 pub const SCANS: usize = 2;
-/// Counts, and the progress of calls.
+/// Counts, the progress of calls, and pages of what waits for a nation.
 pub const COUNTS: usize = 3;
 /// What amendments and changes of roles look for before they take place.
 pub const LOOKS_BEFORE_ACTS: usize = 2;
