@@ -14,6 +14,7 @@ use crate::{
         call::{Audience, CallText},
         id::{PartnerCode, Slug},
         proposal::Status,
+        text::counted,
     },
     wire::{
         call::Call,
@@ -57,7 +58,7 @@ pub(in crate::cli) fn page(
     screen.fields(&[
         ("proposal", proposal.id.to_string()),
         ("call", format!("{}  {}", proposal.call, call.text.title)),
-        ("status", proposal.status.to_string()),
+        ("status", standing(proposal)),
         ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("parties", parties(proposal)),
         ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
@@ -113,7 +114,7 @@ pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
 pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &Zone, now: Timestamp) {
     let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"]);
     for proposal in proposals {
-        let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+        let (id, status) = (proposal.id.to_string(), standing(proposal));
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
         let version = match (proposal.version, &proposal.void) {
             (Some(version), _) => version.to_string(),
@@ -124,6 +125,14 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &
         table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
     }
     screen.table(&table, "no proposals that you may see");
+}
+
+/// The status with what came of it, as the exchange has it: `submitted, fund, 1 letter`.
+fn standing(proposal: &Proposal) -> String {
+    let decided = proposal.decided.map(|outcome| outcome.to_string());
+    let letters = (proposal.letters > 0).then(|| counted(proposal.letters, "letter", "letters"));
+    let parts = std::iter::once(proposal.status.to_string()).chain(decided).chain(letters);
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Since when and why what the parties signed no longer counts, and what to do while there is time.
