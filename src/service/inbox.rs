@@ -12,9 +12,7 @@ mod panel;
 mod parties;
 
 use super::{
-    Exchange, LONGEST_LOOK, Principal, Result,
-    cursors::EXAMINED,
-    evaluation,
+    Exchange, LONGEST_LOOK, Principal, Result, evaluation,
     state::{self, ProposalState},
     unit::View,
 };
@@ -28,17 +26,16 @@ use crate::{
     storage::{inbox as store, members, proposals},
     wire::{
         inbox::{Inbox, InboxItem, NextDeadline, Waiting, WaitingPage},
-        page::{self, Page},
+        page::{self, MAX_PAGE, Page},
     },
 };
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc};
 
 /// The most items of one kind.
-const PER_KIND: usize = 100;
-/// How many candidates of one kind are examined. Some are hidden, or wait for nobody.
-#[expect(clippy::cast_possible_truncation, reason = "twice the length of a page")]
-const CANDIDATES: u32 = EXAMINED as u32;
+const PER_KIND: u32 = 100;
+/// How many candidates of one kind are examined, as in lists that leave out the hidden ones one by one: some wait for nobody.
+const CANDIDATES: u32 = 2 * MAX_PAGE;
 /// The number of proposals that are loaded at a time.
 const LOADED_AT_ONCE: usize = 100;
 /// The number of decisions of one turn at evaluating, as for a page of a list.
@@ -137,7 +134,7 @@ impl FoundItems {
         &mut self,
         view: &mut View<'_>,
         candidates: Vec<(ProposalId, C)>,
-        items: impl Fn(&ProposalState, C) -> Vec<InboxItem>,
+        mut items: impl FnMut(&ProposalState, C) -> Vec<InboxItem>,
     ) -> Result<()> {
         self.more |= candidates.len() >= CANDIDATES as usize;
         let (mut kept, mut candidates) = (0, candidates.into_iter());
@@ -157,7 +154,7 @@ impl FoundItems {
             let permitted = permitted(view, proposed).await?;
             kept += permitted.len();
             self.items.extend(permitted);
-            if kept >= PER_KIND && candidates.len() > 0 {
+            if kept >= PER_KIND as usize && !candidates.as_slice().is_empty() {
                 self.more = true;
                 return Ok(());
             }

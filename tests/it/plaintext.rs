@@ -92,6 +92,7 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     let stage = call_with_a_public_title(world).await;
     let mut answers = Vec::new();
     let proposal = sealed_journey(&stage, &mut answers).await;
+    inboxes(&stage, &mut answers).await;
     misplaced_everywhere(&stage, proposal, &mut answers).await;
     assert!(answers.len() > 20, "{}", answers.len());
 
@@ -188,6 +189,7 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     stage.assign(&[(proposal, "USA:carol")], false).await;
     stage.clear(proposal, &["USA:carol"]).await;
     stage.prepare_panel().await;
+    inboxes(stage, answers).await;
     let carol = stage.client("USA:carol");
     assert_eq!(carol.read_summary(proposal, VersionChoice::Standing).await.unwrap().title, SEALED[0]);
     let scores = ["excellence", "impact"].map(|name| (slug(name), 4.5));
@@ -205,6 +207,16 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     let letter = dana.send_letter(proposal, &SEALED[10].repeat(10)).await.unwrap();
     assert!(bob.read_letter(proposal, letter.id).await.unwrap().text.starts_with(SEALED[10]));
     proposal
+}
+
+/// Gathers what waits for everybody who takes part.
+async fn inboxes(stage: &Stage, answers: &mut Vec<String>) {
+    for member in ["ISR:avi", "USA:bob", "ISR:tamar", "USA:dana", "USA:carol", "USA:frank"] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let answer = raw.request(Method::GET, "/v1/inbox").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answers.push(answer.text().await.unwrap());
+    }
 }
 
 /// Puts the word wherever a request can carry it and be refused, and gathers every answer.

@@ -97,8 +97,8 @@ impl FoundItems {
         self.more |= lacking.len() >= CANDIDATES as usize;
         let facts = holders(view, &lacking).await?;
         let all: Vec<(ProposalId, Vec<LackingHolder>)> = by_proposal(lacking).into_iter().collect();
-        self.more |= all.len() > PER_KIND;
-        let part = &all[..all.len().min(PER_KIND)];
+        self.more |= all.len() > PER_KIND as usize;
+        let part = &all[..all.len().min(PER_KIND as usize)];
         let ids: Vec<ProposalId> = part.iter().map(|(id, _)| *id).collect();
         let mut states = loaded(view, &ids).await?;
         for (id, lacking) in part {

@@ -43,8 +43,7 @@ impl FoundItems {
             mine: Some(Relation::Undeclared),
             ..Filter::default()
         };
-        #[expect(clippy::cast_possible_truncation, reason = "a hundred")]
-        let request = PageRequest { sort: Sort::Created, after: None, limit: PER_KIND as u32 };
+        let request = PageRequest { sort: Sort::Created, after: None, limit: PER_KIND };
         let (states, next) = view.proposals(&filter, request).await?;
         self.more |= next.is_some();
         let officer = |state: &ProposalState| state.call.facts.officers().contains(&view.me.id);

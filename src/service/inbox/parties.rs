@@ -22,15 +22,15 @@ impl FoundItems {
 
         let found = store::unfinished(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|unfinished| (unfinished.proposal, unfinished)).collect();
-        let deadlines = std::cell::RefCell::new(Vec::new());
+        let mut deadlines = Vec::new();
         let to_finish = |state: &ProposalState, unfinished: UnfinishedProposal| {
             if state.status == Status::Preparing {
-                deadlines.borrow_mut().push((state.limits.deadline_at, state.row.call));
+                deadlines.push((state.limits.deadline_at, state.row.call));
             }
             unfinished_items(state, unfinished, now)
         };
         self.take(view, found, to_finish).await?;
-        self.deadlines.extend(deadlines.into_inner());
+        self.deadlines.extend(deadlines);
 
         let found = store::unsigned_labels(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|label| (label.proposal, label)).collect();
