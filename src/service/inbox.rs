@@ -85,14 +85,15 @@ pub async fn waiting(
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| goes_on).map(|row| page::cursor(&row.member.to_string()));
     let mut items = Vec::with_capacity(rows.len());
-    for row in rows.into_iter().filter(|row| row.is_in_force(view.now)) {
+    let now = view.now;
+    for row in rows.into_iter().filter(|row| row.is_in_force(now)) {
         view.me = state::member_facts(exchange, &row);
         // A relay has no inbox.
         if !view.may(Action::ReadInbox, Resource::Exchange) {
             continue;
         }
         let found = FoundItems::of(&mut view).await?.items;
-        let due = found.iter().filter_map(|item| item.due_at).filter(|due| due.0 > view.now);
+        let due = found.iter().filter_map(|item| item.due_at).filter(|due| due.0 > now);
         let next_due_at = due.min();
         items.push(Waiting { member: row.member, items: u32::try_from(found.len()).unwrap_or(u32::MAX), next_due_at });
     }
