@@ -56,7 +56,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Inbox> {
 
 /// What waits for the member who looks, who may ask.
 pub async fn of_member(view: &mut View<'_>) -> Result<Inbox> {
-    let found = FoundItems::of(view).await?;
+    let found = Box::pin(FoundItems::of(view)).await?;
     let next_deadline = found.next_deadline(view).await?;
     Ok(Inbox { items: found.items, more: found.more, next_deadline, now: view.now.into() })
 }
@@ -92,7 +92,7 @@ pub async fn waiting(
         if !view.may(Action::ReadInbox, Resource::Exchange) {
             continue;
         }
-        let found = FoundItems::of(&mut view).await?.items;
+        let found = Box::pin(FoundItems::of(&mut view)).await?.items;
         let due = found.iter().filter_map(|item| item.due_at).filter(|due| due.0 > now);
         let next_due_at = due.min();
         items.push(Waiting { member: row.member, items: u32::try_from(found.len()).unwrap_or(u32::MAX), next_due_at });
