@@ -9,6 +9,7 @@ use entente::{
     policy::{Engine, Guardrails, PartnerRules},
     service::{
         Exchange, LongWorkQueues,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -64,6 +65,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         lists: KnownLists::default(),
         leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
+        feed: Feed::default(),
         signer: ExchangeKey::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,

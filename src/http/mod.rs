@@ -63,6 +63,7 @@ pub mod timeouts;
 pub mod tls;
 pub mod trust;
 mod visibility;
+mod waiting_room;
 
 #[cfg(test)]
 mod test_log;

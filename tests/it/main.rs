@@ -39,6 +39,8 @@ mod demo;
 #[cfg(feature = "client")]
 mod extensions;
 #[cfg(feature = "client")]
+mod feed;
+#[cfg(feature = "client")]
 mod first_card;
 mod generated;
 #[cfg(feature = "client")]

@@ -32,7 +32,7 @@ use entente::{
 use jiff::SignedDuration;
 use memchr::memmem::{self, Finder};
 use reqwest::{Method, RequestBuilder};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
     io,
@@ -94,6 +94,7 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     let proposal = sealed_journey(&stage, &mut answers).await;
     inboxes(&stage, &mut answers).await;
     misplaced_everywhere(&stage, proposal, &mut answers).await;
+    feeds(&stage, &mut answers).await;
     assert!(answers.len() > 20, "{}", answers.len());
 
     let mut places = ConnectionSlots::new();
@@ -207,6 +208,22 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     let letter = dana.send_letter(proposal, &SEALED[10].repeat(10)).await.unwrap();
     assert!(bob.read_letter(proposal, letter.id).await.unwrap().text.starts_with(SEALED[10]));
     proposal
+}
+
+/// Gathers the log as each of them reads it to its end.
+async fn feeds(stage: &Stage, answers: &mut Vec<String>) {
+    for member in ["USA:dana", "USA:bob", "USA:carol", "ISR:avi", "ISR:eitan"] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let ask = async |path: String| raw.request(Method::GET, &path).send().await.unwrap().text().await.unwrap();
+        let mut cursor = String::new();
+        loop {
+            let page = ask(format!("/v1/entries?limit=200{cursor}")).await;
+            let read: Value = serde_json::from_str(&page).unwrap();
+            answers.push(page);
+            let Some(next) = read["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+    }
 }
 
 /// Gathers what waits for everybody who takes part.

@@ -17,6 +17,7 @@ use entente::{
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -175,6 +176,7 @@ impl World {
             lists: KnownLists::default(),
             leftover_keys: LeftoverKeys::default(),
             long_work: LongWorkQueues::default(),
+            feed: Feed::default(),
             signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
