@@ -34,6 +34,16 @@ impl Zone {
         Self { name: "UTC".into(), zone: TimeZone::UTC }
     }
 
+    /// The zone itself.
+    pub fn time_zone(&self) -> TimeZone {
+        self.zone.clone()
+    }
+
+    /// An instant in this zone alone, whose name is said elsewhere: `2026-04-01 18:00`.
+    pub fn here(&self, at: Timestamp) -> String {
+        in_zone(at, &self.zone)
+    }
+
     /// An instant in UTC and in this zone on one line: `2026-04-01 15:00 UTC (18:00 Asia/Jerusalem)`.
     pub fn both(&self, at: Timestamp) -> String {
         let utc = in_zone(at, &TimeZone::UTC);

@@ -4,6 +4,7 @@
 mod explanation;
 mod extensions;
 mod inbox;
+mod log;
 mod parties;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     domain::{
-        entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId, WrappedKeyId},
         label::Label,
         member::CallRole,
@@ -29,7 +29,6 @@ use crate::{
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
-        entry::Entry,
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
@@ -492,22 +491,6 @@ impl ApiClient {
 
     pub async fn withdraw_letter(&self, id: ProposalId, letter: DocumentId) -> Result<()> {
         self.done(Method::DELETE, &of(id, &format!("/letters/{letter}")), NOTHING).await
-    }
-
-    // the log
-
-    /// Entries of the log; of these kinds alone, or of all where no kind is named.
-    pub async fn entries(&self, kinds: &[EntryKind], paging: &Paging) -> Result<Page<Entry>> {
-        let is_whole = kinds.is_empty();
-        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        let kinds = [("kind", Some(words.join(",")).filter(|words| !words.is_empty()))];
-        let page: Page<Entry> = self.page("/v1/entries", &kinds, paging).await?;
-        self.witness.entries(&page.items)?;
-        // A page from the middle that is empty does not show where the log ends.
-        if is_whole && page.next.is_none() && (paging.cursor.is_none() || !page.items.is_empty()) {
-            self.witness.end()?;
-        }
-        Ok(page)
     }
 
     /// The description of the API.

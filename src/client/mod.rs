@@ -21,6 +21,7 @@ pub mod inbox;
 pub mod joining;
 pub mod labels;
 mod lineage;
+pub mod log;
 pub mod media;
 pub mod opening;
 pub mod own_keys;

@@ -393,7 +393,8 @@ fn judgements() -> Vec<(Payload, Value)> {
     ]
 }
 
-fn samples() -> Vec<(Payload, Value)> {
+/// A payload of each kind, and its fields.
+pub(crate) fn samples() -> Vec<(Payload, Value)> {
     [exchange_and_calls(), proposals(), judgements()].concat()
 }
 
