@@ -33,6 +33,7 @@ mod progress;
 mod prompt;
 mod proposal;
 mod ranking;
+mod relay;
 mod review;
 mod rows;
 #[cfg(test)]
@@ -111,6 +112,8 @@ pub enum Command {
     #[command(subcommand)]
     Agent(agent::AgentCommand),
     #[command(subcommand)]
+    Relay(relay::RelayCommand),
+    #[command(subcommand)]
     Review(review::ReviewCommand),
     /// Rank the proposals of a call from the opened reviews, on this machine
     Ranking(ranking::RankingArgs),
@@ -152,8 +155,8 @@ fn command_line() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo and the agent wait for the interruption themselves: it is their ordinary end.
-    let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_));
+    // The demo, the agent and the relay wait for the interruption themselves: it is their ordinary end.
+    let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_) | Command::Relay(_));
     let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
     signals::sweep(&context);
     let done = runtime.block_on(async {
@@ -215,6 +218,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Assignment(command) => assignment::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Agent(command) => Box::pin(agent::run(command, context)).await,
+        Command::Relay(command) => Box::pin(relay::run(command, context)).await,
         Command::Review(command) => review::run(command, context).await,
         Command::Ranking(args) => ranking::run(args, context).await,
         Command::Decision(command) => decision::run(command, context).await,

@@ -35,6 +35,7 @@ pub mod progress;
 pub mod proposals;
 pub mod ranking;
 pub mod records;
+pub mod relay;
 pub mod reviews;
 pub mod signing;
 pub mod transport;

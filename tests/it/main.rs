@@ -86,6 +86,8 @@ mod readiness;
 #[cfg(feature = "client")]
 mod refusals;
 #[cfg(feature = "client")]
+mod relay;
+#[cfg(feature = "client")]
 mod repeats;
 #[cfg(feature = "client")]
 mod revocation;
