@@ -10,6 +10,7 @@ use entente::{
     service::{
         Exchange, LongWorkQueues,
         endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -65,6 +66,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         lists: KnownLists::default(),
         leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
+        feed: Feed::default(),
         signer: ExchangeKey::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,

@@ -178,7 +178,7 @@ fn state(context: &Context, what: &str, why: Option<&ClientError>) -> Result<()>
     })
 }
 
-fn interval_argument(text: &str) -> Result<Duration, String> {
+pub(super) fn interval_argument(text: &str) -> Result<Duration, String> {
     let wanted: SignedDuration = text.parse().map_err(|_| "write a time such as `30s` or `5m`".to_owned())?;
     let wanted = Duration::try_from(wanted).unwrap_or_default();
     if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&wanted) {

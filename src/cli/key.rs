@@ -2,7 +2,7 @@
 //! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
-    context::Context,
+    context::{Context, joined},
     error::{CliError, Exit, Result},
     output::Screen,
     table::Table,
@@ -11,7 +11,7 @@ use crate::{
     client::{
         Client, ClientError,
         own_keys::{CheckedKey, KeyState},
-        vaults::{Prepared, Wrapped},
+        vaults::{LackingSteps, Prepared, Wrapped},
     },
     domain::{
         call::Phase,
@@ -250,6 +250,9 @@ async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
     if call.my_roles.contains(&CallRole::Officer) {
         prepared.wrapped = client.wrap_missing_of_call(call.id).await?;
     }
+    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) {
+        client.look_for_steps(&proposal, &mut prepared.lacking).await?;
+    }
     let Wrapped { done, refused } = client.wrap_missing(id).await?;
     prepared.wrapped.done.extend(done);
     prepared.wrapped.refused.extend(refused);
@@ -257,7 +260,7 @@ async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
 }
 
 fn show(context: &Context, prepared: &Prepared) -> Result<()> {
-    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped } = prepared;
+    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let why = |error: &ClientError| error.to_string();
     let refused_json: Vec<Value> =
         refused.iter().map(|(key, error)| json!({ "key": key, "fault": why(error), "help": error.help() })).collect();
@@ -265,8 +268,10 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         .iter()
         .map(|(id, error)| json!({ "proposal": id, "fault": why(error), "help": error.help() }))
         .collect();
-    let answer =
-        json!({ "vaults_made": vaults_made, "wrapped": done, "refused": refused_json, "skipped": skipped_json });
+    let answer = json!({
+        "vaults_made": vaults_made, "wrapped": done, "refused": refused_json, "skipped": skipped_json,
+        "undeclared": lacking.undeclared, "unassigned": lacking.unassigned, "own_undeclared": lacking.own_undeclared,
+    });
     context.out.answer(&answer, |screen| show_prepared(screen, prepared))?;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
@@ -287,7 +292,7 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
 
 /// What was wrapped for whom.
 pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
-    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped } = prepared;
+    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let mut table = Table::new(["VAULT", "KIND", "FOR", "KEY"]);
     for key in done {
         let [vault, kind, holder] = cells(key);
@@ -303,6 +308,24 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
     }
     for (id, error) in skipped {
         screen.line(&format!("{id}: left out: {error}"));
+    }
+    show_lacking(screen, lacking);
+}
+
+/// What is missing before more keys can be passed on.
+fn show_lacking(screen: &mut Screen, lacking: &LackingSteps) {
+    if lacking.own_undeclared > 0 {
+        let proposals = counted(lacking.own_undeclared, "proposal", "proposals");
+        screen
+            .line(&format!("missing: you have not declared on {proposals}; `entente todo --kind declare` lists them"));
+    }
+    if lacking.unassigned > 0 {
+        let have = counted(lacking.unassigned, "proposal has", "proposals have");
+        screen.line(&format!("missing: {have} no reviewer; `entente assignment add` assigns some"));
+    }
+    if !lacking.undeclared.is_empty() {
+        let have = counted(lacking.undeclared.len(), "reviewer has", "reviewers have");
+        screen.line(&format!("missing: {have} not declared: {}", joined(lacking.undeclared.keys())));
     }
 }
 

@@ -36,6 +36,7 @@ mod progress;
 mod prompt;
 mod proposal;
 mod ranking;
+mod relay;
 mod review;
 mod rows;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod signals;
 mod table;
 mod time;
 mod titles;
+mod todo;
 mod trust;
 mod unlock;
 
@@ -95,6 +97,7 @@ pub enum Command {
     /// Show which member your certificate belongs to
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
+    Todo(todo::TodoArgs),
     #[command(subcommand)]
     Partner(directory::PartnerCommand),
     #[command(subcommand)]
@@ -117,6 +120,8 @@ pub enum Command {
     Key(key::KeyCommand),
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    #[command(subcommand)]
+    Relay(relay::RelayCommand),
     #[command(subcommand)]
     Review(review::ReviewCommand),
     /// Rank the proposals of a call from the opened reviews, on this machine
@@ -159,9 +164,9 @@ fn command_line() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo, the agent and what holds keys wait for the interruption themselves: it is their ordinary end.
+    // The demo, the agent, the relay and what holds keys wait for the interruption themselves: it is their ordinary end.
     let ends_itself = match &cli.command {
-        Command::Demo(_) | Command::Agent(_) => true,
+        Command::Demo(_) | Command::Agent(_) | Command::Relay(_) => true,
         Command::Unlock(args) => args.holds(),
         _ => false,
     };
@@ -218,6 +223,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Lock => unlock::lock(context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
+        Command::Todo(args) => todo::run(args, context).await,
         Command::Partner(command) => directory::partner(command, context).await,
         Command::Member(command) => member::run(command, context).await,
         Command::KeyCard(command) => key_card::run(command, context).await,
@@ -229,6 +235,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Assignment(command) => assignment::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Agent(command) => Box::pin(agent::run(command, context)).await,
+        Command::Relay(command) => Box::pin(relay::run(command, context)).await,
         Command::Review(command) => review::run(command, context).await,
         Command::Ranking(args) => ranking::run(args, context).await,
         Command::Decision(command) => decision::run(command, context).await,

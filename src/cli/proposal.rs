@@ -234,18 +234,22 @@ pub struct FilterArgs {
     #[arg(long)]
     status: Option<Status>,
     /// Those assigned to you only
-    #[arg(long, conflicts_with = "mine")]
+    #[arg(long, conflicts_with_all = ["mine", "undeclared"])]
     assigned: bool,
     /// Those you are a party member of, or asked to become one, only
-    #[arg(long)]
+    #[arg(long, conflicts_with = "undeclared")]
     mine: bool,
+    /// Those on which you have to declare a conflict of interest, or none, only
+    #[arg(long)]
+    undeclared: bool,
 }
 
 impl From<FilterArgs> for Filter {
     fn from(args: FilterArgs) -> Self {
-        let FilterArgs { call, phase, topic, party, status, assigned, mine } = args;
-        let party_member = mine.then_some(Relation::Party);
-        Self { call, phase, topic, party, status, mine: assigned.then_some(Relation::Assigned).or(party_member) }
+        let FilterArgs { call, phase, topic, party, status, assigned, mine, undeclared } = args;
+        let relations = [(assigned, Relation::Assigned), (mine, Relation::Party), (undeclared, Relation::Undeclared)];
+        let mine = relations.into_iter().find_map(|(is_asked, relation)| is_asked.then_some(relation));
+        Self { call, phase, topic, party, status, mine }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod decision;
 pub mod entry;
 pub mod expiry;
 pub mod id;
+pub mod inbox;
 pub mod label;
 pub mod member;
 pub mod name;

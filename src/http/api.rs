@@ -3,8 +3,8 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, openapi,
-    policies, problem, programs, proposals, reviews, state::Api, visibility,
+    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, inbox,
+    openapi, policies, problem, programs, proposals, reviews, state::Api, visibility,
 };
 use axum::{
     Router,
@@ -106,6 +106,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::list_letters, decisions::send_letter))
         .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))
         .routes(routes!(entries::list))
+        .routes(routes!(inbox::show))
+        .routes(routes!(inbox::waiting))
 }
 
 /// The description of the API.
@@ -136,9 +138,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 93);
+        assert_eq!(names.len(), 96);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 93);
+        assert_eq!(names.len(), 96);
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         proposal::{Relation, Sort, Status},
     },
     service::{Result, ServiceError, preview::CardChange},
+    share_table::LONGEST_WAIT,
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -22,7 +23,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeSet, fmt::Display, str::FromStr};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 use utoipa::IntoParams;
 
 /// The identifiers in the path, read when the handler asks for them: after the body was found to be in order.
@@ -105,6 +106,9 @@ lists! {
     struct Entries {
         /// Entries of these kinds alone, separated by commas: `proposal.submitted`, or `proposal` for all that begin so.
         kind: String,
+        /// So many seconds the answer waits for something new, if there is nothing yet; 0 when left out.
+        #[param(minimum = 0, maximum = 30)]
+        wait: u64,
     }
 
     /// Members, of one partner or of all.
@@ -131,10 +135,23 @@ lists! {
         party: PartnerCode,
         /// In this status alone.
         status: Status,
-        /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+        /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
         mine: Relation,
         /// `created`, the oldest first, or `-created`; `created` when left out.
         sort: Sort,
+    }
+}
+
+impl Entries {
+    /// How long the answer waits.
+    pub(super) fn wait(&self) -> Result<Duration> {
+        match self.wait.unwrap_or_default() {
+            wait if wait <= LONGEST_WAIT.as_secs() => Ok(Duration::from_secs(wait)),
+            other => {
+                Err(ServiceError::Malformed(format!("`wait` is 0 to {} seconds, not {other}", LONGEST_WAIT.as_secs())))
+            }
+        }
     }
 }
 
@@ -172,7 +189,8 @@ pub(super) struct CountQuery {
     party: Option<PartnerCode>,
     /// In this status alone.
     status: Option<Status>,
-    /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+    /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
     mine: Option<Relation>,
 }
 
@@ -307,6 +325,14 @@ mod tests {
         for wrong in [0, 201] {
             assert!(matches!(limit(Some(wrong)), Err(ServiceError::Malformed(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn wait_has_a_bound_and_none_is_asked_for_where_none_is_named() {
+        let wait = |wait| Entries { kind: None, wait, cursor: None, limit: None }.wait();
+        assert_eq!(wait(None).unwrap(), Duration::ZERO);
+        assert_eq!(wait(Some(30)).unwrap(), LONGEST_WAIT);
+        assert!(matches!(wait(Some(31)), Err(ServiceError::Malformed(_))));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod drain_refused_body;
 mod entries;
 mod explanation;
 pub mod health;
+mod inbox;
 mod known_members;
 pub mod leaf;
 mod list;
@@ -63,6 +64,7 @@ pub mod timeouts;
 pub mod tls;
 pub mod trust;
 mod visibility;
+mod waiting_room;
 
 #[cfg(test)]
 mod test_log;

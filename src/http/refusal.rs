@@ -248,6 +248,7 @@ pub enum Shared {
     Bodies,
     Downloads,
     Answers,
+    Waits,
 }
 
 impl Shared {
@@ -258,12 +259,13 @@ impl Shared {
             Self::Bodies => "bodies",
             Self::Downloads => "downloads",
             Self::Answers => "answers",
+            Self::Waits => "waits",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::Requests | Self::Downloads => "concurrent-requests",
+            Self::Requests | Self::Downloads | Self::Waits => "concurrent-requests",
             Self::Bodies | Self::Answers => "content-bytes",
         }
     }
@@ -276,6 +278,7 @@ impl fmt::Display for Shared {
             Self::Bodies => "bytes of request bodies",
             Self::Downloads => "downloads",
             Self::Answers => "bytes of answers that nobody has read yet",
+            Self::Waits => "requests that wait for something new",
         })
     }
 }
@@ -310,6 +313,8 @@ pub enum EdgeRefusal {
     TooManyBodies { limit: usize },
     #[error("one certificate may have at most {limit} downloads at a time")]
     TooManyDownloads { limit: usize },
+    #[error("one certificate may have at most {limit} requests at a time that wait for something new")]
+    TooManyWaits { limit: usize },
     #[error("one member may make at most {} reads a minute that leave an entry in the log", .0.per_minute)]
     TooManyReads(Spent),
     #[error("one member may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
@@ -340,7 +345,9 @@ impl EdgeRefusal {
             Self::PartnerSuspended { .. } => Kind::PartnerSuspended,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded | Self::OverloadedPartner { .. } => Kind::Overloaded,
-            Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
+            Self::TooManyRequests { .. } | Self::TooManyBodies { .. } | Self::TooManyWaits { .. } => {
+                Kind::TooManyRequests
+            }
             Self::TooManyDownloads { .. } | Self::AnswersWaiting { .. } => Kind::TooManyAnswers,
             Self::TooManyReads(_) => Kind::TooManyReads,
             Self::TooManyActs(_) | Self::TooManyActsOfPartner(_) => Kind::TooManyActs,
@@ -365,6 +372,7 @@ impl EdgeRefusal {
             Self::TooManyBodies { limit } => Some(held(&Shared::Bodies, "", *limit)),
             Self::TooManyDownloads { limit } => Some(held(&Shared::Downloads, "", *limit)),
             Self::AnswersWaiting { limit } => Some(held(&Shared::Answers, "", *limit)),
+            Self::TooManyWaits { limit } => Some(held(&Shared::Waits, "", *limit)),
             Self::OverloadedPartner { what, limit } => Some(held(what, "-of-partner", *limit)),
             _ => {
                 let (policy, Spent { at_once, window, wait, .. }) = self.spent()?;

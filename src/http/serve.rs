@@ -32,6 +32,7 @@ use crate::{
     service::{
         Exchange, LongWorkQueues,
         endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks::{self, MarkFault},
@@ -151,6 +152,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         host: config.host.clone(),
         leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
+        feed: Feed::lasting(config.limits.stall / 2),
         signer,
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,
@@ -244,9 +246,11 @@ pub async fn run(
     let admin = admin::router(metrics, readiness);
     let admin = tokio::spawn(admin::serve(admin_listener, admin, limits.clone(), stopped.clone().cancelled_owned()));
 
+    let waiting = Arc::clone(&exchange);
     let order = async move {
         shutdown.await;
         tracing::info!("stopping: open requests finish first");
+        waiting.feed.end();
         draining.cancel();
     };
     let ids = RequestIds::new(Arc::clone(&exchange.time), rng);

@@ -153,6 +153,7 @@ impl Statement for KeyCard {
         if self.certificates.iter().collect::<BTreeSet<_>>().len() != self.certificates.len() {
             return Err(invalid("a certificate pin appears twice"));
         }
+        check_roles(&self.roles)?;
         if self.serial == 0 {
             return Err(invalid("the serial of a key card begins at 1"));
         }
@@ -161,6 +162,14 @@ impl Statement for KeyCard {
         }
         Ok(())
     }
+}
+
+/// Checks that a relay is nothing else: it runs unattended, and is to learn numbers alone.
+pub(super) fn check_roles(roles: &BTreeSet<PartnerRole>) -> Result<(), StatementError> {
+    if roles.contains(&PartnerRole::Relay) && roles.len() > 1 {
+        return Err(invalid("the role `relay` goes with no other role; give the relay a member of its own"));
+    }
+    Ok(())
 }
 
 impl KeyCard {

@@ -364,11 +364,7 @@ pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
         deadline_at: schedule.deadline_for(&call.row.extensions, None).into(),
         my_deadline_at: schedule.partner_deadline(&call.row.extensions, me.partner()).into(),
         sealed_until: schedule.sealed_until(&call.row.extensions).into(),
-        reviews_due_at: call
-            .row
-            .reviews_until
-            .map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at))
-            .into(),
+        reviews_due_at: call.reviews_due_at().into(),
         my_roles: call.row.roles.get(me).cloned().unwrap_or_default(),
     }
 }

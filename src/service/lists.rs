@@ -49,9 +49,15 @@ pub const DIFFERENCES: &str = "entente_list_differences_total";
 /// The filters of a list, as a condition.
 fn narrowed(filter: &Filter) -> Predicate {
     let equals = |text, value: String| Predicate::from(Atom::Equals(text, value));
-    let mine = |relation| match relation {
-        Relation::Party => Members::PartyMembers,
-        Relation::Assigned => Members::Assigned,
+    let mine = |members| Predicate::from(Atom::Mine(members));
+    let related = |relation| match relation {
+        Relation::Party => mine(Members::PartyMembers),
+        Relation::Assigned => mine(Members::Assigned),
+        Relation::Undeclared => {
+            let judges = [Members::Assigned, Members::With(CallRole::Officer), Members::With(CallRole::Decider)];
+            let has_declared = [Members::DeclaredClear, Members::Conflicts].map(mine);
+            Predicate::all([Predicate::any(judges.map(mine)), Predicate::any(has_declared).negated()])
+        }
     };
     // The call is not among them: it is the only one that is asked about.
     let parts = [
@@ -59,7 +65,7 @@ fn narrowed(filter: &Filter) -> Predicate {
         filter.topic.as_ref().map(|topic| equals(Text::Topic, topic.to_string())),
         filter.party.as_ref().map(|code| Atom::Contains(Set::Parties, Value::Written(code.to_string())).into()),
         filter.status.map(|status| equals(Text::Status, status.to_string())),
-        filter.mine.map(|relation| Atom::Mine(mine(relation)).into()),
+        filter.mine.map(related),
     ];
     Predicate::all(parts.into_iter().flatten())
 }

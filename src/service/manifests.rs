@@ -100,7 +100,7 @@ pub async fn sign(
     }
     let proposal = act.proposal(id).await?;
     announcements::recount(&mut act, &permit, &proposal).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }
 

@@ -20,8 +20,10 @@ pub mod entries;
 mod evaluation;
 pub mod explanation;
 pub mod extensions;
+pub mod feed;
 pub mod first_look;
 mod foreseen;
+pub mod inbox;
 pub mod labels;
 pub mod leftover_keys;
 pub mod lists;
@@ -176,6 +178,8 @@ pub struct Exchange {
     pub leftover_keys: leftover_keys::LeftoverKeys,
     /// The turns at long looks.
     pub long_work: LongWorkQueues,
+    /// What requests that wait for new entries have in common.
+    pub feed: feed::Feed,
     /// The exchange's signing key.
     pub signer: visibility::ExchangeKey,
     /// Largest ciphertext that any slot takes here, in bytes.

@@ -496,6 +496,6 @@ async fn has_signed(act: &mut Act<'_>, proposal: &ProposalState, partner: &Partn
 
 async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
     let proposal = act.proposal(id).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }

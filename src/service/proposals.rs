@@ -111,8 +111,10 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         let fault = "the `panel` or the `parties` vault is missing".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    let answer =
-        Answer::created(format!("/v1/proposals/{}", body.id), &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::created(
+        format!("/v1/proposals/{}", body.id),
+        &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?,
+    );
     act.finish(answer).await
 }
 
@@ -235,7 +237,7 @@ pub async fn list(
     let (found, next) = view.proposals(filter, page).await?;
     let mut items = Vec::with_capacity(found.len());
     for proposal in found {
-        items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
+        items.push(describe(&mut view.tx, &proposal, &view.me, &view.policies).await?);
     }
     Ok(Page { items, next: next.map(|position| cursors.seal(position)) })
 }
@@ -252,11 +254,11 @@ pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) 
 pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Proposal> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    describe(&mut view.tx, &proposal, &view.me.id).await
+    describe(&mut view.tx, &proposal, &view.me, &view.policies).await
 }
 
 async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
     let proposal = act.proposal(id).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }

@@ -51,6 +51,13 @@ impl CallState {
     pub fn deadline_of(&self, id: ProposalId, parties: &BTreeSet<PartnerCode>) -> Timestamp {
         self.text.schedule.deadline_for(&self.row.extensions, Some((id, parties)))
     }
+
+    /// The date by which reviews are due, as it was moved.
+    #[must_use]
+    pub fn reviews_due_at(&self) -> Timestamp {
+        let due = self.text.schedule.reviews_due_at;
+        self.row.reviews_until.map_or(due, |until| until.max(due))
+    }
 }
 
 /// A proposal at an instant.

@@ -52,6 +52,7 @@ pub const ALL: &[Migration] = &[
     migration!(24, "reopenings", "0024_reopenings"),
     migration!(25, "recipients", "0025_recipients"),
     migration!(27, "suspensions", "0027_suspensions"),
+    migration!(28, "inbox", "0028_inbox"),
 ];
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod extensions;
 mod folder;
 pub mod held_blobs;
 pub mod idempotency;
+pub mod inbox;
 pub mod inspect;
 mod intake;
 pub mod invitations;

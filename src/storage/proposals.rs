@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     domain::{
+        decision::Outcome,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         name::{folded, is_same},
@@ -44,6 +45,10 @@ pub struct ProposalRow {
     pub reopened: BTreeMap<MemberId, Reopening>,
     /// Whether a decision is in force: every funder has signed it, and it was not rescinded.
     pub is_decided: bool,
+    /// What was decided, by the decision in force.
+    pub outcome: Option<Outcome>,
+    /// How many letters stand, once it is decided.
+    pub letters: u64,
     /// The label in force.
     pub label: Option<Label>,
 }
@@ -453,6 +458,8 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             reviewed: BTreeSet::new(),
             reopened: BTreeMap::new(),
             is_decided: false,
+            outcome: None,
+            letters: 0,
             label: label(row)?,
         };
         found.insert(id, proposal);
@@ -525,9 +532,16 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             }
         }
     }
-    let deciding = format!("(SELECT s.proposal_id, s.revision FROM decisions s WHERE {DECIDES}) t");
-    for row in tx.fetch_all(set("t.revision", &deciding), ids).await? {
-        of(&mut found, &row)?.is_decided = true;
+    let deciding = format!("(SELECT s.proposal_id, s.outcome FROM decisions s WHERE {DECIDES}) t");
+    for row in tx.fetch_all(set("t.outcome", &deciding), ids.clone()).await? {
+        let (outcome, proposal) = (row.parse("outcome")?, of(&mut found, &row)?);
+        (proposal.is_decided, proposal.outcome) = (true, Some(outcome));
+    }
+    if found.values().any(|proposal| proposal.is_decided) {
+        let standing = "(SELECT l.proposal_id, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL GROUP BY l.proposal_id) t";
+        for row in tx.fetch_all(set("t.letters", standing), ids).await? {
+            of(&mut found, &row)?.letters = row.count("letters")?;
+        }
     }
     for proposal in found.values_mut() {
         proposal.versions.sort_by_key(|version| version.number);

@@ -9,6 +9,17 @@ use crate::domain::{
 };
 
 answer! {
+    /// A page of the log.
+    pub struct EntryPage {
+        pub items: Vec<Entry>,
+        /// The cursor of the page after this one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub next: Option<String>,
+        /// On the last page: the cursor to go on from, whenever there may be something new.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub bookmark: Option<String>,
+    }
+
     /// One accepted act.
     pub struct Entry {
         /// Counts up without gaps over the whole exchange; a reader sees those it may.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::domain::{
     call::Phase,
+    decision::Outcome,
     id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
     label::Label,
     proposal::{Relation, Status},
@@ -108,6 +109,11 @@ request! {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl CreateProposal {
     /// The most invitations with which a proposal begins: twenty-four members with the one who begins it. Others wait for their turn at
     /// writing until all are written.
@@ -150,6 +156,12 @@ answer! {
         /// Whom it is releasable to, if a label says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub label: Option<Label>,
+        /// What was decided, by the decision in force, for those who may know of it: parties, officers, and deciders who declared to be clear.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub decided: Option<Outcome>,
+        /// How many letters to the parties there are, for those who may read them.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub letters: u64,
         /// The version that waits for signatures or bytes.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pending: Option<Pending>,

@@ -11,6 +11,7 @@ use crate::domain::{
         CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
         WrappedKeyId,
     },
+    inbox::ItemKind,
     label::Label,
     member::{CallRole, ConflictGround, Declared, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
@@ -102,6 +103,7 @@ travels_as_text! {
     EntryKind: "proposal.submitted",
     PolicyOwner: "ISR",
     PolicyStatus: "in_force",
+    ItemKind: "review",
 }
 
 travels_as_text!(schema Time: "2026-04-01T15:00:00Z");

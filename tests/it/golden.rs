@@ -206,6 +206,7 @@ samples! { refusals_of_the_edge of EdgeRefusal {
     TooManyRequests { limit: 64 }
     TooManyBodies { limit: 64_000_000 }
     TooManyDownloads { limit: 8 }
+    TooManyWaits { limit: 8 }
     TooManyReads(SPENT)
     TooManyActs(SPENT)
     TooManyActsOfPartner(SPENT)

@@ -39,11 +39,15 @@ mod demo;
 #[cfg(feature = "client")]
 mod extensions;
 #[cfg(feature = "client")]
+mod feed;
+#[cfg(feature = "client")]
 mod first_card;
 mod generated;
 #[cfg(feature = "client")]
 mod golden;
 mod harness;
+#[cfg(feature = "client")]
+mod inbox;
 #[cfg(feature = "client")]
 mod inverses;
 #[cfg(feature = "client")]
@@ -83,6 +87,8 @@ mod protected_keys;
 mod readiness;
 #[cfg(feature = "client")]
 mod refusals;
+#[cfg(feature = "client")]
+mod relay;
 #[cfg(feature = "client")]
 mod repeats;
 #[cfg(feature = "client")]

@@ -14,6 +14,7 @@ use crate::{
         call::{Audience, CallText},
         id::{PartnerCode, Slug},
         proposal::Status,
+        text::counted,
     },
     wire::{
         call::Call,
@@ -62,7 +63,7 @@ pub(in crate::cli) fn page(
         ("proposal", proposal.id.to_string()),
         ("title", title.unwrap_or_default().to_owned()),
         ("call", format!("{}  {}", proposal.call, call.text.title)),
-        ("status", proposal.status.to_string()),
+        ("status", standing(proposal)),
         ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("parties", parties(proposal)),
         ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
@@ -119,7 +120,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>],
     let heads = ["PROPOSAL", "TITLE", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"];
     let mut table = Table::new(heads).cutting("TITLE");
     for Titled { item: proposal, title, .. } in proposals {
-        let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+        let (id, status) = (proposal.id.to_string(), standing(proposal));
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
         let version = match (proposal.version, &proposal.void) {
             (Some(version), _) => version.to_string(),
@@ -131,6 +132,14 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>],
         table.row([id, title, status, parties, topic, version, at, left, mine(proposal)]);
     }
     screen.table(&table, "no proposals that you may see");
+}
+
+/// The status with what came of it, as the exchange has it: `submitted, fund, 1 letter`.
+fn standing(proposal: &Proposal) -> String {
+    let decided = proposal.decided.map(|outcome| outcome.to_string());
+    let letters = (proposal.letters > 0).then(|| counted(proposal.letters, "letter", "letters"));
+    let parts = std::iter::once(proposal.status.to_string()).chain(decided).chain(letters);
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Since when and why what the parties signed no longer counts, and what to do while there is time.

@@ -2,7 +2,7 @@
 
 use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, zone};
 use crate::{
-    cli::{call::show, log, program},
+    cli::{call::show, program},
     wire::call::{Call, CallExtension, Progress, RoleHolder},
 };
 use serde_json::{Value, json};
@@ -26,17 +26,6 @@ pub(super) fn show(pages: &mut Pages) {
         "reopened": 2, "decided": 3,
     }));
     pages.show("call progress $CALL", |screen| show::progress(screen, &progress));
-    let entries: Vec<_> = of(json!([
-        { "seq": 7, "at": "2026-02-20T08:00:00Z", "kind": "key_card.published", "actor": "ISR:registrar",
-          "payload": "{\"member\":\"ISR:avi\"}", "salt": "" },
-        { "seq": 9, "at": "2026-02-21T10:15:00Z", "kind": "program.created", "actor": "USA:dana", "program": PROGRAM,
-          "payload": "{}", "salt": "" },
-        { "seq": 1204, "at": "2026-03-01T22:05:00Z", "kind": "proposal.invitation_withdrawn", "actor": "USA:bob",
-          "call": CALL, "proposal": OTHER, "payload": "{}", "salt": "" },
-        { "seq": 1205, "at": "2026-03-01T22:06:00Z", "kind": "partner.enrolled", "payload": "{\"partner\":\"EU\"}",
-          "salt": "" },
-    ]));
-    pages.show("log", |screen| log::table(screen, &entries, &zone));
 }
 
 fn program() -> Value {

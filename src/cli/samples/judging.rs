@@ -1,9 +1,10 @@
 //! Assignments, reviews, the ranking, decisions and letters.
 
-use super::{DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, THIRD, calls, of, read, zone};
+use super::{CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, THIRD, calls, of, read, zone};
 use crate::{
-    cli::{assignment, decision, letter, ranking, review},
+    cli::{assignment, decision, letter, ranking, review, todo},
     client::{
+        inbox::{Todo, in_words},
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
         titles::{KnownTitle, Titles},
@@ -24,10 +25,31 @@ use serde_json::json;
 const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
 pub(super) fn show(pages: &mut Pages) {
+    waiting(pages);
     assignments(pages);
     reviews(pages);
     ranked(pages);
     decided(pages);
+}
+
+fn waiting(pages: &mut Pages) {
+    let item = |kind: &str, about: serde_json::Value, due: Option<&str>| {
+        let mut item = json!({ "kind": kind, "due_at": due });
+        item.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+        in_words(of(item))
+    };
+    let proposal = |proposal: &str| json!({ "call": CALL, "proposal": proposal });
+    let items = vec![
+        item("review", proposal(PROPOSAL), Some("2026-03-01T08:00:00Z")),
+        item("declare", proposal(OTHER), Some("2026-03-09T08:00:00Z")),
+        item("approve_policy", json!({ "owner": "ISR", "version": 3 }), Some("2026-03-12T22:00:00Z")),
+        item("pass_keys", json!({ "call": CALL }), None),
+    ];
+    let todo = Todo { items, more: true, next_deadline: None, now: of(json!("2026-03-02T09:00:00Z")) };
+    pages.show("todo", |screen| todo::show(screen, &todo, &zone()));
+    let next_deadline = of(json!({ "call": CALL, "at": "2026-04-01T15:00:00Z" }));
+    let nothing = Todo { items: Vec::new(), more: false, next_deadline: Some(next_deadline), now: todo.now };
+    pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
 }
 
 fn assignments(pages: &mut Pages) {

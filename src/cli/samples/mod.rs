@@ -5,6 +5,7 @@
 
 mod calls;
 mod judging;
+mod log;
 mod people;
 mod policies;
 mod proposals;
@@ -57,6 +58,7 @@ fn all() -> Pages {
     calls::show(&mut pages);
     proposals::show(&mut pages);
     judging::show(&mut pages);
+    log::show(&mut pages);
     pages
 }
 

@@ -17,7 +17,7 @@ use crate::{
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
         titles::{KnownTitle, Titles},
-        vaults::{Prepared, Wrapped},
+        vaults::{LackingSteps, Prepared, Wrapped},
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
@@ -202,6 +202,11 @@ fn keys(pages: &mut Pages) {
         vaults_made: vec![read(PROPOSAL)],
         wrapped: Wrapped { done: missing.into(), refused: vec![(lacks("panel", "KOR:minjun"), refused)] },
         skipped: vec![(read(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
+        lacking: LackingSteps {
+            undeclared: [(read("GBR:grace"), 2), (read("ISR:maya"), 1)].into(),
+            unassigned: 1,
+            own_undeclared: 0,
+        },
     };
     pages.show("key share $PROPOSAL", |screen| key::show_prepared(screen, &prepared));
     let (mine, broken) = ("key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "key_01J9ZR8C2D4E6F8G0H2J4K6M8N");

@@ -11,7 +11,7 @@ mod judgements;
 mod proposals;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::domain::entry::EntryKind;
 

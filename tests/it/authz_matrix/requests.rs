@@ -147,6 +147,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     let mut asks = vec![
         get("/openapi.json"),
         get("/v1/me"),
+        get("/v1/inbox"),
+        get("/v1/waiting"),
         get("/v1/partners"),
         get("/v1/partners/{partner}"),
         get("/v1/partners/{partner}/refusals").note("of ISR"),

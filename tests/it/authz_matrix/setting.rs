@@ -11,8 +11,8 @@ use entente::{
     dev_pki::{
         Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec,
         cast::{
-            AVI, BOB, CAROL, DANA, DemoNation, EITAN, FERN, FRANK, GAL, ISR, JIWOO, KATE, KOR, LIOR, MAYA, MIA, NOA,
-            OLIVIA, OMAR, ORI, OSCAR, PAZ, RHEA, SHIR, TAL, USA, YAEL,
+            AVI, BOB, CAROL, DANA, DemoNation, EITAN, FERN, FRANK, GAL, ISR, ISR_RELAY, JIWOO, KATE, KOR, LIOR, MAYA,
+            MIA, NOA, OLIVIA, OMAR, ORI, OSCAR, PAZ, RHEA, SHIR, TAL, USA, YAEL,
         },
     },
     domain::{
@@ -37,7 +37,7 @@ const NATIONS: &[DemoNation] = &[
     DemoNation { cast: &[DANA, OLIVIA, OMAR, BOB, KATE, CAROL, RHEA, FRANK, FERN, OSCAR, MIA], ..USA },
     DemoNation {
         authority: KOR.authority,
-        cast: &[NOA, AVI, GAL, TAL, MAYA, YAEL, EITAN, LIOR, SHIR, PAZ, ORI],
+        cast: &[NOA, AVI, GAL, TAL, MAYA, YAEL, EITAN, LIOR, SHIR, PAZ, ORI, ISR_RELAY],
         ..ISR
     },
     DemoNation { cast: &[JIWOO], ..KOR },
@@ -328,6 +328,7 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("conflict-pol.", "ISR:paz"),
     ("invited-pol.", "ISR:ori"),
     ("host-policy", "USA:drafter"),
+    ("relay", "ISR:relay"),
 ];
 
 pub(super) fn id(member: &str) -> MemberId {

@@ -18,6 +18,7 @@ use entente::{
     service::{
         Exchange, LongWorkQueues,
         endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -176,6 +177,7 @@ impl World {
             lists: KnownLists::default(),
             leftover_keys: LeftoverKeys::default(),
             long_work: LongWorkQueues::default(),
+            feed: Feed::default(),
             signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,

@@ -411,7 +411,8 @@ fn partners_that_stop() -> Vec<(Payload, Value)> {
     ]
 }
 
-fn samples() -> Vec<(Payload, Value)> {
+/// A payload of each kind, and its fields.
+pub(crate) fn samples() -> Vec<(Payload, Value)> {
     [exchange_and_calls(), partners_that_stop(), proposals(), judgements()].concat()
 }
 
