@@ -7,10 +7,7 @@ use super::{
     prompt::Consent,
     time::Zone,
 };
-use crate::{
-    domain::{decision::Outcome, id::ProposalId},
-    wire::decision::Decision,
-};
+use crate::{client::naming::ProposalName, domain::decision::Outcome, wire::decision::Decision};
 use clap::Subcommand;
 
 /// Decide on proposals, one signature per funding partner
@@ -31,7 +28,7 @@ A final decision is undone by another one only: it names the one in force, says 
 proposal undecided. Until the last signature the earlier decision is in force. The exchange and the parties read the reason.")]
     Sign {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// fund, reserve, decline, or rescind for a final one; the host learns it, the reasons are in the sealed letter
         outcome: Outcome,
         /// Why a final decision is superseded; not sealed, the host and the parties read it
@@ -44,13 +41,13 @@ proposal undecided. Until the last signature the earlier decision is in force. T
     #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
     Show {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Take your partner's signature back, as long as others are missing
     #[command(after_help = "Examples:\n  entente decision unsign $PROPOSAL")]
     Unsign {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
 }
 
@@ -61,10 +58,11 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
     match command {
         DecisionCommand::Sign { proposal, outcome, reason, consent } => {
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
-            let plan = client.plan_superseding(proposal, outcome, reason).await?;
+            let found = client.find_proposal(&proposal).await?;
+            let plan = client.plan_superseding(found.id, outcome, reason).await?;
             if plan.is_last() {
                 let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let act = format!("signing last for `{outcome}` on {proposal}{}", over.unwrap_or_default());
+                let act = format!("signing last for `{outcome}` on {found}{}", over.unwrap_or_default());
                 let consequence =
                     "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
@@ -73,15 +71,17 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
             context.out.answer(&decision, |screen| show(screen, &decision, &zone))
         }
         DecisionCommand::Show { proposal } => {
-            let Some(decision) = client.decision(proposal).await? else {
-                return Err(CliError::failed(format!("there is no decision on {proposal}"))
+            let found = client.find_proposal(&proposal).await?;
+            let Some(decision) = client.decision(found.id).await? else {
+                return Err(CliError::failed(format!("there is no decision on {found}"))
                     .help("deciders propose one with `entente decision sign`"));
             };
             context.out.answer(&decision, |screen| show(screen, &decision, &zone))
         }
         DecisionCommand::Unsign { proposal } => {
-            client.unsign_decision(proposal).await?;
-            context.out.done(&format!("your partner's signature on the decision about {proposal} is taken back"))
+            let found = client.find_proposal(&proposal).await?;
+            client.unsign_decision(found.id).await?;
+            context.out.done(&format!("your partner's signature on the decision about {found} is taken back"))
         }
     }
 }
@@ -96,7 +96,7 @@ pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
         format!("{partner} by {member} at {at}{}", set_aside.unwrap_or_default())
     });
     screen.fields(&[
-        ("proposal", decision.proposal.to_string()),
+        ("proposal", screen.named(&decision.reference, &decision.proposal)),
         ("outcome", decision.outcome.to_string()),
         ("version", decision.manifest_sha256.to_string()),
         ("signed", signatures.collect::<Vec<_>>().join("\n")),

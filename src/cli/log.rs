@@ -92,7 +92,12 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     if !args.follow {
         return context.out.answer(&whole(&latest), |screen| table(screen, &latest, &zone));
     }
-    let show = |entry: &Entry| context.out.answer(entry, |screen| screen.line(&cells(entry, &zone).join("  ")));
+    let show = |entry: &Entry| {
+        context.out.answer(entry, |screen| {
+            let line = cells(screen, entry, &zone).join("  ");
+            screen.line(&line);
+        })
+    };
     latest.iter().try_for_each(show)?;
     loop {
         context.warn_of_exchange().await?;
@@ -132,16 +137,20 @@ impl Reader {
 pub(super) fn table(screen: &mut Screen, entries: &[Entry], zone: &Zone) {
     let mut table = Table::new(["SEQ", "AT", "KIND", "ACTOR", "ABOUT"]);
     for entry in entries {
-        table.row(cells(entry, zone));
+        table.row(cells(screen, entry, zone));
     }
     screen.table(&table, "no entries");
 }
 
-fn cells(entry: &Entry, zone: &Zone) -> [String; 5] {
-    let Entry { seq, at, kind, actor, program, call, proposal, .. } = entry;
+fn cells(screen: &Screen, entry: &Entry, zone: &Zone) -> [String; 5] {
+    let Entry { seq, at, kind, actor, program, call, proposal, reference, code, .. } = entry;
+    let named = |name: Option<String>, id: String| match name {
+        Some(name) => screen.named(&name, &id),
+        None => id,
+    };
     let about = proposal
-        .map(|id| id.to_string())
-        .or_else(|| call.map(|id| id.to_string()))
+        .map(|id| named(reference.as_ref().map(ToString::to_string), id.to_string()))
+        .or_else(|| call.map(|id| named(code.as_ref().map(ToString::to_string), id.to_string())))
         .or_else(|| program.map(|id| id.to_string()));
     let actor = actor.as_ref().map_or("(operator)".to_owned(), ToString::to_string);
     [seq.to_string(), zone.both(at.0), kind.to_string(), actor, about.unwrap_or_else(|| detail(entry))]
@@ -187,7 +196,7 @@ mod tests {
 
     #[test]
     fn entry_shows_whom_it_is_about() {
-        let cells = cells(&entry(7), &Zone::utc());
+        let cells = cells(&Screen::default(), &entry(7), &Zone::utc());
         assert_eq!(cells, ["7", "2026-04-01 15:00 UTC", "key_card.published", "(operator)", "ISR:avi"]);
     }
 }

@@ -9,9 +9,10 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::ranking::Ranking,
+    client::{naming::CallName, ranking::Ranking},
     domain::{
-        id::CallId,
+        id::ProposalId,
+        reference::Reference,
         reopening::Reopening,
         review::{Criterion, Points, Ranked},
         text::counted,
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente ranking $CALL
-  entente --json ranking $CALL | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
+  entente --json ranking $CALL | jq -r '.items[] | [.rank, .reference, .total] | @csv'
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
@@ -34,14 +35,15 @@ time. It is in none of the numbers until its reviewer hands in another revision,
 `entente review reinstate`.")]
 pub struct RankingArgs {
     /// The call
-    call: CallId,
+    call: CallName,
 }
 
 /// Runs the command.
 pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
-    let criteria = client.call(args.call).await?.rules.criteria.clone();
-    let ranking = client.ranking(args.call).await?;
+    let call = client.find_call(&args.call).await?;
+    let criteria = client.call(call).await?.rules.criteria.clone();
+    let ranking = client.ranking(call).await?;
     let zone = context.zone()?;
     context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking, &zone))?;
     let invalid = &ranking.invalid;
@@ -68,7 +70,7 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Rankin
     for line in lines {
         let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
         let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
-        let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
+        let mut cells = vec![rank, named(screen, ranking, line.proposal), cell(line.total)];
         cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
@@ -83,32 +85,43 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Rankin
     }
     screen.table(&table, "nothing to rank");
     for (id, error) in closed {
-        screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
+        screen.styled(&[(Style::Yellow, &format!("{}: left out: {error}", named(screen, ranking, *id)))]);
     }
 }
 
+/// What people call a proposal of the ranking.
+fn named(screen: &Screen, ranking: &Ranking, id: ProposalId) -> String {
+    ranking.references.get(&id).map_or_else(|| id.to_string(), |reference| screen.named(reference, &id))
+}
+
 fn as_json(ranking: &Ranking) -> Value {
-    let items: Vec<Value> = ranking.lines.iter().map(line).collect();
+    let reference = |id: ProposalId| ranking.references.get(&id);
+    let items: Vec<Value> = ranking.lines.iter().map(|of| line(of, reference(of.proposal))).collect();
     let invalid: Vec<Value> = ranking
         .invalid
         .iter()
         .map(|review| {
             let (id, proposal, reviewer) = (review.id, review.proposal, &review.reviewer);
-            json!({ "id": id, "proposal": proposal, "reviewer": reviewer, "fault": review.fault.to_string() })
+            let fault = review.fault.to_string();
+            let reference = reference(proposal);
+            json!({ "id": id, "proposal": proposal, "reference": reference, "reviewer": reviewer, "fault": fault })
         })
         .collect();
-    let closed = ranking.closed.iter().map(|(id, error)| json!({ "proposal": id, "fault": error.to_string() }));
+    let closed = ranking
+        .closed
+        .iter()
+        .map(|(id, error)| json!({ "proposal": id, "reference": reference(*id), "fault": error.to_string() }));
     json!({ "items": items, "invalid": invalid, "closed": closed.collect::<Vec<_>>() })
 }
 
-fn line(line: &Ranked) -> Value {
+fn line(line: &Ranked, reference: Option<&Reference>) -> Value {
     let averages: BTreeMap<String, f64> =
         line.averages.iter().map(|(name, points)| (name.to_string(), points.to_number())).collect();
     let reopened = |Reopening { at, by }: &Reopening| json!({ "reopened_at": Time(*at), "reopened_by": by });
     let reopened: BTreeMap<String, Value> =
         line.reopened.iter().map(|(reviewer, reopening)| (reviewer.to_string(), reopened(reopening))).collect();
     json!({
-        "proposal": line.proposal, "rank": line.rank, "total": line.total.map(Points::to_number),
+        "proposal": line.proposal, "reference": reference, "rank": line.rank, "total": line.total.map(Points::to_number),
         "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
         "reviews": line.reviews, "set_aside": line.set_aside, "reopened": reopened,
     })

@@ -21,6 +21,7 @@ pub mod joining;
 pub mod labels;
 mod lineage;
 pub mod media;
+pub mod naming;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;

@@ -29,6 +29,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
     let reopened = proposal.row.reopened.get(me);
     Ok(Proposal {
         id: proposal.row.id,
+        reference: proposal.reference(),
         call: proposal.row.call,
         topic: proposal.row.topic.clone(),
         status: proposal.status,

@@ -80,6 +80,8 @@ mod protected_keys;
 #[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]
+mod references;
+#[cfg(feature = "client")]
 mod refusals;
 #[cfg(feature = "client")]
 mod repeats;

@@ -55,8 +55,8 @@ pub(in crate::cli) fn page(
     (zone, now, zones): (&Zone, Timestamp, &[(PartnerCode, String)]),
 ) {
     screen.fields(&[
-        ("proposal", proposal.id.to_string()),
-        ("call", format!("{}  {}", proposal.call, call.text.title)),
+        ("proposal", screen.named(&proposal.reference, &proposal.id)),
+        ("call", format!("{}  {}", screen.named(&call.text.code, &proposal.call), call.text.title)),
         ("status", proposal.status.to_string()),
         ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("parties", parties(proposal)),
@@ -113,7 +113,7 @@ pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
 pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &Zone, now: Timestamp) {
     let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"]);
     for proposal in proposals {
-        let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+        let (id, status) = (screen.named(&proposal.reference, &proposal.id), proposal.status.to_string());
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
         let version = match (proposal.version, &proposal.void) {
             (Some(version), _) => version.to_string(),
