@@ -107,6 +107,8 @@ mod terminal;
 #[cfg(feature = "client")]
 mod time_zones;
 #[cfg(feature = "client")]
+mod tour;
+#[cfg(feature = "client")]
 mod turns;
 mod upgrades;
 #[cfg(feature = "client")]
