@@ -41,6 +41,9 @@ pub struct Global {
     /// Print JSON: answers on standard output, problems and progress on standard error
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Show identifiers beside references, codes and names
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub ids: bool,
     /// Print answers only: no notes, no progress
     #[arg(long, short, global = true, help_heading = "Global options")]
     pub quiet: bool,

@@ -159,7 +159,7 @@ fn command_line() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let context = Context::new(Out::new(cli.global.json, cli.global.quiet), cli.global);
+    let context = Context::new(Out::new(cli.global.json, cli.global.quiet).with_ids(cli.global.ids), cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
@@ -463,14 +463,7 @@ mod tests {
         // What stands for a value in the help: any value of the kind will do here.
         let digest = "0".repeat(64);
         let ulid = "01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-        let kinds = [
-            ("PROPOSAL", "prop"),
-            ("CALL", "call"),
-            ("PROGRAM", "prog"),
-            ("REVIEW", "rev"),
-            ("LETTER", "doc"),
-            ("KEY", "key"),
-        ];
+        let kinds = [("PROPOSAL", "prop"), ("CALL", "call"), ("PROGRAM", "prog"), ("LETTER", "doc"), ("KEY", "key")];
         let filled = |word: String| {
             let named = kinds.iter().find(|(name, _)| word.strip_prefix('$') == Some(name));
             named.map_or_else(|| word.replace("3f9a…", &digest), |(_, prefix)| format!("{prefix}_{ulid}"))

@@ -17,11 +17,11 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::policies::{ListedPolicy, check_text},
-    domain::{
-        id::ProposalId,
-        policy::{MAX_POLICY_TEXT, PolicyOwner},
+    client::{
+        naming::ProposalName,
+        policies::{ListedPolicy, check_text},
     },
+    domain::policy::{MAX_POLICY_TEXT, PolicyOwner},
     policy::{PolicyError, trial::WORLD},
     wire::policy::{PolicySignature, PolicyVersion},
 };
@@ -174,7 +174,7 @@ proposal, and about everybody on your nation's own proposals.")]
     )]
     Who {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Fetch the signed list of what your members see, and of who sees your nation's proposals (policy officers)
     #[command(after_help = "Examples:
@@ -219,7 +219,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::Example { recipes, cases, list } => example(&recipes, cases, list, context),
         PolicyCommand::World => context.out.bytes(WORLD.as_bytes()),
         PolicyCommand::Explain(args) => explanation::explain(&args, context).await,
-        PolicyCommand::Who { proposal } => explanation::who(proposal, context).await,
+        PolicyCommand::Who { proposal } => explanation::who(&proposal, context).await,
         PolicyCommand::Visibility(args) => visibility::fetch(&args, context).await,
         PolicyCommand::Diff(args) => visibility::diff(&args, context).await,
         PolicyCommand::Preview { version: Numbered { owner, version }, all } => {

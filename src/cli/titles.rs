@@ -4,16 +4,14 @@ use super::{context::Context, prompt::is_attended, table::cut};
 use crate::{
     client::{
         Client, NoProgress, ProgressListener,
+        naming::FoundProposal,
         titles::{ListExtent, PassphraseRule, Titles},
     },
-    domain::{
-        id::{CallId, ProposalId},
-        text::counted,
-    },
+    domain::{id::CallId, text::counted},
     wire::proposal::Proposal,
 };
 use clap::Args;
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 /// A title in a sentence has so many columns at most.
 const IN_A_SENTENCE: usize = 60;
@@ -81,13 +79,13 @@ fn note_sealed(context: &Context, titles: &Titles) {
 }
 
 /// A proposal as sentences name it: with its title, if that is known without asking anybody.
-pub(super) async fn named(client: &Client, id: ProposalId) -> String {
-    worded(id, client.title_by_id(id).await.as_deref())
+pub(super) async fn named(client: &Client, found: &FoundProposal) -> String {
+    worded(found, client.title_by_id(found.id).await.as_deref())
 }
 
 /// A proposal as sentences name it, with its title if there is one.
-pub(super) fn worded(id: ProposalId, title: Option<&str>) -> String {
-    title.map_or_else(|| id.to_string(), |title| format!("{id} (“{}”)", cut(title, IN_A_SENTENCE)))
+pub(super) fn worded(name: &impl Display, title: Option<&str>) -> String {
+    title.map_or_else(|| name.to_string(), |title| format!("{name} (“{}”)", cut(title, IN_A_SENTENCE)))
 }
 
 #[cfg(test)]
@@ -96,9 +94,9 @@ mod tests {
 
     #[test]
     fn proposal_is_named_with_its_title_where_it_is_known() {
-        let id: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
-        assert_eq!(worded(id, None), id.to_string());
-        assert_eq!(worded(id, Some("Lodestone")), format!("{id} (“Lodestone”)"));
-        assert!(worded(id, Some(&"x".repeat(200))).ends_with("xxx…”)"));
+        let name = "BIRD26-48179";
+        assert_eq!(worded(&name, None), name);
+        assert_eq!(worded(&name, Some("Lodestone")), "BIRD26-48179 (“Lodestone”)");
+        assert!(worded(&name, Some(&"x".repeat(200))).ends_with("xxx…”)"));
     }
 }

@@ -212,7 +212,7 @@ impl Client {
             VersionChoice::Working => (None, "what is only uploaded has no manifest"),
         };
         let Some(chosen) = chosen else {
-            return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.id), help));
+            return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.reference), help));
         };
         let (manifest, signed_by) = self.verify_signatures(chosen, proposal, call).await?;
         check_text(self.home(), chosen, &manifest)?;
@@ -539,6 +539,7 @@ mod tests {
             call: proposal.call,
             call_text_sha256: Sha256::of(b"text"),
             proposal: proposal.id,
+            reference: proposal.reference.clone(),
             version: 1,
             parties: proposal.parties.keys().cloned().collect(),
             documents: vec![document("plan", None)],

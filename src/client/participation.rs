@@ -439,6 +439,7 @@ fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
         ClientError::Unverified { what, help } => ClientError::Unverified { what: with_context(what), help },
         ClientError::Usage { what, help } => ClientError::Usage { what: with_context(what), help },
         ClientError::NotShown { what, help } => ClientError::NotShown { what: with_context(what), help },
+        ClientError::NothingNamed { what, help } => ClientError::NothingNamed { what: with_context(what), help },
         ClientError::Local { what, help } => ClientError::Local { what: with_context(what), help },
         ClientError::NotSigned(error) => ClientError::local(with_context(error.to_string()), error.help()),
     }

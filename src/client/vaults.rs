@@ -7,6 +7,7 @@
 use super::{
     Client, ClientError, Result,
     enforce::Admitted,
+    naming::FoundProposal,
     own_keys::{KeyTrial, Opening, call_vault_statement},
     verified::{VerifiedCall, VerifiedVault},
     verify::invalid,
@@ -47,10 +48,10 @@ pub struct Removed {
 #[derive(Debug, Default)]
 pub struct Prepared {
     /// Proposals that got their deliberation vault now.
-    pub vaults_made: Vec<ProposalId>,
+    pub vaults_made: Vec<FoundProposal>,
     pub wrapped: Wrapped,
     /// Proposals that were left out, and why.
-    pub skipped: Vec<(ProposalId, ClientError)>,
+    pub skipped: Vec<(FoundProposal, ClientError)>,
     /// What is missing before more keys can be passed on.
     pub lacking: LackingSteps,
 }
@@ -254,13 +255,13 @@ impl Client {
             self.look_for_steps(&proposal, &mut prepared.lacking).await?;
             match self.prepare_one(proposal.id).await {
                 Ok((made, wrapped)) => {
-                    prepared.vaults_made.extend(made.then_some(proposal.id));
+                    prepared.vaults_made.extend(made.then(|| FoundProposal::from(&proposal)));
                     prepared.wrapped.done.extend(wrapped.done);
                     prepared.wrapped.refused.extend(wrapped.refused);
                 }
                 Err(error @ (ClientError::Transport { .. } | ClientError::NotSigned(_))) => return Err(error),
                 // Also what does not verify: one party must not be able to hold up all the others.
-                Err(error) => prepared.skipped.push((proposal.id, error)),
+                Err(error) => prepared.skipped.push((FoundProposal::from(&proposal), error)),
             }
         }
         Ok(prepared)

@@ -8,6 +8,7 @@ use super::{
     id::{MemberId, PartnerCode, ProposalId, Slug},
     member::CallRole,
     name,
+    reference::CallCode,
     review::{self, Criterion, Points},
     worded,
 };
@@ -68,6 +69,8 @@ pub struct Schedule {
 /// What a call says. Signed and published as a whole; a change is an amendment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallText {
+    /// What people call it, and what the references of its proposals begin with. Unique among the published calls of a program.
+    pub code: CallCode,
     pub title: String,
     pub text: String,
     pub topics: BTreeSet<Slug>,
@@ -279,6 +282,11 @@ impl CallText {
     /// Checks that replacing this published text by `next` takes from nobody what they were promised: time to prepare, and who
     /// decides on what they hand in. The phase is `announced` or `open`.
     pub fn check_amendment(&self, next: &Self, phase: Phase, at: Timestamp) -> Result<(), Refusal> {
+        if next.code != self.code {
+            let fault =
+                format!("an amendment keeps the code of the call, `{}`: its proposals are known by it", self.code);
+            return Err(Refusal::CallText { fault });
+        }
         if next.funders != self.funders {
             return Err(Refusal::FundersFixed { funders: worded_list(&self.funders) });
         }

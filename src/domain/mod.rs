@@ -15,6 +15,7 @@ pub mod name;
 pub mod phase;
 pub mod policy;
 pub mod proposal;
+pub mod reference;
 pub mod refusal;
 pub mod reopening;
 pub mod review;

@@ -7,9 +7,10 @@ use super::{problem::Fault, state::Api};
 use crate::{
     domain::{
         call::Phase,
-        id::{CallId, MemberId, PartnerCode, ProgramId, Slug},
+        id::{CallId, IdBeginning, MemberId, PartnerCode, ProgramId, Slug},
         member::CallRole,
         proposal::{Relation, Sort, Status},
+        reference::Reference,
     },
     service::{Result, ServiceError, preview::CardChange},
     share_table::LONGEST_WAIT,
@@ -138,6 +139,10 @@ lists! {
         /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
     /// (`undeclared`), alone.
         mine: Relation,
+        /// With this reference alone.
+        reference: Reference,
+        /// With identifiers that begin with these 4 to 26 letters after `prop_` alone.
+        begins: IdBeginning,
         /// `created`, the oldest first, or `-created`; `created` when left out.
         sort: Sort,
     }
@@ -165,6 +170,8 @@ impl Proposals {
             party: self.party.clone(),
             status: self.status,
             mine: self.mine,
+            reference: self.reference.clone(),
+            begins: self.begins.clone(),
         }
     }
 
@@ -192,12 +199,16 @@ pub(super) struct CountQuery {
     /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
     /// (`undeclared`), alone.
     mine: Option<Relation>,
+    /// With this reference alone.
+    reference: Option<Reference>,
+    /// With identifiers that begin with these 4 to 26 letters after `prop_` alone.
+    begins: Option<IdBeginning>,
 }
 
 impl From<CountQuery> for Filter {
     fn from(query: CountQuery) -> Self {
-        let CountQuery { call, phase, topic, party, status, mine } = query;
-        Self { call, phase, topic, party, status, mine }
+        let CountQuery { call, phase, topic, party, status, mine, reference, begins } = query;
+        Self { call, phase, topic, party, status, mine, reference, begins }
     }
 }
 

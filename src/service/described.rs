@@ -40,6 +40,7 @@ pub(super) async fn describe(
     };
     Ok(Proposal {
         id: proposal.row.id,
+        reference: proposal.reference(),
         call: proposal.row.call,
         topic: proposal.row.topic.clone(),
         status: proposal.status,

@@ -216,7 +216,7 @@ impl LogPage<'_> {
     async fn take(&mut self, reading: &mut LogReading<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
         entries::add_payloads(&mut reading.view.tx, readables).await?;
         for row in readables.drain(..) {
-            let item = entry(row);
+            let item = entry(row, &reading.known);
             if !self.room.takes(&item) {
                 // It comes first on the next page.
                 self.after = item.seq - 1;
@@ -346,7 +346,9 @@ impl LogReading<'_> {
     }
 }
 
-fn entry(row: EntryRow) -> Entry {
+fn entry(row: EntryRow, known: &LoadedSubjects) -> Entry {
+    let proposal = row.proposal.and_then(|id| known.proposals.get(&id)).and_then(Option::as_ref);
+    let call = row.call.and_then(|id| known.calls.get(&id)).and_then(Option::as_ref);
     Entry {
         seq: row.seq,
         at: row.at.into(),
@@ -355,6 +357,8 @@ fn entry(row: EntryRow) -> Entry {
         program: row.program,
         call: row.call,
         proposal: row.proposal,
+        reference: proposal.map(ProposalState::reference),
+        code: call.map(|call| call.text.code.clone()),
         payload: row.payload,
         salt: BASE64_STANDARD.encode(row.salt),
     }

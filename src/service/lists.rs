@@ -8,6 +8,7 @@
 //! A condition of more values than a statement takes is evaluated here, for so many proposals a page.
 
 mod evaluated;
+mod referred;
 
 use super::{
     Exchange, Result, evaluation,
@@ -46,7 +47,7 @@ use std::{
 /// Counts rows that the database gave and the policies refuse. It raises an alarm, because the two must agree.
 pub const DIFFERENCES: &str = "entente_list_differences_total";
 
-/// The filters of a list, as a condition.
+/// The filters of a list but for the reference, as a condition.
 fn narrowed(filter: &Filter) -> Predicate {
     let equals = |text, value: String| Predicate::from(Atom::Equals(text, value));
     let mine = |members| Predicate::from(Atom::Mine(members));
@@ -66,6 +67,7 @@ fn narrowed(filter: &Filter) -> Predicate {
         filter.party.as_ref().map(|code| Atom::Contains(Set::Parties, Value::Written(code.to_string())).into()),
         filter.status.map(|status| equals(Text::Status, status.to_string())),
         filter.mine.map(related),
+        filter.begins.clone().map(|beginning| Atom::Row(RowFact::Begins(beginning)).into()),
     ];
     Predicate::all(parts.into_iter().flatten())
 }
@@ -164,6 +166,9 @@ impl View<'_> {
         filter: &Filter,
         page: PageRequest,
     ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
+        if let Some(reference) = &filter.reference {
+            return Ok(referred::part(self.referred(filter, reference).await?, page));
+        }
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         let query = list.query(&self.me.id);
         let wanted = PageRequest { limit: page.limit + 1, ..page };
@@ -193,6 +198,9 @@ impl View<'_> {
 
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
+        if let Some(reference) = &filter.reference {
+            return Ok(self.referred(filter, reference).await?.len() as u64);
+        }
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         list.count(self.exchange, &mut self.tx, &self.me.id).await
     }

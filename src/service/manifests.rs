@@ -199,6 +199,9 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     if manifest.proposal != proposal.row.id || manifest.call != proposal.row.call {
         return mismatch("it is for another proposal or call");
     }
+    if manifest.reference != proposal.reference() {
+        return mismatch("it names another reference than the proposal has; read the proposal again");
+    }
     if manifest.call_text_sha256 != proposal.call.row.text_sha256 {
         return mismatch("it was made under another text of the call; read the call again");
     }

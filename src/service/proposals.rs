@@ -4,7 +4,8 @@ use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
     described::describe,
-    labels, parties, quotas, state,
+    labels, parties, quotas,
+    state::{self, CallState},
     unit::{Act, Subject, View},
     vaults,
     verified::Verified,
@@ -17,11 +18,13 @@ use crate::{
         decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId},
         proposal::{Sort, Status},
+        reference::Reference,
     },
     policy::{Action, Resource},
     sealing::statement::{VaultKind, VaultStatement},
     storage::{
-        decisions, proposals,
+        decisions,
+        proposals::{self, NewProposalRow},
         visible::PageRequest,
         withdrawals::{self, WishRow},
     },
@@ -82,7 +85,10 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     }
     let asked_to_join = parties::asked_at_the_beginning(&mut act, body, invitations).await?;
     quotas::check_proposals(&mut act, body.call).await?;
-    proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
+    let reference = free_reference(&mut act, &call).await?;
+    let (id, topic) = (body.id, body.topic.as_ref());
+    let new = NewProposalRow { id, call: body.call, reference: &reference, topic, parties: &owners };
+    proposals::create(&mut act.tx, &permit, new, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
     let arrived_at = act.arrived_at.into();
     let payload = ProposalCreated { topic: body.topic.clone(), parties: body.parties.clone(), arrived_at };
@@ -116,6 +122,19 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?,
     );
     act.finish(answer).await
+}
+
+/// A reference under the call that no proposal has, drawn by chance. It follows from nothing that the caller sends: to refuse a number that is
+/// taken would say that somebody has it.
+async fn free_reference(act: &mut Act<'_>, call: &CallState) -> Result<Reference> {
+    let mut draw = 0;
+    loop {
+        let reference = Reference::drawn(&call.text.code, draw, &*act.exchange.rng);
+        if !proposals::is_number_taken(&mut act.tx, call.row.id, reference.number()).await? {
+            return Ok(reference);
+        }
+        draw += 1;
+    }
 }
 
 /// Adds the `staff` vault of the caller's own party, for its restricted documents.

@@ -8,6 +8,7 @@ use crate::{
         call::{CallText, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
         proposal::{Status, TimeLimits, Version, Versions},
+        reference::Reference,
         set_aside::SetAside,
     },
     policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
@@ -72,6 +73,12 @@ pub struct ProposalState {
 }
 
 impl ProposalState {
+    /// What people call it.
+    #[must_use]
+    pub fn reference(&self) -> Reference {
+        Reference::kept(&self.call.text.code, &self.row.number)
+    }
+
     /// The version that stands.
     #[must_use]
     pub fn standing(&self) -> Option<&Version> {

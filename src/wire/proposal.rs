@@ -8,9 +8,10 @@ use super::{
 use crate::domain::{
     call::Phase,
     decision::Outcome,
-    id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
+    id::{CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
     label::Label,
     proposal::{Relation, Status},
+    reference::Reference,
     vault::VaultKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,16 @@ pub struct Filter {
     pub status: Option<Status>,
     /// What the caller has to do with it.
     pub mine: Option<Relation>,
+    /// Of this very reference.
+    pub reference: Option<Reference>,
+    /// Whose identifiers begin so.
+    pub begins: Option<IdBeginning>,
 }
 
 impl Filter {
     /// The parameters of the query.
     #[must_use]
-    pub fn query(&self) -> [(&'static str, Option<String>); 6] {
+    pub fn query(&self) -> [(&'static str, Option<String>); 8] {
         [
             ("call", self.call.map(|call| call.to_string())),
             ("phase", self.phase.map(|phase| phase.to_string())),
@@ -40,6 +45,8 @@ impl Filter {
             ("party", self.party.as_ref().map(ToString::to_string)),
             ("status", self.status.map(|status| status.to_string())),
             ("mine", self.mine.map(|mine| mine.to_string())),
+            ("reference", self.reference.as_ref().map(ToString::to_string)),
+            ("begins", self.begins.as_ref().map(ToString::to_string)),
         ]
     }
 }
@@ -126,6 +133,8 @@ answer! {
     /// A proposal as the caller may see it: routing facts, never content.
     pub struct Proposal {
         pub id: ProposalId,
+        /// What people call it: the code of its call and a number with a check digit. The versions that the parties sign name it.
+        pub reference: Reference,
         pub call: CallId,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub topic: Option<Slug>,

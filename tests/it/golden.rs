@@ -248,6 +248,7 @@ samples! { errors_of_the_client of ClientError {
     Transport { what: "the connection broke".into(), help: "try again".into() }
     Usage { what: "`work-plan` is not a slot of this call".into(), help: "`entente call show` lists them".into() }
     NotShown { what: "no key to the panel vault is wrapped to you".into(), help: "ask an officer for one".into() }
+    NothingNamed { what: "no proposal `BIRD26-48179` is shown to you".into(), help: "compare it with what you were told".into() }
     Local { what: "cannot read `identity.key`".into(), help: "check that the file is there and yours".into() }
     NotSigned(SignerError::OtherKey)
 } }

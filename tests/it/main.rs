@@ -86,6 +86,8 @@ mod protected_keys;
 #[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]
+mod references;
+#[cfg(feature = "client")]
 mod refusals;
 #[cfg(feature = "client")]
 mod relay;
@@ -116,6 +118,8 @@ mod terminal;
 mod time_zones;
 #[cfg(feature = "client")]
 mod titles;
+#[cfg(feature = "client")]
+mod tour;
 #[cfg(feature = "client")]
 mod turns;
 #[cfg(feature = "client")]

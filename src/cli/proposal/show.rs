@@ -60,9 +60,9 @@ pub(in crate::cli) fn page(
     (zone, now, zones): (&Zone, Timestamp, &[(PartnerCode, String)]),
 ) {
     screen.fields(&[
-        ("proposal", proposal.id.to_string()),
+        ("proposal", screen.named(&proposal.reference, &proposal.id)),
         ("title", title.unwrap_or_default().to_owned()),
-        ("call", format!("{}  {}", proposal.call, call.text.title)),
+        ("call", format!("{}  {}", screen.named(&call.text.code, &proposal.call), call.text.title)),
         ("status", standing(proposal)),
         ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("parties", parties(proposal)),
@@ -120,7 +120,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>],
     let heads = ["PROPOSAL", "TITLE", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"];
     let mut table = Table::new(heads).cutting("TITLE");
     for Titled { item: proposal, title, .. } in proposals {
-        let (id, status) = (proposal.id.to_string(), standing(proposal));
+        let (id, status) = (screen.named(&proposal.reference, &proposal.id), standing(proposal));
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
         let version = match (proposal.version, &proposal.void) {
             (Some(version), _) => version.to_string(),

@@ -1,6 +1,6 @@
 //! Programs and calls.
 
-use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, zone};
+use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, reference_of, zone};
 use crate::{
     cli::{call::show, program},
     wire::call::{Call, CallExtension, Progress, RoleHolder},
@@ -39,6 +39,7 @@ fn program() -> Value {
 pub(super) fn bilateral() -> Call {
     call(&json!({
         "id": CALL,
+        "code": "BIRD26",
         "title": "Israel–United States joint industrial research 2026",
         "eligible": ["ISR", "USA"],
         "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
@@ -52,6 +53,7 @@ pub(super) fn bilateral() -> Call {
 fn multilateral() -> Call {
     call(&json!({
         "id": "call_01J9ZR8C2D4E6F8G0H2J4K6M8N",
+        "code": "FIVE26",
         "title": "Five partners on energy storage and secure sensing 2026",
         "eligible": ["EU", "GBR", "ISR", "KOR", "USA"],
         "parties": { "at_least": 2, "at_most": 5 },
@@ -71,7 +73,7 @@ fn call(differs: &Value) -> Call {
     of(json!({
         "id": differs["id"], "program": PROGRAM, "lead": "USA", "phase": differs["phase"], "version": 1,
         "text": {
-            "title": differs["title"], "text": "One company from each nation proposes jointly.",
+            "code": differs["code"], "title": differs["title"], "text": "One company from each nation proposes jointly.",
             "topics": ["energy", "navigation", "quantum-sensing"],
             "criteria": [
                 criterion("excellence", "Excellence"), criterion("impact", "Impact"),
@@ -101,7 +103,7 @@ fn extensions() -> Vec<CallExtension> {
     of(json!([
         { "number": 1, "until": "2026-04-08T15:00:00Z", "partner": "ISR", "reviews": false, "reason": reason,
           "made_by": "USA:dana", "made_at": "2026-03-01T10:00:00Z" },
-        { "number": 2, "until": "2026-04-08T15:00:00Z", "proposal": OTHER, "reviews": false,
+        { "number": 2, "until": "2026-04-08T15:00:00Z", "proposal": OTHER, "reference": reference_of(OTHER), "reviews": false,
           "reason": "the server of one party was down on the day of the deadline", "made_by": "ISR:noa",
           "made_at": "2026-03-01T11:00:00Z" },
         { "number": 3, "until": "2026-06-15T15:00:00Z", "reviews": true, "reason": reason, "made_by": "USA:dana",

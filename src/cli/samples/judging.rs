@@ -1,16 +1,19 @@
 //! Assignments, reviews, the ranking, decisions and letters.
 
-use super::{CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, THIRD, calls, of, read, zone};
+use super::{
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, read, reference_of, zone,
+};
 use crate::{
     cli::{assignment, decision, letter, ranking, review, todo},
     client::{
         inbox::{Todo, in_words},
+        naming::FoundProposal,
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
         titles::{KnownTitle, Titles},
     },
     domain::{
-        id::{MemberId, ProposalId},
+        id::MemberId,
         reopening::Reopening,
         review::{Points, Ranked},
         set_aside::SetAside,
@@ -53,8 +56,9 @@ fn waiting(pages: &mut Pages) {
 }
 
 fn assignments(pages: &mut Pages) {
-    let pairs: Vec<(ProposalId, MemberId)> =
-        [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (read(p), read(m))).into();
+    let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
+    let pairs: Vec<(FoundProposal, MemberId)> =
+        [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (found(p), read(m))).into();
     let fault: LineFault = of(json!({
         "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
     }));
@@ -67,7 +71,7 @@ fn assignments(pages: &mut Pages) {
                 has_reviewed: bool,
                 set_aside: Option<SetAside>| {
         json!({
-            "proposal": proposal, "reviewer": reviewer, "assigned_at": "2026-04-10T22:30:00Z", "assigned_by": "USA:olivia",
+            "proposal": proposal, "reference": reference_of(proposal), "reviewer": reviewer, "assigned_at": "2026-04-10T22:30:00Z", "assigned_by": "USA:olivia",
             "conflict": conflict, "has_reviewed": has_reviewed, "set_aside": set_aside.map(SetAside::as_str),
         })
     };
@@ -94,7 +98,7 @@ fn titles() -> Titles {
 fn handed_in() -> [Review; 2] {
     let review = |id: &str, reviewer: &str, revision: u32, reopened: Option<&str>, set_aside: Option<&str>| {
         json!({
-            "id": id, "proposal": PROPOSAL, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
+            "id": id, "proposal": PROPOSAL, "reference": REFERENCE, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
             "submitted_at": "2026-05-11T12:00:00Z", "reopened_at": reopened, "reopened_by": reopened.map(|_| "ISR:noa"),
             "set_aside": set_aside, "statement": "",
         })
@@ -150,7 +154,8 @@ fn ranked(pages: &mut Pages) {
     lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
     let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
-    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new() };
+    let references = [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into();
+    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
     pages.show("ranking $CALL", |screen| {
         ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
@@ -159,7 +164,7 @@ fn ranked(pages: &mut Pages) {
 
 fn decided(pages: &mut Pages) {
     let decision = of(json!({
-        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": PROPOSAL, "revision": 1, "outcome": "fund",
+        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": PROPOSAL, "reference": REFERENCE, "revision": 1, "outcome": "fund",
         "manifest_sha256": DIGEST, "missing": ["USA"],
         "signatures": { "ISR": { "member": "ISR:eitan", "jws": "", "signed_at": "2026-06-20T09:00:00Z" } },
     }));
@@ -167,7 +172,7 @@ fn decided(pages: &mut Pages) {
         decision::show(screen, Some("Lodestone: navigation without satellites"), &decision, &zone());
     });
     let letter = |id: &str, by: &str, at: &str, is_superseded: bool| {
-        json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
+        json!({ "id": id, "proposal": PROPOSAL, "reference": REFERENCE, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
                 "statement": "" })
     };
     let letters: Vec<_> = of(json!([

@@ -1,6 +1,9 @@
 //! Proposals: lists, one with its documents, what is signed, labels, and who sees them.
 
-use super::{CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, RECIPIENT, THIRD, VAULT, calls, now, of, read, zone};
+use super::{
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, RECIPIENT, REFERENCE, THIRD, VAULT, calls, now, of, read,
+    reference_of, zone,
+};
 use crate::{
     cli::{
         key,
@@ -11,6 +14,7 @@ use crate::{
     client::{
         ClientError,
         labels::Relabelling,
+        naming::FoundProposal,
         opening::OpenedDocument,
         own_keys::{CheckedKey, KeyState},
         preview::Sums,
@@ -177,6 +181,7 @@ fn readers(pages: &mut Pages) {
     pages.show("policy who $PROPOSAL", |screen| explanation::lines(screen, &readers));
     let access = |proposal: &str, member: &str, what: &str, gains, causes| AccessChange {
         proposal: read(proposal),
+        reference: Some(read(reference_of(proposal))),
         member: read(member),
         what: what.into(),
         gains,
@@ -198,10 +203,11 @@ fn keys(pages: &mut Pages) {
     let missing = [lacks("panel", "USA:carol"), lacks("deliberation", "ISR:noa")];
     pages.show("key missing $PROPOSAL", |screen| key::show_missing(screen, &missing));
     let refused = ClientError::unverified("the key card of `KOR:minjun` is not signed by a registrar of KOR", "");
+    let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
     let prepared = Prepared {
-        vaults_made: vec![read(PROPOSAL)],
+        vaults_made: vec![found(PROPOSAL)],
         wrapped: Wrapped { done: missing.into(), refused: vec![(lacks("panel", "KOR:minjun"), refused)] },
-        skipped: vec![(read(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
+        skipped: vec![(found(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
         lacking: LackingSteps {
             undeclared: [(read("GBR:grace"), 2), (read("ISR:maya"), 1)].into(),
             unassigned: 1,
@@ -234,7 +240,7 @@ fn change(
     (gains, admits, fetched, key): (bool, bool, bool, bool),
 ) -> Value {
     json!({
-        "proposal": proposal, "member": member, "action": action, "gains": gains, "admits_nation": admits,
+        "proposal": proposal, "reference": reference_of(proposal), "member": member, "action": action, "gains": gains, "admits_nation": admits,
         "has_fetched": fetched, "needs_key": key,
     })
 }
@@ -248,18 +254,18 @@ pub(super) fn proposals() -> [Proposal; 3] {
     let times = ("2026-04-08T15:00:00Z", "2026-04-09T15:00:00Z", "2026-03-02T00:00:00Z");
     let (deadline_at, grace_until, created_at) = times;
     of(json!([
-        { "id": PROPOSAL, "call": CALL, "topic": "quantum-sensing", "status": "submitted",
+        { "id": PROPOSAL, "reference": REFERENCE, "call": CALL, "topic": "quantum-sensing", "status": "submitted",
           "parties": { "ISR": ["ISR:avi", "ISR:tamar"], "USA": ["USA:bob"] }, "invited": ["USA:kate"],
           "organisations": ["Blue Ridge Navigation", "Kinneret Sensing"], "deadline_at": deadline_at,
           "grace_until": grace_until, "version": 2, "manifest_sha256": OTHER_DIGEST, "created_at": created_at,
           "pending": { "version": 3, "manifest_sha256": DIGEST, "signed_by": ["USA"], "awaiting_signatures": ["ISR"],
                        "awaiting_documents": [{ "slot": "shareholders", "party": "ISR" }] },
           "mine": mine(true, false, false) },
-        { "id": OTHER, "call": CALL, "topic": "energy", "status": "preparing", "parties": { "ISR": ["ISR:gal"], "USA": ["USA:kate"] },
+        { "id": OTHER, "reference": reference_of(OTHER), "call": CALL, "topic": "energy", "status": "preparing", "parties": { "ISR": ["ISR:gal"], "USA": ["USA:kate"] },
           "organisations": [], "deadline_at": deadline_at, "grace_until": grace_until, "created_at": created_at,
           "void": { "version": 1, "since": created_at, "reason": "the call was amended" },
           "mine": mine(false, false, true) },
-        { "id": THIRD, "call": CALL, "status": "preparing", "parties": { "ISR": [], "USA": ["USA:mia"] }, "organisations": [],
+        { "id": THIRD, "reference": reference_of(THIRD), "call": CALL, "status": "preparing", "parties": { "ISR": [], "USA": ["USA:mia"] }, "organisations": [],
           "deadline_at": deadline_at, "grace_until": grace_until, "created_at": created_at,
           "mine": mine(false, true, false) },
     ]))
@@ -294,6 +300,7 @@ fn manifest() -> Manifest {
         call: read(CALL),
         call_text_sha256: read(DIGEST),
         proposal: read(PROPOSAL),
+        reference: read(REFERENCE),
         version: 3,
         parties: [read("ISR"), read("USA")].into(),
         documents: held().into(),

@@ -27,6 +27,7 @@ fn text() -> CallText {
         threshold: None,
     };
     CallText {
+        code: "WATER26".parse().unwrap(),
         title: "Water".into(),
         text: String::new(),
         topics: BTreeSet::new(),

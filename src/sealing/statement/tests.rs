@@ -48,6 +48,7 @@ fn manifest() -> Manifest {
         call: id(CALL),
         call_text_sha256: Sha256::of(b"text"),
         proposal: id(PROPOSAL),
+        reference: id("BIRD26-48179"),
         version: 1,
         parties: [id("ISR"), id("USA")].into(),
         documents: vec![

@@ -335,7 +335,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
 fn empty_text() -> Value {
     let then = Timestamp::UNIX_EPOCH;
     json!({
-        "title": "", "text": "", "criteria": [], "slots": [], "eligible": [], "funders": [],
+        "code": "EMPTY", "title": "", "text": "", "criteria": [], "slots": [], "eligible": [], "funders": [],
         "parties": { "at_least": 1, "at_most": 1 },
         "schedule": { "opens_at": then, "deadline_at": then, "grace_seconds": 0, "reviews_due_at": then },
     })

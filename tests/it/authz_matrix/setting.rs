@@ -372,6 +372,7 @@ fn text(schedule: &serde_json::Value) -> CallText {
         })
     };
     let text = json!({
+        "code": "MATRIX",
         "title": "Joint industrial research",
         "text": "One company from each nation.",
         "topics": ["energy"],

@@ -3,7 +3,7 @@
 
 use super::policies;
 use crate::harness::{
-    many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, text},
+    many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, reference, text},
     postgres::{Database, LIMITS},
     scratch::scratch,
 };
@@ -223,6 +223,7 @@ fn proposal(
             call,
             call_text_sha256: Sha256::of(b"a text"),
             proposal,
+            reference: reference(1),
             version: u32::try_from(version).unwrap(),
             parties: parties.clone(),
             documents: Vec::new(),

@@ -4,7 +4,7 @@ use super::arrivals::{begun_in, in_pieces, put as put_annex, sealed_annex};
 use crate::harness::{
     exchange::fresh_key,
     process::until,
-    stage::{Stage, id, pdf, quiet, slug, text},
+    stage::{Stage, fresh_code, id, pdf, quiet, slug, text},
     world::{Raw, Store},
 };
 use entente::{
@@ -17,7 +17,11 @@ use entente::{
         proposal::Status,
     },
     sealing::{card::KeyCard, identity::new_identity},
-    wire::{call::Call, directory::CreateProgram, problem::Problem},
+    wire::{
+        call::{Call, CallText},
+        directory::CreateProgram,
+        problem::Problem,
+    },
 };
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -82,7 +86,7 @@ async fn member_drafts_so_many_calls(store: Store) {
     let Some(stage) = with(store, &settings).await else { return };
     let dana = stage.client("USA:dana");
     let text = text(stage.clock.now(), stage.deadline);
-    let draft = async || dana.draft_call(stage.program, &text).await;
+    let draft = async || dana.draft_call(stage.program, &CallText { code: fresh_code(), ..text.clone() }).await;
     let first = draft().await.unwrap().id;
     draft().await.unwrap();
     let told = reached(draft().await);
