@@ -68,7 +68,7 @@ migration NAME:
 bench NAME *ARGS:
     cargo bench --bench "$1" -- "${@:2}"
 
-# Fuzz what parses bytes from outside: age_header, anchors, bodies, policies or statements; needs nightly and `cargo install cargo-fuzz`
+# Fuzz what parses bytes from outside: age_header, anchors, bodies, held_keys, policies or statements; needs nightly and `cargo install cargo-fuzz`
 fuzz TARGET *ARGS:
     cd fuzz && dictionary="dictionaries/$1" && \
         cargo +nightly fuzz run --sanitizer none "$1" -- $([ ! -f "$dictionary" ] || echo "-dict=$dictionary") "${@:2}"

@@ -263,7 +263,7 @@ fn call_text() -> CallText {
     let now = SystemClock.now();
     let after = |hours| now.checked_add(SignedDuration::from_hours(hours)).unwrap();
     serde_json::from_value(json!({
-        "title": "Bench", "text": "", "topics": [],
+        "code": "BENCH", "title": "Bench", "text": "", "topics": [],
         "criteria": [{ "name": "merit", "title": "Merit", "max": 5.0, "step": 0.5, "weight": 1 }],
         "slots": [{
             "name": "work-plan", "title": "Work plan", "required": true, "media_types": ["application/pdf"],

@@ -133,7 +133,7 @@ async fn measure_beginnings(engine: &str, world: TestWorld) {
         let acceptance = bulk::acceptance(&stage, "USA:bob", &body);
         accepted.push(held(&stage, async { drop(bob.accept_invitation(body.id, &acceptance).await.unwrap()) }).await);
     }
-    report(engine, &format!("{INVITATIONS} invitations, {KEYS} keys"), &mut begun);
+    report(engine, &format!("{INVITATIONS} invitations, {} keys", CreateProposal::MOST_KEYS), &mut begun);
     report(engine, &format!("one of {INVITATIONS} accepts"), &mut accepted);
     stage.stop().await;
 }

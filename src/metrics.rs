@@ -40,6 +40,7 @@ const BLOBS_DAMAGED: &str = "entente_blobs_damaged";
 const BLOBS_UNREADABLE: &str = "entente_blobs_unreadable";
 const SWEPT: &str = "entente_blobs_swept_timestamp_seconds";
 const BYTES_CHECKED: &str = "entente_blobs_checked_timestamp_seconds";
+const LEFTOVER_KEYS: &str = "entente_leftover_keys_removed_timestamp_seconds";
 const RELOADS: &str = "entente_reloads_total";
 const TRUST_GENERATION: &str = "entente_trust_generation";
 const TRUST_PARTNERS: &str = "entente_trust_partners";
@@ -109,6 +110,11 @@ fn describe() {
         BYTES_CHECKED,
         Unit::Seconds,
         "When the last look at all bytes of all documents ended; of one that has not come to its end, when it began"
+    );
+    describe_gauge!(
+        LEFTOVER_KEYS,
+        Unit::Seconds,
+        "When this server was last sure that no act has left keys behind that went with a role; before the first time, when it began"
     );
     describe_gauge!(WRITERS_WAITING, "Units of work that wait for their turn to write");
     describe_histogram!(WRITER_WAIT, Unit::Seconds, "How long a unit of work waited for its turn to write");
@@ -185,6 +191,10 @@ pub(crate) fn swept(swept: &Swept, quarantined: u64) {
 
 pub(crate) fn swept_at(at: Timestamp) {
     gauge!(SWEPT).set(at.as_duration().as_secs_f64());
+}
+
+pub(crate) fn leftover_keys_removed(at: Timestamp) {
+    gauge!(LEFTOVER_KEYS).set(at.as_duration().as_secs_f64());
 }
 
 pub(crate) fn damaged(documents: u64) {

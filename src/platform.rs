@@ -2,7 +2,14 @@
 //! what a console shows and how much room a program has.
 //!
 //! Decides by `cfg(unix)` and `cfg(windows)`. Nothing else in the client does, but for the signals (`cli::signals`) and tests. It must
-//! never report something as private that it has not checked: [`UNCHECKED`] says what a system leaves open.
+//! never report something as private that it has not checked: [`UNCHECKED`] says what a system leaves open. [`holder`] has what a process
+//! that holds keys needs.
+
+#[cfg(unix)]
+pub(crate) mod holder;
+#[cfg(windows)]
+#[path = "platform/no_holder.rs"]
+pub(crate) mod holder;
 
 use std::{
     env,

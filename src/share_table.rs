@@ -38,6 +38,8 @@ pub const REQUESTS: Division = Division { all: 1024, per_partner: 256, per_certi
 pub const DOWNLOADS: Division = Division { all: 256, per_partner: 64, per_certificate: 16 };
 /// Bytes of bodies that are kept in memory until their request is answered. Documents that are not small stream and count nothing.
 pub const BODY_BYTES: Division = Division { all: 256 * MIB, per_partner: 64 * MIB, per_certificate: 32 * MIB };
+/// Requests that wait until the log has something new.
+pub const WAITS: Division = Division { all: 256, per_partner: 64, per_certificate: 8 };
 /// Bytes that a body of unknown length counts as: no operation keeps more.
 pub const UNANNOUNCED_BODY_BYTES: usize = 16 * MIB;
 /// Bytes of a body that is taken from every member, whatever it is about, and read before anything is asked of the database.
@@ -71,7 +73,7 @@ pub const READERS: u32 = 12;
 pub const MANIFESTS: usize = 2;
 /// Previews, and dry runs of assignments.
 pub const SCANS: usize = 2;
-/// Counts, and the progress of calls.
+/// Counts, the progress of calls, and pages of what waits for a nation.
 pub const COUNTS: usize = 3;
 /// What amendments and changes of roles look for before they take place.
 pub const LOOKS_BEFORE_ACTS: usize = 2;
@@ -97,8 +99,15 @@ pub const LONGEST_LOOK: Duration = Duration::from_mins(2);
 /// The same of a manifest: as long as one may be taken, it may be made.
 pub const LONGEST_MANIFEST: Duration = Duration::from_hours(1);
 
+/// For so long a request waits until the log has something new.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// So often the log is looked at for a request that waits, whether what was appended since is for its caller or not.
+pub const LOOKS_WHILE_WAITING: Duration = Duration::from_secs(1);
+
 // What stays, and how often one acts (ADR 32).
 
+/// Programs that one partner leads.
+pub const PROGRAMS_PER_PARTNER: u64 = 200;
 /// Proposals of one member under one call that were never submitted.
 pub const PROPOSALS_PER_MEMBER: u64 = 50;
 /// Drafts of calls of one member.

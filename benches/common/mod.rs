@@ -9,6 +9,8 @@ use entente::{
     policy::{Engine, Guardrails, PartnerRules},
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -64,11 +66,13 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         lists: KnownLists::default(),
         leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
+        feed: Feed::default(),
         signer: ExchangeKey::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,
         quotas: Quotas::default(),
         usage: Usage::default(),
+        seen_certificates: SeenCertificates::default(),
     }
 }
 

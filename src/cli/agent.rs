@@ -10,8 +10,9 @@ use crate::{
     client::{
         ClientError,
         agent::{Agent, AgentAct, AgentSubject, Event, RoundTally, pause},
+        naming::CallName,
     },
-    domain::{id::CallId, text::counted},
+    domain::text::counted,
     process::{State, tell_manager},
 };
 use clap::{Args, Subcommand};
@@ -43,7 +44,7 @@ a document. It goes on while the exchange is away, and stops at SIGTERM or SIGIN
 pub struct Run {
     /// Only the proposals of this call
     #[arg(long)]
-    call: Option<CallId>,
+    call: Option<CallName>,
     /// Look this often, such as `30s` or `5m`
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval_argument)]
     every: Duration,
@@ -74,7 +75,12 @@ pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> 
         })
     };
     // What is wrong with the set-up is said with its own exit code.
-    context.client_asking(keyboard.clone()).await?;
+    let client = context.client_asking(keyboard.clone()).await?;
+    let call = match &call {
+        Some(name) => Some(client.find_call(name).await?),
+        None => None,
+    };
+    drop(client);
     let mut agent = Agent::new(connect, call);
     agent.check().await?;
     keyboard.asks_for_no_more_files();
@@ -178,7 +184,7 @@ fn state(context: &Context, what: &str, why: Option<&ClientError>) -> Result<()>
     })
 }
 
-fn interval_argument(text: &str) -> Result<Duration, String> {
+pub(super) fn interval_argument(text: &str) -> Result<Duration, String> {
     let wanted: SignedDuration = text.parse().map_err(|_| "write a time such as `30s` or `5m`".to_owned())?;
     let wanted = Duration::try_from(wanted).unwrap_or_default();
     if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&wanted) {

@@ -9,10 +9,15 @@ use super::{
     preview::{PreviewArgs, rows, sums},
     table::Table,
     time::Zone,
+    titles::TitleArgs,
 };
 use crate::{
-    client::Client,
-    domain::id::{CallId, MemberId, ProposalId},
+    client::{
+        Client,
+        naming::{CallName, FoundProposal, ProposalName},
+        titles::{ListExtent, rows::Titled},
+    },
+    domain::id::{CallId, MemberId},
     wire::{
         problem::LineFault,
         review::{Assigned, Assignment},
@@ -33,7 +38,7 @@ First declare that you have no conflict: `entente conflict declare $PROPOSAL --n
 the reviewers their keys.")]
     Add {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// Reviewers of the call
         #[arg(required = true)]
         reviewer: Vec<MemberId>,
@@ -53,7 +58,9 @@ request is carried out in full or not at all. If one of them fails, the message 
 
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each
-  JSON  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]
+  JSON  [{\"proposal\": \"BIRD26-48179\", \"reviewer\": \"GBR:grace\"}]
+
+A proposal is named by its reference, its identifier or the beginning of that.")]
     Load(Load),
     /// List who is assigned and where they stand
     #[command(after_help = "Examples:
@@ -66,7 +73,7 @@ The file is either of these:
   entente assignment remove $PROPOSAL GBR:grace --dry-run    what they would lose access to")]
     Remove {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The reviewer
         reviewer: MemberId,
         /// Only say what it would change
@@ -80,7 +87,7 @@ The file is either of these:
 #[derive(Debug, Args)]
 pub struct Load {
     /// The call
-    call: CallId,
+    call: CallName,
     /// Its name ends in .csv or .json; `-` reads standard input
     file: PathBuf,
     /// Only say what it would do
@@ -94,10 +101,12 @@ pub struct Load {
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
 pub struct List {
     /// The proposal
-    proposal: Option<ProposalId>,
+    proposal: Option<ProposalName>,
     /// Every proposal of this call that you may see
     #[arg(long)]
-    call: Option<CallId>,
+    call: Option<CallName>,
+    #[command(flatten)]
+    titles: TitleArgs,
 }
 
 /// Runs the command.
@@ -106,27 +115,31 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
     match command {
         AssignmentCommand::Add { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
-            let call = client.api().proposal(proposal).await?.call;
-            let pairs = reviewer.into_iter().map(|reviewer| (proposal, reviewer)).collect();
+            let id = client.find_proposal(&proposal).await?.id;
+            let shown_proposal = client.api().proposal(id).await?;
+            let (call, found) = (shown_proposal.call, FoundProposal::from(&shown_proposal));
+            let pairs = reviewer.into_iter().map(|reviewer| (found.clone(), reviewer)).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
         AssignmentCommand::Load(Load { call, file, dry_run, shown }) => {
             shown.only_with(dry_run)?;
             let content = read_input(&file, 8 << 20)?;
-            let pairs = file::read(&content).map_err(|fault| {
+            let lines = file::read(&content).map_err(|fault| {
                 CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
             })?;
+            let (call, pairs) = (client.find_call(&call).await?, found(&client, lines).await?);
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        AssignmentCommand::List(List { proposal, call }) => list(&client, context, proposal, call).await,
+        AssignmentCommand::List(args) => list(&client, context, args).await,
         AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
+            let found = client.find_proposal(&proposal).await?;
             if dry_run {
-                let (changes, summary) = client.preview_unassignment(proposal, &reviewer).await?;
+                let (changes, summary) = client.preview_unassignment(found.id, &reviewer).await?;
                 return shown.show(context, &client, (&changes, &summary)).await;
             }
-            client.api().unassign(proposal, &reviewer).await?;
-            context.out.done(&format!("{reviewer} is no longer assigned to {proposal}"))
+            client.api().unassign(found.id, &reviewer).await?;
+            context.out.done(&format!("{reviewer} is no longer assigned to {found}"))
         }
     }
 }
@@ -135,9 +148,10 @@ async fn assign(
     client: &Client,
     context: &Context,
     call: CallId,
-    pairs: Vec<(ProposalId, MemberId)>,
+    named: Vec<(FoundProposal, MemberId)>,
     dry_run: Option<&PreviewArgs>,
 ) -> Result<()> {
+    let pairs: Vec<_> = named.iter().map(|(found, reviewer)| (found.id, reviewer.clone())).collect();
     let answer = client.assign(call, &pairs, dry_run.is_some()).await?;
     let Assigned { dry_run: _, accepted, faults, changes } = &answer;
     let foreseen = match dry_run {
@@ -150,7 +164,7 @@ async fn assign(
     }
     context.out.answer(&answer, |screen| {
         let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
-        show_pairs(screen, head, &pairs, faults);
+        show_pairs(screen, head, &named, faults);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -168,40 +182,64 @@ async fn assign(
     if dry_run.is_some() {
         context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
     } else {
+        let reference = named.first().and_then(|(found, _)| found.reference.as_ref());
+        let call = reference.map_or_else(|| call.to_string(), |reference| reference.code().to_string());
         context.out.note(&format!("give them the keys: entente key share --call {call}"));
     }
     Ok(())
 }
 
-async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, call: Option<CallId>) -> Result<()> {
-    let mut assignments: Vec<Assignment> = Vec::new();
+/// The proposals that lines of a file name, each looked for once.
+async fn found(client: &Client, lines: Vec<(ProposalName, MemberId)>) -> Result<Vec<(FoundProposal, MemberId)>> {
+    let (mut pairs, mut known): (Vec<_>, Vec<(ProposalName, FoundProposal)>) = (Vec::new(), Vec::new());
+    for (name, reviewer) in lines {
+        let before = known.iter().find(|(other, _)| *other == name).map(|(_, found)| found.clone());
+        let found = match before {
+            Some(found) => found,
+            None => {
+                let found = client.find_proposal(&name).await?;
+                known.push((name, found.clone()));
+                found
+            }
+        };
+        pairs.push((found, reviewer));
+    }
+    Ok(pairs)
+}
+
+async fn list(client: &Client, context: &Context, List { proposal, call, titles }: List) -> Result<()> {
+    let (mut proposals, mut assignments, mut extent): (_, Vec<Assignment>, _) =
+        (Vec::new(), Vec::new(), ListExtent::Part);
     if let Some(proposal) = proposal {
-        assignments = client.api().assignments(proposal).await?;
+        proposals.push(client.api().proposal(client.find_proposal(&proposal).await?.id).await?);
     }
     if let Some(call) = call {
-        for proposal in client.api().all_proposals(Some(call)).await? {
-            assignments.extend(client.api().assignments(proposal.id).await?);
-        }
+        let call = client.find_call(&call).await?;
+        (proposals, extent) = (client.api().all_proposals(Some(call)).await?, ListExtent::Call(call));
     }
-    let zone = context.zone()?;
+    for proposal in &proposals {
+        assignments.extend(client.api().assignments(proposal.id).await?);
+    }
+    let titles = titles.of(context, client, &proposals, extent, false).await;
+    let (assignments, zone) = (titles.joined(assignments, |line| line.proposal), context.zone()?);
     context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
 }
 
 /// What can be assigned, or was, and what cannot.
-pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(ProposalId, MemberId)], faults: &[LineFault]) {
+pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(FoundProposal, MemberId)], faults: &[LineFault]) {
     let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", head]);
     for (at, (proposal, reviewer)) in (1..).zip(pairs) {
         let fault = faults.iter().find(|fault| fault.line == at);
         let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
-        table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
+        table.row([at.to_string(), screen.named(proposal, &proposal.id), reviewer.to_string(), state]);
     }
     screen.table(&table, "no assignments");
 }
 
 /// Assignments, one a line.
-pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone) {
-    let mut table = Table::new(["PROPOSAL", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]);
-    for line in assignments {
+pub(super) fn lines(screen: &mut Screen, assignments: &[Titled<Assignment>], zone: &Zone) {
+    let mut table = Table::new(["PROPOSAL", "TITLE", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]).cutting("TITLE");
+    for Titled { item: line, title, .. } in assignments {
         let conflict = match line.conflict {
             None => "not declared",
             Some(true) => "CONFLICT",
@@ -217,7 +255,9 @@ pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone
             (None, None, false) => "missing".to_owned(),
         };
         let at = zone.both(line.assigned_at.0);
-        table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);
+        let title = title.as_deref().unwrap_or_default();
+        let named = screen.named(&line.reference, &line.proposal);
+        table.row([&*named, title, &*line.reviewer.to_string(), &at, conflict, &review]);
     }
     screen.table(&table, "nobody is assigned");
 }

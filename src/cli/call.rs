@@ -12,10 +12,13 @@ use super::{
     prompt::Consent,
 };
 use crate::{
-    client::Client,
+    client::{
+        Client,
+        naming::{CallName, ProgramName},
+    },
     domain::{
         call::AmendmentEffect,
-        id::{CallId, MemberId, ProgramId},
+        id::{CallId, MemberId},
         member::CallRole,
     },
     wire::call::Call,
@@ -36,7 +39,7 @@ pub enum CallCommand {
     Draft {
         /// The program it runs under
         #[arg(long)]
-        program: ProgramId,
+        program: ProgramName,
         /// The call, TOML or JSON; `-` is standard input
         #[arg(long)]
         file: PathBuf,
@@ -45,7 +48,7 @@ pub enum CallCommand {
     #[command(after_help = "Examples:\n  entente call edit $CALL --file call.toml")]
     Edit {
         /// The call
-        call: CallId,
+        call: CallName,
         /// The new text, TOML or JSON; `-` is standard input
         #[arg(long)]
         file: PathBuf,
@@ -58,7 +61,7 @@ officers their role first: the opening key is wrapped to the officers of that mo
 given the role).")]
     Publish {
         /// The call
-        call: CallId,
+        call: CallName,
     },
     /// Amend a published call
     #[command(after_help = "Examples:
@@ -89,7 +92,7 @@ If less than 72 hours would be left without it, a shorter one, of 72 hours from 
 gives no more than that stays.")]
     WithdrawExtension {
         /// The call
-        call: CallId,
+        call: CallName,
         /// The number of the extension
         number: u32,
         /// Why; logged
@@ -104,7 +107,7 @@ gives no more than that stays.")]
 Asks first. `entente call reopen` brings it back.")]
     Cancel {
         /// The call
-        call: CallId,
+        call: CallName,
         /// Why; shown to every partner of the call
         #[arg(long)]
         reason: String,
@@ -119,7 +122,7 @@ If less than 72 hours are left of a deadline that had not passed when it was can
 72 hours from now. The date by which reviews are due moves in the same way.")]
     Reopen {
         /// The call
-        call: CallId,
+        call: CallName,
         /// Why; shown to every partner of the call
         #[arg(long)]
         reason: String,
@@ -132,18 +135,18 @@ If less than 72 hours are left of a deadline that had not passed when it was can
 Asks first: nobody brings it back. A published call is cancelled instead.")]
     Delete {
         /// The call
-        call: CallId,
+        call: CallName,
         #[command(flatten)]
         consent: Consent,
     },
     /// List calls
     #[command(after_help = "Examples:
   entente call list
-  entente --json call list --all | jq -r '.items[] | select(.phase == \"open\") | .id'")]
+  entente --json call list --all | jq -r '.items[] | select(.phase == \"open\") | .text.code'")]
     List {
         /// Under this program only
         #[arg(long)]
-        program: Option<ProgramId>,
+        program: Option<ProgramName>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -153,7 +156,7 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
   entente call show $CALL --text")]
     Show {
         /// The call
-        call: CallId,
+        call: CallName,
         /// With the whole text
         #[arg(long)]
         text: bool,
@@ -165,14 +168,14 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
     #[command(after_help = "Examples:\n  entente call progress $CALL")]
     Progress {
         /// The call
-        call: CallId,
+        call: CallName,
     },
 }
 
 #[derive(Debug, Args)]
 pub struct Amend {
     /// The call
-    call: CallId,
+    call: CallName,
     /// The whole new text, TOML or JSON; `-` is standard input
     #[arg(long)]
     file: PathBuf,
@@ -203,7 +206,7 @@ deciders, and only they give its officers and deciders a further role or take a 
     #[command(after_help = "Examples:\n  entente call role list $CALL")]
     List {
         /// The call
-        call: CallId,
+        call: CallName,
     },
 }
 
@@ -211,7 +214,7 @@ deciders, and only they give its officers and deciders a further role or take a 
 #[command(group = clap::ArgGroup::new("roles").required(true).args(["role", "none"]))]
 pub struct RoleSet {
     /// The call
-    call: CallId,
+    call: CallName,
     /// The member
     member: MemberId,
     /// officer, reviewer, decider or observer; may be given several times
@@ -239,61 +242,71 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
     match command {
         CallCommand::Example => Ok(()),
         CallCommand::Draft { program, file } => {
-            let call = client.draft_call(program, &file::read(&file)?).await?;
+            let text = file::read(&file)?;
+            let call = client.draft_call(client.find_program(&program).await?, &text).await?;
             show::call(context, &call, None, false)?;
-            context
-                .out
-                .note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
+            let code = &call.text.code;
+            context.out.note(&format!("next: entente call role set {code} MEMBER --role officer, then call publish"));
             Ok(())
         }
         CallCommand::Edit { call, file } => {
-            let call = client.edit_call(call, &file::read(&file)?).await?;
+            let text = file::read(&file)?;
+            let call = client.edit_call(client.find_call(&call).await?, &text).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Publish { call } => {
-            let call = client.publish_call(call).await?;
+            let call = client.publish_call(client.find_call(&call).await?).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Amend(args) => amend(&args, &client, context).await,
         CallCommand::Extend(args) => extend::run(args, &client, context).await,
         CallCommand::WithdrawExtension { call, number, reason: why } => {
+            let call = client.find_call(&call).await?;
             let shown = client.api().withdraw_extension(call, number, reason(&why)?).await?;
             let extensions = client.api().extensions(call).await?;
             show::call(context, &shown, Some(&extensions), false)
         }
         CallCommand::Cancel { call, reason: why, consent } => {
-            let why = reason(&why)?;
+            let (why, name) = (reason(&why)?, call);
+            let call = client.find_call(&name).await?;
             let what = format!(
-                "cancelling {call} ends it for everybody: its proposals go no further until an officer brings it back with `entente call reopen`"
+                "cancelling {name} ends it for everybody: its proposals go no further until an officer brings it back with `entente call reopen`"
             );
             context.keyboard().agree(consent, &what).await?;
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Reopen { call, reason: why } => {
+            let call = client.find_call(&call).await?;
             let shown = client.api().reopen_call(call, reason(&why)?).await?;
             let extensions = client.api().extensions(call).await?;
             show::call(context, &shown, Some(&extensions), false)
         }
         CallCommand::Delete { call, consent } => {
+            let id = client.find_call(&call).await?;
             let consequence = "its text and the roles given in it are gone";
             context.keyboard().consent(consent, &format!("deleting {call}"), consequence).await?;
-            client.delete_draft(call).await?;
+            client.delete_draft(id).await?;
             context.out.done(&format!("deleted {call}"))
         }
         CallCommand::List { program, list } => {
+            let program = match &program {
+                Some(name) => Some(client.find_program(name).await?),
+                None => None,
+            };
             let calls = list.collect(async |paging| client.api().calls(program, &paging).await).await?;
             show::list(context, &calls)?;
             list.note_more(&context.out, &calls);
             Ok(())
         }
         CallCommand::Show { call, text } => {
+            let call = client.find_call(&call).await?;
             let extensions = client.api().extensions(call).await?;
             show::call(context, &verified(&client, call).await?, Some(&extensions), text)
         }
         CallCommand::Role(command) => role(command, &client, context).await,
         CallCommand::Progress { call } => {
-            let progress = client.api().call_progress(call).await?;
+            let progress = client.api().call_progress(client.find_call(&call).await?).await?;
             context.out.answer(&progress, |screen| show::progress(screen, &progress))
         }
     }
@@ -310,21 +323,23 @@ pub(super) async fn verified(client: &Client, id: CallId) -> Result<Call> {
 
 async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
     let (text, why) = (file::read(&args.file)?, reason(&args.reason)?);
-    let mut amended = client.preview_amendment(args.call, &text, why).await?;
+    let id = client.find_call(&args.call).await?;
+    let mut amended = client.preview_amendment(id, &text, why).await?;
     let voided = amended.voided;
     if !args.dry_run {
         if voided > 0 {
             let (act, consequence) = (format!("amending {}", args.call), voids(voided));
             context.keyboard().consent(args.consent, &act, &consequence).await?;
         }
-        amended = client.amend_call(args.call, &text, why, (voided > 0).then_some(voided)).await?;
+        amended = client.amend_call(id, &text, why, (voided > 0).then_some(voided)).await?;
     }
     context.out.answer(&amended, |screen| {
-        let Call { id, version, .. } = &amended.call;
+        let Call { id, version, text, .. } = &amended.call;
+        let call = screen.named(&text.code, id);
         if args.dry_run {
-            screen.line(&format!("would publish version {} of {id}", version + 1));
+            screen.line(&format!("would publish version {} of {call}", version + 1));
         } else {
-            screen.line(&format!("published version {version} of {id}"));
+            screen.line(&format!("published version {version} of {call}"));
         }
         match amended.effect {
             AmendmentEffect::Keeps => screen.styled(&[(Style::Green, "proposals handed in stand as they are")]),
@@ -351,6 +366,7 @@ async fn role(command: RoleCommand, client: &Client, context: &Context) -> Resul
         RoleCommand::Set(RoleSet { call, member, role, none: _, vouch, dry_run, shown }) => {
             let roles: BTreeSet<CallRole> = role.into_iter().collect();
             shown.only_with(dry_run)?;
+            let call = client.find_call(&call).await?;
             if dry_run {
                 let (changes, summary) = client.preview_roles(call, &member, &roles).await?;
                 return shown.show(context, client, (&changes, &summary)).await;
@@ -362,7 +378,7 @@ async fn role(command: RoleCommand, client: &Client, context: &Context) -> Resul
             })
         }
         RoleCommand::List { call } => {
-            let holders = client.api().roles(call).await?;
+            let holders = client.api().roles(client.find_call(&call).await?).await?;
             context.out.answer(&whole(&holders), |screen| show::holders(screen, &holders))
         }
     }

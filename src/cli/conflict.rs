@@ -4,9 +4,9 @@ use super::{
     context::{Context, reason},
     error::Result,
 };
-use crate::domain::{
-    id::{MemberId, ProposalId},
-    member::ConflictGround,
+use crate::{
+    client::naming::ProposalName,
+    domain::{id::MemberId, member::ConflictGround},
 };
 use clap::{Args, Subcommand};
 
@@ -26,7 +26,7 @@ an officer from another nation can lift the conflict. `entente proposal show` li
   entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
     Lift {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The member who declared it
         member: MemberId,
         /// Why; logged
@@ -39,7 +39,7 @@ an officer from another nation can lift the conflict. `entente proposal show` li
 #[command(group = clap::ArgGroup::new("what").required(true).args(["none", "ground"]))]
 pub struct Declare {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// You have no conflict
     #[arg(long)]
     none: bool,
@@ -53,15 +53,17 @@ pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<(
     let client = context.client().await?;
     match command {
         ConflictCommand::Declare(Declare { proposal, ground, none: _ }) => {
-            client.declare(proposal, ground).await?;
+            let found = client.find_proposal(&proposal).await?;
+            client.declare(found.id, ground).await?;
             match ground {
-                None => context.out.done(&format!("declared that you have no conflict with {proposal}")),
-                Some(ground) => context
-                    .out
-                    .done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on")),
+                None => context.out.done(&format!("declared that you have no conflict with {found}")),
+                Some(ground) => {
+                    context.out.done(&format!("declared a conflict ({ground}); {found} is closed to you from now on"))
+                }
             }
         }
         ConflictCommand::Lift { proposal, member, reason: why } => {
+            let proposal = client.find_proposal(&proposal).await?.id;
             client.lift_conflict(proposal, &member, reason(&why)?).await?;
             context.out.done(&format!("the conflict of {member} is off the record; {member} declares again"))
         }

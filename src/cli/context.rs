@@ -8,11 +8,11 @@ use super::{
     time::{self, Zone},
 };
 use crate::{
-    client::{Ambient, Client, Home, ProgressListener, api::Paging, pages::Pages},
+    client::{Ambient, Client, Home, Profile, ProgressListener, api::Paging, pages::Pages, unlock::KeyHolder},
     domain::{id::PartnerCode, label::Label},
     wire::page::{MAX_PAGE, Page},
 };
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::BTreeSet,
@@ -35,9 +35,15 @@ pub struct Global {
     /// File whose first line is the passphrase of your identity, for scripts
     #[arg(long, global = true, env = "ENTENTE_PASSPHRASE_FILE", value_name = "FILE", help_heading = "Global options")]
     pub passphrase_file: Option<PathBuf>,
+    /// Ask for passphrases, even if `entente unlock` holds your keys
+    #[arg(long, global = true, env = "ENTENTE_NO_UNLOCK", value_parser = FalseyValueParser::new(), help_heading = "Global options")]
+    pub no_unlock: bool,
     /// Print JSON: answers on standard output, problems and progress on standard error
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Show identifiers beside references, codes and names
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub ids: bool,
     /// Print answers only: no notes, no progress
     #[arg(long, short, global = true, help_heading = "Global options")]
     pub quiet: bool,
@@ -53,6 +59,13 @@ pub struct Context {
     /// The client in use, for what is to be said of what it met.
     client: Arc<Mutex<Option<Client>>>,
     said: Arc<Mutex<ShownWarnings>>,
+}
+
+/// Whether keys that `entente unlock` holds are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlocked {
+    IsUsed,
+    IsLeft,
 }
 
 /// What was said of the exchange's clock and state, by whichever client met it: once, however long a command runs.
@@ -94,25 +107,45 @@ impl Context {
     /// # Errors
     /// Among others when its private key needs a passphrase that nobody gives.
     pub async fn client(&self) -> Result<Client> {
-        self.client_asking(self.keyboard()).await
+        self.connected(self.keyboard(), Unlocked::IsUsed).await
     }
 
-    /// The same, with this keyboard to ask for passphrases.
+    /// The same, with this keyboard to ask for all passphrases: for a process that outlives what `entente unlock` holds.
     pub(super) async fn client_asking(&self, keyboard: Keyboard) -> Result<Client> {
-        // On a thread of its own: a person may be asked for a passphrase, and an interruption is heard meanwhile.
-        let context = self.clone();
-        tokio::task::spawn_blocking(move || context.new_client(keyboard)).await.map_err(CliError::failed)?
+        self.connected(keyboard, Unlocked::IsLeft).await
     }
 
     /// The same, on the caller's thread.
     pub(super) fn new_client(&self, keyboard: Keyboard) -> Result<Client> {
+        self.connect(keyboard, Unlocked::IsLeft)
+    }
+
+    async fn connected(&self, keyboard: Keyboard, unlocked: Unlocked) -> Result<Client> {
+        // On a thread of its own: a person may be asked for a passphrase, and an interruption is heard meanwhile.
+        let context = self.clone();
+        tokio::task::spawn_blocking(move || context.connect(keyboard, unlocked)).await.map_err(CliError::failed)?
+    }
+
+    fn connect(&self, keyboard: Keyboard, unlocked: Unlocked) -> Result<Client> {
         let home = self.home()?;
         let profile = home.profile(self.global.profile.as_deref())?;
         let out = self.out.clone();
-        let client = Client::new(home, profile, keyboard, self.ambient.clone())?;
+        let holder = match unlocked {
+            Unlocked::IsUsed if !self.global.no_unlock => self.key_holder(&home, &profile),
+            _ => None,
+        };
+        let client = Client::with_holder(home, profile, keyboard, self.ambient.clone(), holder)?;
         let client = client.on_warning(move |sentence| out.warn(sentence));
         *self.in_use() = Some(client.clone());
         Ok(client)
+    }
+
+    /// What holds the keys of a profile. Where it does not answer as it should, passphrases are asked for.
+    fn key_holder(&self, home: &Home, profile: &Profile) -> Option<Arc<KeyHolder>> {
+        KeyHolder::find(home, &profile.name).unwrap_or_else(|error| {
+            self.out.warn(&format!("{error}; {}", error.help()));
+            None
+        })
     }
 
     /// The instant by the exchange's clock, as far as it has answered: deadlines go by it.

@@ -6,11 +6,9 @@ use super::{
     output::{Screen, Style},
     prompt::Consent,
     time::Zone,
+    titles::named,
 };
-use crate::{
-    domain::{decision::Outcome, id::ProposalId},
-    wire::decision::Decision,
-};
+use crate::{client::naming::ProposalName, domain::decision::Outcome, wire::decision::Decision};
 use clap::Subcommand;
 
 /// Decide on proposals, one signature per funding partner
@@ -31,7 +29,7 @@ A final decision is undone by another one only: it names the one in force, says 
 proposal undecided. Until the last signature the earlier decision is in force. The exchange and the parties read the reason.")]
     Sign {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// fund, reserve, decline, or rescind for a final one; the host learns it, the reasons are in the sealed letter
         outcome: Outcome,
         /// Why a final decision is superseded; not sealed, the host and the parties read it
@@ -44,13 +42,13 @@ proposal undecided. Until the last signature the earlier decision is in force. T
     #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
     Show {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Take your partner's signature back, as long as others are missing
     #[command(after_help = "Examples:\n  entente decision unsign $PROPOSAL")]
     Unsign {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
 }
 
@@ -61,33 +59,39 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
     match command {
         DecisionCommand::Sign { proposal, outcome, reason, consent } => {
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
-            let plan = client.plan_superseding(proposal, outcome, reason).await?;
+            let found = client.find_proposal(&proposal).await?;
+            let plan = client.plan_superseding(found.id, outcome, reason).await?;
             if plan.is_last() {
                 let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let act = format!("signing last for `{outcome}` on {proposal}{}", over.unwrap_or_default());
+                let which = if consent.is_given() { found.to_string() } else { named(&client, &found).await };
+                let act = format!("signing last for `{outcome}` on {which}{}", over.unwrap_or_default());
                 let consequence =
                     "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
             }
             let decision = client.decide(&plan).await?;
-            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+            let title = client.title_by_id(found.id).await;
+            context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Show { proposal } => {
-            let Some(decision) = client.decision(proposal).await? else {
-                return Err(CliError::failed(format!("there is no decision on {proposal}"))
+            let found = client.find_proposal(&proposal).await?;
+            let Some(decision) = client.decision(found.id).await? else {
+                return Err(CliError::failed(format!("there is no decision on {found}"))
                     .help("deciders propose one with `entente decision sign`"));
             };
-            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+            let title = client.title_by_id(found.id).await;
+            context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Unsign { proposal } => {
-            client.unsign_decision(proposal).await?;
-            context.out.done(&format!("your partner's signature on the decision about {proposal} is taken back"))
+            let found = client.find_proposal(&proposal).await?;
+            client.unsign_decision(found.id).await?;
+            context.out.done(&format!("your partner's signature on the decision about {found} is taken back"))
         }
     }
 }
 
-/// A decision, who signed it and who has to.
-pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
+/// A decision, what it is about, who signed it and who has to.
+pub(super) fn show(screen: &mut Screen, title: Option<&str>, decision: &Decision, zone: &Zone) {
     let signatures = decision.signatures.iter().map(|(partner, signature)| {
         let set_aside = signature.set_aside.map(|why| {
             format!(", set aside: {} {}, so another decider of {partner} has to sign", signature.member, why.sentence())
@@ -96,7 +100,8 @@ pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
         format!("{partner} by {member} at {at}{}", set_aside.unwrap_or_default())
     });
     screen.fields(&[
-        ("proposal", decision.proposal.to_string()),
+        ("proposal", screen.named(&decision.reference, &decision.proposal)),
+        ("title", title.unwrap_or_default().to_owned()),
         ("outcome", decision.outcome.to_string()),
         ("version", decision.manifest_sha256.to_string()),
         ("signed", signatures.collect::<Vec<_>>().join("\n")),
@@ -113,6 +118,6 @@ pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
     }
     if let Some(next) = &decision.next {
         screen.heading("To take its place");
-        show(screen, next, zone);
+        show(screen, None, next, zone);
     }
 }

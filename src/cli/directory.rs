@@ -4,16 +4,18 @@ use super::{
     context::{Context, joined, whole},
     error::{CliError, Result},
     output::Screen,
+    partner_card::{self, PartnerCardCommand},
+    partner_status,
     table::Table,
 };
 use crate::{
     client::directory::ListedPartner,
-    domain::{id::PartnerCode, text::counted},
+    domain::{expiry::near_end, id::PartnerCode, text::counted},
+    wire::directory::Partner,
 };
 use clap::Subcommand;
-use jiff::Timestamp;
 
-/// Look up partners
+/// Look up partners, and make your own nation's card
 #[derive(Debug, Subcommand)]
 pub enum PartnerCommand {
     /// List the partners of the exchange, and which of them you have pinned
@@ -27,6 +29,21 @@ pub enum PartnerCommand {
         /// Its code
         partner: PartnerCode,
     },
+    /// Show who vouches in a nation, which policies hold, what waits, and what ends when
+    #[command(after_help = "Examples:
+  entente partner status                    your own nation
+  entente partner status KOR
+  entente --json partner status | jq -r '.key_cards_ending[].member'
+
+For registrars and policy officers of the nation it also says until when its revocation lists hold, and which of its members' \
+certificates end within 60 days, as far as they came to the server that answers. Policies that wait are shown to those who \
+may see them.")]
+    Status {
+        /// Its code [default: your own]
+        partner: Option<PartnerCode>,
+    },
+    #[command(subcommand)]
+    Card(PartnerCardCommand),
 }
 
 /// Shows whom the exchange takes the caller for.
@@ -45,46 +62,47 @@ pub(super) async fn me(context: &Context) -> Result<()> {
             ("server time", zone.both(me.now.0)),
         ]);
     })?;
+    if let Some(suspended) = &me.suspended {
+        context.out.warn(&format!(
+            "{} is suspended since {}: {}; its registrar agrees with the host's operator when it takes part again",
+            me.partner,
+            zone.both(suspended.since.0),
+            suspended.reason.sentence()
+        ));
+        return Ok(());
+    }
     if me.member.is_none() {
         context.out.note("ask your partner's registrar for an invitation, which `entente join` answers");
         return Ok(());
     }
     // Where the own nation's card is not pinned, nothing is known of the key card.
     if let Ok(expiry) = client.key_expiry().await
-        && let Some(left) = days_left(expiry.first(), client.exchange_now())
+        && let Some(near) = near_end(expiry.first(), client.exchange_now())
     {
         let what = if expiry.key_card <= expiry.certificate { "key card" } else { "certificate" };
-        let then = if left <= LAST_DAYS { ", and then you are shut out" } else { "" };
+        let then = if near.is_last() { ", and then you are shut out" } else { "" };
         context.out.warn(&format!(
             "your {what} ends in {}, on {}{then}: renew it with `entente member renew`",
-            counted(left, "day", "days"),
+            counted(near.days_left, "day", "days"),
             zone.both(expiry.first())
         ));
     }
     Ok(())
 }
 
-/// So many days before keys end their members are warned, and told what follows.
-const WARNED_DAYS: u64 = 60;
-const LAST_DAYS: u64 = 7;
-
-/// How many whole days are left, if they are few enough to warn of.
-pub(super) fn days_left(end: Timestamp, now: Timestamp) -> Option<u64> {
-    let left = u64::try_from(end.duration_since(now).as_hours() / 24).unwrap_or(0);
-    (left <= WARNED_DAYS).then_some(left)
-}
-
 /// Runs a `partner` command.
 pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
-    let client = context.client().await?;
     match command {
+        PartnerCommand::Card(command) => partner_card::run(command, context).await,
+        PartnerCommand::Status { partner } => partner_status::run(partner, context).await,
         PartnerCommand::List => {
-            let listed = client.list_partners().await?;
+            let listed = context.client().await?.list_partners().await?;
             let items: Vec<_> = listed.iter().map(as_json).collect();
             context.out.answer(&whole(&items), |screen| lines(screen, &listed))
         }
         PartnerCommand::Show { partner } => {
-            let listed = client.list_partners().await?.into_iter().find(|line| line.partner.code == partner);
+            let listed =
+                context.client().await?.list_partners().await?.into_iter().find(|line| line.partner.code == partner);
             let line = listed.ok_or_else(|| {
                 CliError::failed(format!("`{partner}` is not a partner of this exchange"))
                     .help("see `entente partner list`")
@@ -95,13 +113,17 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
                     ("partner", partner.code.to_string()),
                     ("name", partner.name.clone()),
                     ("zone", partner.zone.clone()),
-                    ("host", if partner.is_host { "yes" } else { "no" }.to_owned()),
-                    ("fingerprint", partner.card_sha256.to_string()),
+                    ("takes part", takes_part(partner).to_owned()),
+                    ("fingerprint", confirmed(&line)),
                     ("pinned", pin.to_owned()),
                 ]);
             })?;
             if pin != "yes" {
-                context.out.note("confirm the fingerprint with the partner's officials, then `entente trust fetch`");
+                context.out.note(&format!(
+                    "have the partner's officials tell you the fingerprint, by a way that does not pass through the exchange, and type it: \
+                     `entente trust fetch {} --fingerprint FINGERPRINT`",
+                    partner.code
+                ));
             }
             Ok(())
         }
@@ -110,12 +132,11 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
 
 /// Partners, one a line.
 pub(super) fn lines(screen: &mut Screen, listed: &[ListedPartner]) {
-    let mut table = Table::new(["PARTNER", "NAME", "ZONE", "HOST", "PINNED", "FINGERPRINT"]);
+    let mut table = Table::new(["PARTNER", "NAME", "ZONE", "TAKES PART", "PINNED", "FINGERPRINT"]);
     for line in listed {
         let ListedPartner { partner, .. } = line;
-        let host = if partner.is_host { "yes" } else { "" };
-        let fingerprint = partner.card_sha256.to_string();
-        table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pinned(line), &fingerprint]);
+        let (takes_part, fingerprint) = (takes_part(partner), confirmed(line));
+        table.row([partner.code.as_str(), &partner.name, &partner.zone, takes_part, pinned(line), &fingerprint]);
     }
     screen.table(&table, "no partners");
 }
@@ -125,6 +146,19 @@ fn pinned(line: &ListedPartner) -> &'static str {
         (None, _) => "no",
         (Some(_), true) => "yes",
         (Some(_), false) => "DIFFERS",
+    }
+}
+
+/// The fingerprint that people confirmed. The exchange's own is never shown: it would be pasted instead of compared.
+fn confirmed(line: &ListedPartner) -> String {
+    line.pinned.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn takes_part(partner: &Partner) -> &'static str {
+    match (partner.is_host, partner.suspended.is_some()) {
+        (_, true) => "SUSPENDED",
+        (true, false) => "as host",
+        (false, false) => "yes",
     }
 }
 

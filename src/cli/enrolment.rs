@@ -43,7 +43,7 @@ pub struct Invite {
     /// Its organisation; conflicts of interest are found by it, so write it the same way every time
     #[arg(long)]
     organisation: Option<String>,
-    /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`
+    /// Role in the partner itself: registrar, `policy_officer`, custodian, `program_officer` or relay
     #[arg(long)]
     role: Vec<PartnerRole>,
     /// Invite everybody in this table: CSV with the columns member, name, organisation and, where somebody has one, roles

@@ -8,7 +8,10 @@ use super::{
     trust::fingerprint_argument,
 };
 use crate::{
-    client::joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+    client::{
+        ClientError,
+        joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+    },
     domain::id::Sha256,
     platform,
     sealing::{
@@ -102,7 +105,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
     };
     let mut keyring = Keyring::new();
     for path in &identities {
-        keyring.add(Keyring::load(path, &context.keyboard()).map_err(CliError::failed)?);
+        keyring.add(Keyring::load(path, &context.keyboard()).map_err(ClientError::from)?);
     }
     let choice = JoinChoice {
         profile: args.name.clone().unwrap_or_else(|| member.handle().to_owned()),

@@ -2,7 +2,7 @@
 //! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
-    context::Context,
+    context::{Context, joined},
     error::{CliError, Exit, Result},
     output::Screen,
     table::Table,
@@ -10,8 +10,9 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
+        naming::{CallName, FoundProposal, ProposalName},
         own_keys::{CheckedKey, KeyState},
-        vaults::{Prepared, Wrapped},
+        vaults::{LackingSteps, Prepared, Wrapped},
     },
     domain::{
         call::Phase,
@@ -62,10 +63,10 @@ this command with only the new identity in the profile: each vault must have a k
 #[command(group = clap::ArgGroup::new("place").required(true).args(["proposal", "call"]))]
 pub struct KeyScope {
     /// The proposal
-    proposal: Option<ProposalId>,
+    proposal: Option<ProposalName>,
     /// This call's own vault, for officers
     #[arg(long)]
-    call: Option<CallId>,
+    call: Option<CallName>,
 }
 
 #[derive(Debug, Args)]
@@ -87,10 +88,10 @@ pub struct Check {
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
 pub struct ShareArgs {
     /// The proposal
-    proposal: Option<ProposalId>,
+    proposal: Option<ProposalName>,
     /// Every submitted proposal of this call
     #[arg(long)]
-    call: Option<CallId>,
+    call: Option<CallName>,
     /// Wrap to the call's vault once more, beside what is there
     #[arg(long, conflicts_with = "call")]
     to_call: bool,
@@ -100,9 +101,11 @@ pub struct ShareArgs {
 pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        KeyCommand::Share(ShareArgs { call: Some(call), .. }) => show(context, &client.prepare_panel(call).await?),
+        KeyCommand::Share(ShareArgs { call: Some(call), .. }) => {
+            show(context, &client.prepare_panel(client.find_call(&call).await?).await?)
+        }
         KeyCommand::Share(ShareArgs { proposal, to_call, .. }) => {
-            let proposal = proposal.ok_or_else(unnamed)?;
+            let proposal = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?.id;
             if to_call {
                 let wrapped = client.wrap_to_call(proposal).await?;
                 return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
@@ -113,9 +116,9 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
             show(context, &share(&client, proposal).await?)
         }
         KeyCommand::Missing(scope) => {
-            let missing = match (scope.call, scope.proposal) {
-                (Some(call), _) => client.api().missing_call_keys(call).await?,
-                (None, proposal) => client.api().missing_keys(proposal.ok_or_else(unnamed)?).await?,
+            let missing = match scope.find(&client).await? {
+                Place::Call(call) => client.api().missing_call_keys(call).await?,
+                Place::Proposal(proposal) => client.api().missing_keys(proposal).await?,
             };
             context.out.answer(&json!({ "items": missing }), |screen| show_missing(screen, &missing))
         }
@@ -152,15 +155,31 @@ pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarde
     screen.table(&table, "no key is for you");
 }
 
+/// A call or a proposal that was found.
+enum Place {
+    Call(CallId),
+    Proposal(ProposalId),
+}
+
+impl KeyScope {
+    async fn find(&self, client: &Client) -> Result<Place> {
+        match (&self.call, &self.proposal) {
+            (Some(call), _) => Ok(Place::Call(client.find_call(call).await?)),
+            (None, Some(proposal)) => Ok(Place::Proposal(client.find_proposal(proposal).await?.id)),
+            (None, None) => Err(unnamed()),
+        }
+    }
+}
+
 fn unnamed() -> CliError {
     CliError::usage("name a proposal or `--call`")
 }
 
 /// Discards a key of one's own by its identifier.
 async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: WrappedKeyId) -> Result<()> {
-    match (scope.call, scope.proposal) {
-        (Some(call), _) => client.discard_one_of_call(call, key).await?,
-        (None, proposal) => client.discard_one(proposal.ok_or_else(unnamed)?, key).await?,
+    match scope.find(client).await? {
+        Place::Call(call) => client.discard_one_of_call(call, key).await?,
+        Place::Proposal(proposal) => client.discard_one(proposal, key).await?,
     }
     context.out.done(&format!(
         "`{key}` is discarded; a member who holds a key can wrap you a new one with `entente key share`"
@@ -172,9 +191,9 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
     if let Some(key) = args.discard {
         return discard(context, client, &args.scope, key).await;
     }
-    let checked = match (args.scope.call, args.scope.proposal) {
-        (Some(call), _) => client.check_call_keys(call).await?,
-        (None, proposal) => client.check_keys(proposal.ok_or_else(unnamed)?).await?,
+    let checked = match args.scope.find(client).await? {
+        Place::Call(call) => client.check_call_keys(call).await?,
+        Place::Proposal(proposal) => client.check_keys(proposal).await?,
     };
     let me = client.member_id().await?;
     let mut discarded = Vec::new();
@@ -245,10 +264,13 @@ async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
     let is_panels_turn = call.phase == Phase::Review && proposal.status == Status::Submitted;
     let mut prepared = Prepared::default();
     if is_panels_turn && call.my_roles.contains(&CallRole::Officer) && client.make_deliberation_vault(id).await? {
-        prepared.vaults_made.push(id);
+        prepared.vaults_made.push(FoundProposal::from(&proposal));
     }
     if call.my_roles.contains(&CallRole::Officer) {
         prepared.wrapped = client.wrap_missing_of_call(call.id).await?;
+    }
+    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) {
+        client.look_for_steps(&proposal, &mut prepared.lacking).await?;
     }
     let Wrapped { done, refused } = client.wrap_missing(id).await?;
     prepared.wrapped.done.extend(done);
@@ -257,21 +279,27 @@ async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
 }
 
 fn show(context: &Context, prepared: &Prepared) -> Result<()> {
-    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped } = prepared;
+    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let why = |error: &ClientError| error.to_string();
     let refused_json: Vec<Value> =
         refused.iter().map(|(key, error)| json!({ "key": key, "fault": why(error), "help": error.help() })).collect();
     let skipped_json: Vec<Value> = skipped
         .iter()
-        .map(|(id, error)| json!({ "proposal": id, "fault": why(error), "help": error.help() }))
+        .map(|(found, error)| {
+            let (id, reference) = (found.id, &found.reference);
+            json!({ "proposal": id, "reference": reference, "fault": why(error), "help": error.help() })
+        })
         .collect();
-    let answer =
-        json!({ "vaults_made": vaults_made, "wrapped": done, "refused": refused_json, "skipped": skipped_json });
+    let vaults: Vec<ProposalId> = vaults_made.iter().map(|found| found.id).collect();
+    let answer = json!({
+        "vaults_made": vaults, "wrapped": done, "refused": refused_json, "skipped": skipped_json,
+        "undeclared": lacking.undeclared, "unassigned": lacking.unassigned, "own_undeclared": lacking.own_undeclared,
+    });
     context.out.answer(&answer, |screen| show_prepared(screen, prepared))?;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
     let exit = match first {
-        ClientError::Problem { .. } => Exit::Refused,
+        ClientError::Problem { .. } | ClientError::NothingNamed { .. } => Exit::Refused,
         ClientError::Unverified { .. } => Exit::Unverified,
         ClientError::Transport { .. } => Exit::Unreachable,
         ClientError::Usage { .. }
@@ -287,7 +315,7 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
 
 /// What was wrapped for whom.
 pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
-    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped } = prepared;
+    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let mut table = Table::new(["VAULT", "KIND", "FOR", "KEY"]);
     for key in done {
         let [vault, kind, holder] = cells(key);
@@ -298,11 +326,29 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
         table.row([vault, kind, holder, format!("REFUSED: {error}")]);
     }
     screen.table(&table, "nobody lacks a key");
-    for id in vaults_made {
-        screen.line(&format!("{id}: reviews can be sealed now"));
+    for found in vaults_made {
+        screen.line(&format!("{}: reviews can be sealed now", screen.named(found, &found.id)));
     }
-    for (id, error) in skipped {
-        screen.line(&format!("{id}: left out: {error}"));
+    for (found, error) in skipped {
+        screen.line(&format!("{}: left out: {error}", screen.named(found, &found.id)));
+    }
+    show_lacking(screen, lacking);
+}
+
+/// What is missing before more keys can be passed on.
+fn show_lacking(screen: &mut Screen, lacking: &LackingSteps) {
+    if lacking.own_undeclared > 0 {
+        let proposals = counted(lacking.own_undeclared, "proposal", "proposals");
+        screen
+            .line(&format!("missing: you have not declared on {proposals}; `entente todo --kind declare` lists them"));
+    }
+    if lacking.unassigned > 0 {
+        let have = counted(lacking.unassigned, "proposal has", "proposals have");
+        screen.line(&format!("missing: {have} no reviewer; `entente assignment add` assigns some"));
+    }
+    if !lacking.undeclared.is_empty() {
+        let have = counted(lacking.undeclared.len(), "reviewer has", "reviewers have");
+        screen.line(&format!("missing: {have} not declared: {}", joined(lacking.undeclared.keys())));
     }
 }
 

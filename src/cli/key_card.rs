@@ -68,7 +68,7 @@ pub struct Issue {
     /// Its organisation; conflicts of interest are found by it, so write it the same way every time
     #[arg(long)]
     organisation: String,
-    /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`
+    /// Role in the partner itself: registrar, `policy_officer`, custodian, `program_officer` or relay
     #[arg(long)]
     role: Vec<PartnerRole>,
     /// Role that the member's present card has and the new one lacks; none is dropped unsaid

@@ -5,7 +5,7 @@ use super::{
     error::{CliError, Result},
 };
 use crate::{
-    client::Home,
+    client::{ClientError, Home},
     platform,
     sealing::identity::{DEFAULT_WORK_FACTOR, Keyring, new_identity, protect, write_identity_file},
 };
@@ -104,9 +104,7 @@ fn show(args: &Show, context: &Context) -> Result<()> {
     }
     let mut shown = Vec::new();
     for file in &files {
-        let keyring = Keyring::load(file, &context.keyboard()).map_err(|error| {
-            CliError::failed(error).help("see `entente keys --help` for what can serve as an identity")
-        })?;
+        let keyring = Keyring::load(file, &context.keyboard()).map_err(ClientError::from)?;
         shown.push((file.display().to_string(), keyring.recipients().to_vec()));
     }
     let answer: Vec<_> =

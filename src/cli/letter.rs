@@ -7,10 +7,14 @@ use super::{
     prompt::Consent,
     table::Table,
     time::Zone,
+    titles::named,
 };
 use crate::{
-    client::decisions::OpenedLetter,
-    domain::id::{DocumentId, ProposalId},
+    client::{
+        decisions::OpenedLetter,
+        naming::{FoundProposal, ProposalName},
+    },
+    domain::id::DocumentId,
     reading,
     wire::decision::Letter,
 };
@@ -29,7 +33,7 @@ pub enum LetterCommand {
 Asks first: the parties can open a letter as soon as it is sent.")]
     Send {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The text, UTF-8; `-` is standard input
         #[arg(long)]
         file: PathBuf,
@@ -40,7 +44,7 @@ Asks first: the parties can open a letter as soon as it is sent.")]
     #[command(after_help = "Examples:\n  entente letter list $PROPOSAL")]
     List {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Verify and open a letter
     #[command(after_help = "Examples:
@@ -48,18 +52,19 @@ Asks first: the parties can open a letter as soon as it is sent.")]
   entente letter open $PROPOSAL $LETTER > letter.txt")]
     Open {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The letter [default: the latest]
         letter: Option<DocumentId>,
     },
     /// Take a letter back (officers); those who opened it keep what they read
     #[command(after_help = "Examples:
+  entente letter withdraw $PROPOSAL             the only one
   entente letter withdraw $PROPOSAL $LETTER")]
     Withdraw {
         /// The proposal
-        proposal: ProposalId,
-        /// The letter
-        letter: DocumentId,
+        proposal: ProposalName,
+        /// The letter [default: the only one]
+        letter: Option<DocumentId>,
     },
 }
 
@@ -72,26 +77,39 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             let content = read_input(&file, 1 << 20)?;
             let text =
                 reading::text(&content).map_err(|fault| CliError::usage(format!("`{}`: {fault}", file.display())))?;
+            let found = client.find_proposal(&proposal).await?;
             let consequence = "every party can open it at once; taken back later, it stays read";
-            context.keyboard().consent(consent, &format!("sending a letter about {proposal}"), consequence).await?;
-            let letter = client.send_letter(proposal, &text).await?;
+            let which = if consent.is_given() { found.to_string() } else { named(&client, &found).await };
+            context.keyboard().consent(consent, &format!("sending a letter about {which}"), consequence).await?;
+            let letter = client.send_letter(found.id, &text).await?;
             context.out.answer(&letter, |screen| {
-                screen.fields(&[("letter", letter.id.to_string()), ("sent", zone.both(letter.sent_at.0))]);
+                screen.fields(&[
+                    ("about", screen.named(&letter.reference, &letter.proposal)),
+                    ("letter", letter.id.to_string()),
+                    ("sent", zone.both(letter.sent_at.0)),
+                ]);
             })
         }
         LetterCommand::List { proposal } => {
-            let letters = client.api().letters(proposal).await?;
-            context.out.answer(&whole(&letters), |screen| lines(screen, &letters, &zone))
+            let found = client.find_proposal(&proposal).await?;
+            let letters = client.api().letters(found.id).await?;
+            let title = client.title_by_id(found.id).await;
+            context.out.answer(&whole(&letters), |screen| lines(screen, title.as_deref(), &letters, &zone))
         }
         LetterCommand::Open { proposal, letter } => {
+            let found = client.find_proposal(&proposal).await?;
             let id = match letter {
                 Some(id) => id,
-                None => latest(&client.api().letters(proposal).await?, proposal)?,
+                None => latest(&client.api().letters(found.id).await?, &found)?,
             };
-            let OpenedLetter { letter, text, is_superseded, is_by_officer } = client.read_letter(proposal, id).await?;
-            let answer = json!({
+            let OpenedLetter { letter, text, is_superseded, is_by_officer } = client.read_letter(found.id, id).await?;
+            let title = client.title_by_id(found.id).await;
+            let mut answer = json!({
                 "letter": letter, "text": &*text, "is_superseded": is_superseded, "is_by_officer": is_by_officer,
             });
+            if let Some(title) = &title {
+                answer["title"] = json!(title);
+            }
             context.out.answer(&answer, |screen: &mut Screen| {
                 let verified = if is_by_officer {
                     "verified: an officer of the call"
@@ -99,7 +117,12 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                     "signature verified; who the call's officers are is not shown to you"
                 };
                 let from = format!("{} at {}, {verified}", letter.sent_by, zone.both(letter.sent_at.0));
-                screen.fields(&[("letter", letter.id.to_string()), ("from", from)]);
+                screen.fields(&[
+                    ("about", screen.named(&letter.reference, &letter.proposal)),
+                    ("title", title.clone().unwrap_or_default()),
+                    ("letter", letter.id.to_string()),
+                    ("from", from),
+                ]);
                 if is_superseded {
                     screen.styled(&[(
                         Style::Yellow,
@@ -111,14 +134,22 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             })
         }
         LetterCommand::Withdraw { proposal, letter } => {
-            client.api().withdraw_letter(proposal, letter).await?;
-            context.out.done(&format!("{letter} is taken back"))
+            let found = client.find_proposal(&proposal).await?;
+            let letter = match letter {
+                Some(id) => id,
+                None => only(&client.api().letters(found.id).await?, &found)?,
+            };
+            client.api().withdraw_letter(found.id, letter).await?;
+            context.out.done(&format!("the letter {letter} about {found} is taken back"))
         }
     }
 }
 
-/// Letters, one a line.
-pub(super) fn lines(screen: &mut Screen, letters: &[Letter], zone: &Zone) {
+/// Letters about a proposal, one a line.
+pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter], zone: &Zone) {
+    if let Some(title) = title {
+        screen.heading(title);
+    }
     let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
     for letter in letters {
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
@@ -128,7 +159,20 @@ pub(super) fn lines(screen: &mut Screen, letters: &[Letter], zone: &Zone) {
     screen.table(&table, "no letters");
 }
 
-fn latest(letters: &[Letter], proposal: ProposalId) -> Result<DocumentId> {
+fn only(letters: &[Letter], proposal: &FoundProposal) -> Result<DocumentId> {
+    match letters {
+        [letter] => Ok(letter.id),
+        [] => Err(none_about(proposal)),
+        _ => Err(CliError::usage(format!("several letters are about {proposal}"))
+            .help("name the one that you mean; `entente letter list` shows them")),
+    }
+}
+
+fn latest(letters: &[Letter], proposal: &FoundProposal) -> Result<DocumentId> {
     let latest = letters.iter().max_by_key(|letter| letter.sent_at).map(|letter| letter.id);
-    latest.ok_or_else(|| CliError::failed(format!("there is no letter about {proposal}")))
+    latest.ok_or_else(|| none_about(proposal))
+}
+
+fn none_about(proposal: &FoundProposal) -> CliError {
+    CliError::failed(format!("there is no letter about {proposal}"))
 }

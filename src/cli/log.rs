@@ -1,60 +1,107 @@
-//! `entente log`: the entries of the exchange's log that the member may read.
+//! `entente log`: the entries of the exchange's log that the member may read, in sentences.
 
-use super::{
-    context::{Context, whole},
-    error::Result,
-    output::Screen,
-    table::Table,
-    time::Zone,
-};
+use super::{context::Context, error::Result, key_card::instant_argument, output::Screen, time::Zone};
 use crate::{
-    client::{api::Paging, pages::Pages},
-    domain::entry::EntryKind,
-    wire::{
-        entry::Entry,
-        page::{MAX_PAGE, Page},
+    client::log::{
+        LogFilter, LogReader, ReadEntries, read_bookmark,
+        words::{LogNames, sentence},
+        write_bookmark,
     },
+    domain::{
+        entry::EntryKind,
+        id::{CallId, MemberId, ProposalId},
+        text::counted,
+    },
+    wire::entry::Entry,
 };
 use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
 use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
+    collections::VecDeque,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
+
+/// How many of the latest entries are shown if nobody says.
+const LATEST: usize = 50;
+/// So long the exchange may wait until there is something new.
+const WAIT: Duration = Duration::from_secs(30);
+/// An exchange that does not wait is asked no more often.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente log                        the latest 50 entries that you may read
-  entente log --all
   entente log --follow               the latest, then new ones as they come
+  entente log --kind proposal.submitted --kind decision --since 2026-04-01T00:00:00Z
+  entente log --proposal $PROPOSAL --member ISR:avi --all
   entente log --kind key-card        what registrars did: key_card.published
-  entente log --kind proposal.submitted --kind decision
+  entente --json log --bookmark seen.txt         what is new since the last run
   entente --json log --follow --limit 0 --kind proposal | jq -r .proposal
 
-Entries are numbered over the whole exchange. A gap only means that something happened that you may not know of.")]
+Entries are numbered over the whole exchange. A gap only means that something happened that you may not know of. \
+Vaults and the keys to them are left out unless you ask for them. What you may read only later, because a call opens or \
+you get a role, does not come after a bookmark that has passed it.")]
 pub struct LogArgs {
     /// Only entries of this kind, such as `proposal.submitted`, or of all that begin so, such as `proposal`; may be
     /// given several times
     #[arg(long, value_name = "KIND", value_parser = kind_argument)]
     kind: Vec<Kinds>,
-    /// Show this many of the latest entries
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    /// Only entries about this call and its proposals
+    #[arg(long, value_name = "CALL")]
+    call: Vec<CallId>,
+    /// Only entries about this proposal
+    #[arg(long, value_name = "PROPOSAL")]
+    proposal: Vec<ProposalId>,
+    /// Only entries that this member made or is named in
+    #[arg(long, value_name = "MEMBER")]
+    member: Vec<MemberId>,
+    /// Only entries from this instant on, such as `2026-04-01T15:00:00Z` or `2026-04-01 17:00 Asia/Seoul`
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    since: Option<Timestamp>,
+    /// Only entries up to this instant
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument, conflicts_with = "follow")]
+    until: Option<Timestamp>,
+    /// Show vaults and the keys to them as well
+    #[arg(long)]
+    keys: bool,
+    /// Show this many of the latest entries [default: 50, and all with `--since` or `--bookmark`]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// Show every entry
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     /// Go on showing new entries until interrupted; with `--json` one entry a line
     #[arg(long, short)]
     follow: bool,
-    /// Seconds between two looks when following
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "follow",
-        value_parser = clap::value_parser!(u64).range(1..=3600))]
-    interval: u64,
+    /// Begin after the bookmark in this file, if it is there, and leave the new one in it once everything is shown
+    #[arg(long, value_name = "FILE")]
+    bookmark: Option<PathBuf>,
 }
 
 impl LogArgs {
     /// Whether only an interruption ends it.
     pub(super) fn is_endless(&self) -> bool {
         self.follow
+    }
+
+    fn filter(&self) -> LogFilter {
+        LogFilter {
+            kinds: self.kind.iter().flat_map(|kinds| kinds.0.iter().copied()).collect(),
+            with_keys: self.keys,
+            calls: self.call.iter().copied().collect(),
+            proposals: self.proposal.iter().copied().collect(),
+            members: self.member.iter().cloned().collect(),
+            since: self.since,
+            until: self.until,
+        }
+    }
+
+    /// How many of the latest entries are shown.
+    fn keep(&self) -> usize {
+        let is_about_all = self.all || self.since.is_some() || self.bookmark.is_some();
+        self.limit.unwrap_or(if is_about_all { usize::MAX } else { LATEST })
     }
 }
 
@@ -72,111 +119,90 @@ fn kind_argument(text: &str) -> Result<Kinds, String> {
     Ok(Kinds(kinds))
 }
 
-/// Where in the log a reader is: cursors are opaque, so the last page is read again and what was seen of it left out.
-#[derive(Debug, Default)]
-struct Reader {
-    cursor: Option<String>,
-    seen: u64,
+/// Entries, and where to go on.
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    items: &'a VecDeque<Entry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bookmark: Option<&'a str>,
 }
 
 /// Runs the command.
 pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let zone = context.zone()?;
-    let kinds: BTreeSet<EntryKind> = args.kind.iter().flat_map(|kinds| kinds.0.iter().copied()).collect();
-    let kinds: Vec<EntryKind> = kinds.into_iter().collect();
-    let fetch = async |paging: Paging| client.api().entries(&kinds, &paging).await;
-    let mut reader = Reader::default();
-    let keep = if args.all { usize::MAX } else { args.limit };
-    let latest = reader.rest(&fetch, keep).await?;
-    if !args.follow {
-        return context.out.answer(&whole(&latest), |screen| table(screen, &latest, &zone));
+    let bookmark = match &args.bookmark {
+        Some(path) => read_bookmark(path)?,
+        None => None,
+    };
+    let mut reader = LogReader::new(args.filter(), bookmark);
+    let ReadEntries { entries, left_out } = reader.rest(client.api(), args.keep(), Duration::ZERO).await?;
+    if args.follow {
+        context.out.note(&format!("times are in {}", zone.name()));
+        show_each(context, &entries, &zone)?;
+    } else {
+        let listed = Listed { items: &entries, bookmark: reader.bookmark() };
+        context.out.answer(&listed, |screen| lines(screen, &entries, &zone))?;
     }
-    let show = |entry: &Entry| context.out.answer(entry, |screen| screen.line(&cells(entry, &zone).join("  ")));
-    latest.iter().try_for_each(show)?;
+    if left_out > 0 && args.limit.is_none() {
+        let earlier = counted(left_out as u64, "earlier entry is", "earlier entries are");
+        context.out.note(&format!("{earlier} left out; `--all` shows everything"));
+    }
+    let keep_place = |reader: &LogReader| match (&args.bookmark, reader.bookmark()) {
+        (Some(path), Some(bookmark)) => write_bookmark(path, bookmark),
+        _ => Ok(()),
+    };
+    keep_place(&reader)?;
+    if !args.follow {
+        return Ok(());
+    }
     loop {
         context.warn_of_exchange().await?;
-        tokio::time::sleep(Duration::from_secs(args.interval)).await;
-        reader.rest(&fetch, usize::MAX).await?.iter().try_for_each(show)?;
-    }
-}
-
-impl Reader {
-    /// Everything that was not seen yet, the latest `keep` of it, oldest first.
-    async fn rest(
-        &mut self,
-        fetch: &impl AsyncFn(Paging) -> crate::client::Result<Page<Entry>>,
-        keep: usize,
-    ) -> Result<Vec<Entry>> {
-        let (mut latest, mut pages) = (VecDeque::new(), Pages::default());
-        loop {
-            let page = fetch(Paging { cursor: self.cursor.clone(), limit: Some(MAX_PAGE) }).await?;
-            for entry in page.items {
-                if entry.seq > self.seen {
-                    self.seen = entry.seq;
-                    latest.push_back(entry);
-                }
-            }
-            while latest.len() > keep {
-                latest.pop_front();
-            }
-            match pages.follow(page.next)? {
-                Some(next) => self.cursor = Some(next),
-                None => return Ok(latest.into()),
-            }
+        let asked_at = Instant::now();
+        let new = reader.rest(client.api(), usize::MAX, WAIT).await?.entries;
+        show_each(context, &new, &zone)?;
+        keep_place(&reader)?;
+        if new.is_empty() {
+            tokio::time::sleep(PAUSE.saturating_sub(asked_at.elapsed())).await;
         }
     }
 }
 
-/// Entries, one a line.
-pub(super) fn table(screen: &mut Screen, entries: &[Entry], zone: &Zone) {
-    let mut table = Table::new(["SEQ", "AT", "KIND", "ACTOR", "ABOUT"]);
-    for entry in entries {
-        table.row(cells(entry, zone));
+fn show_each(context: &Context, entries: &VecDeque<Entry>, zone: &Zone) -> Result<()> {
+    entries.iter().try_for_each(|entry| {
+        context.out.answer(entry, |screen| {
+            let (place, said) = line(entry, zone);
+            screen.fields(&[(&place, said)]);
+        })
+    })
+}
+
+/// Entries, each as a sentence behind its number and time.
+pub(super) fn lines<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, zone: &Zone) {
+    let said: Vec<_> = entries.into_iter().map(|entry| line(entry, zone)).collect();
+    if said.is_empty() {
+        return screen.line("no entries");
     }
-    screen.table(&table, "no entries");
+    screen.line(&format!("times are in {}", zone.name()));
+    screen.gap();
+    let fields: Vec<(&str, String)> = said.iter().map(|(place, said)| (place.as_str(), said.clone())).collect();
+    screen.fields(&fields);
 }
 
-fn cells(entry: &Entry, zone: &Zone) -> [String; 5] {
-    let Entry { seq, at, kind, actor, program, call, proposal, .. } = entry;
-    let about = proposal
-        .map(|id| id.to_string())
-        .or_else(|| call.map(|id| id.to_string()))
-        .or_else(|| program.map(|id| id.to_string()));
-    let actor = actor.as_ref().map_or("(operator)".to_owned(), ToString::to_string);
-    [seq.to_string(), zone.both(at.0), kind.to_string(), actor, about.unwrap_or_else(|| detail(entry))]
+/// Number and time, and the sentence.
+fn line(entry: &Entry, zone: &Zone) -> (String, String) {
+    (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, zone))
 }
 
-/// What an entry without a call or proposal is about: the member or partner in its payload.
-fn detail(entry: &Entry) -> String {
-    let payload: serde_json::Value = serde_json::from_str(&entry.payload).unwrap_or_default();
-    ["member", "partner"].iter().find_map(|key| payload[key].as_str()).unwrap_or("-").to_owned()
+impl LogNames for Zone {
+    fn instant(&self, at: Timestamp) -> String {
+        self.here(at)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(seq: u64) -> Entry {
-        serde_json::from_value(serde_json::json!({
-            "seq": seq, "at": "2026-04-01T15:00:00Z", "kind": "key_card.published",
-            "payload": "{\"member\":\"ISR:avi\"}", "salt": "",
-        }))
-        .unwrap()
-    }
-
-    #[tokio::test]
-    async fn follower_sees_each_entry_once_and_in_order() {
-        let fetch = async |paging: Paging| {
-            let from: u64 = paging.cursor.map_or(1, |cursor| cursor.parse().unwrap());
-            let next = (from == 1).then(|| "3".to_owned());
-            Ok(Page { items: (from..from + 2).map(entry).collect(), next })
-        };
-        let mut reader = Reader::default();
-        let seen = |entries: Vec<Entry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
-        assert_eq!(seen(reader.rest(&fetch, 3).await.unwrap()), [2, 3, 4]);
-        assert!(reader.rest(&fetch, 3).await.unwrap().is_empty());
-    }
 
     #[test]
     fn kind_is_a_word_of_the_log_or_what_it_begins_with() {
@@ -186,8 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn entry_shows_whom_it_is_about() {
-        let cells = cells(&entry(7), &Zone::utc());
-        assert_eq!(cells, ["7", "2026-04-01 15:00 UTC", "key_card.published", "(operator)", "ISR:avi"]);
+    fn entry_is_a_sentence_behind_its_number_and_the_time_in_one_zone() {
+        let entry: Entry = serde_json::from_value(serde_json::json!({
+            "seq": 7, "at": "2026-04-01T15:00:00Z", "kind": "key_card.published", "actor": "ISR:registrar",
+            "payload": serde_json::json!({
+                "member": "ISR:avi", "serial": 2, "is_active": true, "key_card_sha256": "ab".repeat(32),
+            }).to_string(),
+            "salt": "",
+        }))
+        .unwrap();
+        let said = line(&entry, &Zone::named("Asia/Seoul").unwrap());
+        assert_eq!(
+            said,
+            ("     7  2026-04-02 00:00".to_owned(), "ISR:registrar issued key card 2 of ISR:avi".to_owned())
+        );
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     context::{Context, joined},
-    directory, enrolment,
+    enrolment,
     error::Result,
     handover::{Earlier, require_new},
     join,
     output::{Screen, Style},
+    partner_status,
     preview::PreviewArgs,
     table::Table,
     time::Zone,
@@ -16,9 +17,7 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode},
         member::PartnerRole,
-        text::counted,
     },
-    sealing::card::CardStatus,
     wire::directory::MemberRefusal,
 };
 use clap::{Args, Subcommand};
@@ -147,18 +146,8 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
             let members = client.list_members(partner.as_ref()).await?;
             let items: Vec<_> = members.iter().map(as_json).collect();
             context.out.answer(&json!({ "items": items }), |screen| lines(screen, &members))?;
-            let own = client.member_id().await?.partner().clone();
-            let now = client.exchange_now();
-            let ending = members.iter().filter_map(|listed| listed.verified.as_ref().ok()).filter(|verified| {
-                let card = &verified.card;
-                *card.member.partner() == own
-                    && card.status == CardStatus::Active
-                    && directory::days_left(card.valid_until, now).is_some()
-            });
-            let ending: Vec<_> = ending.map(|verified| &verified.card.member).collect();
-            if !ending.is_empty() {
-                let cards = counted(ending.len(), "key card of your nation ends", "key cards of your nation end");
-                context.out.warn(&format!("{cards} within 60 days: {}", joined(ending)));
+            if let Some(warning) = partner_status::warning(&client.own_ending_cards(&members).await?) {
+                context.out.warn(&warning);
             }
             Ok(())
         }

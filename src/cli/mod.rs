@@ -6,6 +6,7 @@
 mod agent;
 mod api;
 mod assignment;
+mod bidi;
 mod call;
 mod conflict;
 mod context;
@@ -24,6 +25,8 @@ mod log;
 mod member;
 mod open;
 pub mod output;
+mod partner_card;
+mod partner_status;
 mod pki;
 mod policy;
 mod preview;
@@ -33,6 +36,7 @@ mod progress;
 mod prompt;
 mod proposal;
 mod ranking;
+mod relay;
 mod review;
 mod rows;
 #[cfg(test)]
@@ -40,7 +44,10 @@ mod samples;
 mod signals;
 mod table;
 mod time;
+mod titles;
+mod todo;
 mod trust;
+mod unlock;
 
 pub use context::{Context, Global};
 
@@ -82,11 +89,16 @@ pub enum Command {
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     Join(join::JoinArgs),
+    Unlock(unlock::UnlockArgs),
+    /// Forget the keys that `entente unlock` holds, at once
+    #[command(after_help = "Examples:\n  entente lock\n  entente --profile registrar lock")]
+    Lock,
     #[command(subcommand)]
     Trust(trust::TrustCommand),
     /// Show which member your certificate belongs to
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
+    Todo(todo::TodoArgs),
     #[command(subcommand)]
     Partner(directory::PartnerCommand),
     #[command(subcommand)]
@@ -109,6 +121,8 @@ pub enum Command {
     Key(key::KeyCommand),
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    #[command(subcommand)]
+    Relay(relay::RelayCommand),
     #[command(subcommand)]
     Review(review::ReviewCommand),
     /// Rank the proposals of a call from the opened reviews, on this machine
@@ -146,15 +160,21 @@ fn command_line() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let context = Context::new(Out::new(cli.global.json, cli.global.quiet), cli.global);
+    let context = Context::new(Out::new(cli.global.json, cli.global.quiet).with_ids(cli.global.ids), cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo and the agent wait for the interruption themselves: it is their ordinary end.
-    let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_));
+    // The demo, the agent, the relay and what holds keys wait for the interruption themselves: it is their ordinary end.
+    let ends_itself = match &cli.command {
+        Command::Demo(_) | Command::Agent(_) | Command::Relay(_) => true,
+        Command::Unlock(args) => args.holds(),
+        _ => false,
+    };
     let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
-    signals::sweep(&context);
+    if !matches!(&cli.command, Command::Unlock(args) if args.is_started()) {
+        signals::sweep(&context);
+    }
     let done = runtime.block_on(async {
         let run = async {
             let done = Box::pin(run(cli.command, &context)).await;
@@ -200,8 +220,11 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             tokio::task::spawn_blocking(move || profile::run(command, &context)).await.map_err(CliError::failed)?
         }
         Command::Join(args) => join::run(args, context).await,
+        Command::Unlock(args) => Box::pin(unlock::run(args, context)).await,
+        Command::Lock => unlock::lock(context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
+        Command::Todo(args) => todo::run(args, context).await,
         Command::Partner(command) => directory::partner(command, context).await,
         Command::Member(command) => member::run(command, context).await,
         Command::KeyCard(command) => key_card::run(command, context).await,
@@ -213,6 +236,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Assignment(command) => assignment::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Agent(command) => Box::pin(agent::run(command, context)).await,
+        Command::Relay(command) => Box::pin(relay::run(command, context)).await,
         Command::Review(command) => review::run(command, context).await,
         Command::Ranking(args) => ranking::run(args, context).await,
         Command::Decision(command) => decision::run(command, context).await,
@@ -461,14 +485,7 @@ mod tests {
         // What stands for a value in the help: any value of the kind will do here.
         let digest = "0".repeat(64);
         let ulid = "01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-        let kinds = [
-            ("PROPOSAL", "prop"),
-            ("CALL", "call"),
-            ("PROGRAM", "prog"),
-            ("REVIEW", "rev"),
-            ("LETTER", "doc"),
-            ("KEY", "key"),
-        ];
+        let kinds = [("PROPOSAL", "prop"), ("CALL", "call"), ("PROGRAM", "prog"), ("LETTER", "doc"), ("KEY", "key")];
         let filled = |word: String| {
             let named = kinds.iter().find(|(name, _)| word.strip_prefix('$') == Some(name));
             named.map_or_else(|| word.replace("3f9a…", &digest), |(_, prefix)| format!("{prefix}_{ulid}"))

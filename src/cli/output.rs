@@ -5,13 +5,14 @@
 //! else to standard error, so that pipes carry answers only.
 
 use super::{
+    bidi::with_isolates,
     error::{CliError, Result},
     table::{Table, padded},
 };
 use crate::{domain::name::directs, platform};
 use serde::Serialize;
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{IsTerminal, Write},
     sync::{Arc, Mutex},
 };
@@ -23,6 +24,7 @@ use unicode_width::UnicodeWidthStr;
 pub struct Out {
     json: bool,
     quiet: bool,
+    ids: bool,
     stdout: Arc<Sink>,
     stderr: Arc<Sink>,
 }
@@ -53,6 +55,8 @@ pub struct Screen {
     colours: bool,
     /// Tables are not wider.
     width: Option<usize>,
+    /// Whether identifiers stand beside what people call things by.
+    ids: bool,
     /// Where the tables that were shown are made.
     #[cfg(test)]
     shown: std::collections::BTreeSet<(&'static str, u32)>,
@@ -72,7 +76,17 @@ impl Out {
         let (out_size, err_size) = (terminal_size_of(&stdout), terminal_size_of(&stderr));
         let (is_out, is_err) = (stdout.is_terminal(), stderr.is_terminal());
         let (stdout, stderr) = (sink(Box::new(stdout), is_out, out_size), sink(Box::new(stderr), is_err, err_size));
-        Self { json, quiet, stdout, stderr }
+        Self { json, quiet, ids: false, stdout, stderr }
+    }
+
+    /// The same, with identifiers shown beside what people call things by.
+    #[must_use]
+    pub fn with_ids(self, ids: bool) -> Self {
+        Self { ids, ..self }
+    }
+
+    fn screen(&self, sink: &Sink) -> Screen {
+        Screen { colours: sink.colours, width: sink.width, ids: self.ids, ..Screen::default() }
     }
 
     /// Whether programs read the answer.
@@ -103,7 +117,7 @@ impl Out {
         if self.json {
             return self.json(value);
         }
-        let mut screen = self.stdout.screen();
+        let mut screen = self.screen(&self.stdout);
         show(&mut screen);
         self.stdout.write(&screen.text)
     }
@@ -154,7 +168,7 @@ impl Out {
     /// Shows people something to look at before they go on, on standard error; silent with `--quiet` and `--json`.
     pub fn aside(&self, show: impl FnOnce(&mut Screen)) {
         if !self.quiet && !self.json {
-            let mut screen = self.stderr.screen();
+            let mut screen = self.screen(&self.stderr);
             show(&mut screen);
             // Nobody is left to read an error when standard error is gone.
             let _ = self.stderr.write(&screen.text);
@@ -171,7 +185,7 @@ impl Out {
     }
 
     pub(super) fn stderr_line(&self, parts: &[(Style, &str)]) {
-        let mut screen = self.stderr.screen();
+        let mut screen = self.screen(&self.stderr);
         screen.styled(parts);
         // Nobody is left to read an error when standard error is gone.
         let _ = self.stderr.write(&screen.text);
@@ -189,10 +203,6 @@ impl std::fmt::Debug for Out {
 }
 
 impl Sink {
-    fn screen(&self) -> Screen {
-        Screen { colours: self.colours, width: self.width, ..Screen::default() }
-    }
-
     fn write(&self, text: &str) -> Result<()> {
         let mut to = self.to.lock().expect("printing does not panic");
         to.write_all(text.as_bytes()).and_then(|()| to.flush()).map_err(broken)
@@ -236,6 +246,16 @@ fn broken(error: std::io::Error) -> CliError {
 }
 
 impl Screen {
+    /// What people call a thing, with its identifier where that is wanted.
+    pub fn named(&self, name: &impl Display, id: &impl Display) -> String {
+        if self.ids { format!("{name} ({id})") } else { name.to_string() }
+    }
+
+    /// An identifier that nobody has to type, where it is wanted.
+    pub fn id(&self, id: &impl Display) -> String {
+        if self.ids { id.to_string() } else { String::new() }
+    }
+
     /// One line of plain text.
     pub fn line(&mut self, text: &str) {
         self.styled(&[(Style::Plain, text)]);
@@ -273,6 +293,7 @@ impl Screen {
         let start = column.max(indent);
         for (style, text) in parts {
             let text = clean(text);
+            let text = if self.width.is_some() { with_isolates(&text) } else { text };
             let mut fragment = String::new();
             for word in text.split_inclusive(' ') {
                 let is_over = |width| column > start && column + word.trim_end().width() > width;
@@ -408,7 +429,7 @@ impl Out {
         let sink = |to: &Captured| {
             Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false, width: None })
         };
-        (Self { json, quiet: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
+        (Self { json, quiet: false, ids: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
     }
 }
 

@@ -17,11 +17,11 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::policies::{ListedPolicy, check_text},
-    domain::{
-        id::ProposalId,
-        policy::{MAX_POLICY_TEXT, PolicyOwner},
+    client::{
+        naming::ProposalName,
+        policies::{ListedPolicy, check_text},
     },
+    domain::policy::{MAX_POLICY_TEXT, PolicyOwner},
     policy::{PolicyError, trial::WORLD},
     reading,
     wire::policy::{PolicySignature, PolicyVersion},
@@ -75,7 +75,7 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     /// Print the world that cases start from
     #[command(after_help = "Examples:\n  entente policy world > world.json")]
     World,
-    /// List what is in force, each verified
+    /// List what waits for you or for its time, then what is in force, each verified
     #[command(after_help = "Examples:
   entente policy list
   entente --json policy list | jq -r '.items[] | select(.verified | not) | .policy.owner'")]
@@ -175,7 +175,7 @@ proposal, and about everybody on your nation's own proposals.")]
     )]
     Who {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Fetch the signed list of what your members see, and of who sees your nation's proposals (policy officers)
     #[command(after_help = "Examples:
@@ -220,7 +220,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::Example { recipes, cases, list } => example(&recipes, cases, list, context),
         PolicyCommand::World => context.out.bytes(WORLD.as_bytes()),
         PolicyCommand::Explain(args) => explanation::explain(&args, context).await,
-        PolicyCommand::Who { proposal } => explanation::who(proposal, context).await,
+        PolicyCommand::Who { proposal } => explanation::who(&proposal, context).await,
         PolicyCommand::Visibility(args) => visibility::fetch(&args, context).await,
         PolicyCommand::Diff(args) => visibility::diff(&args, context).await,
         PolicyCommand::Preview { version: Numbered { owner, version }, all } => {
@@ -239,16 +239,21 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
 
 async fn list(context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
-    let listed = client.list_policies().await?;
-    let items: Vec<_> = listed
-        .iter()
-        .map(|one| {
-            let fault = one.verified.as_ref().err().map(ToString::to_string);
-            json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
-        })
-        .collect();
-    context.out.answer(&whole(&items), |screen| show_in_force(screen, &listed, &zone))?;
-    match listed.into_iter().find_map(|one| one.verified.err()) {
+    let (waiting, listed) = (client.list_waiting_policies().await?, client.list_policies().await?);
+    let as_json = |one: &ListedPolicy| {
+        let fault = one.verified.as_ref().err().map(ToString::to_string);
+        json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
+    };
+    let all = |listed: &[ListedPolicy]| listed.iter().map(as_json).collect::<Vec<_>>();
+    let answer = json!({ "waiting": all(&waiting), "items": all(&listed) });
+    context.out.answer(&answer, |screen| {
+        if !waiting.is_empty() {
+            show_waiting(screen, &waiting, &zone);
+            screen.gap();
+        }
+        show_in_force(screen, &listed, &zone);
+    })?;
+    match waiting.into_iter().chain(listed).find_map(|one| one.verified.err()) {
         Some(error) => Err(error.into()),
         None => Ok(()),
     }
@@ -270,6 +275,20 @@ async fn history(owner: &PolicyOwner, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let versions = client.api().policy_versions(owner).await?;
     context.out.answer(&whole(&versions), |screen| show_versions(screen, &versions, &zone))
+}
+
+/// What waits for a signature or for its time, one version a line.
+pub(super) fn show_waiting(screen: &mut Screen, waiting: &[ListedPolicy], zone: &Zone) {
+    let mut table = Table::new(["WAITING", "VERSION", "FOR", "TAKES EFFECT", "SIGNED BY", "VERIFIED"]);
+    for one in waiting {
+        let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
+        let policy = &one.policy;
+        let awaits = if policy.approved.is_none() { "a second officer" } else { "its time" };
+        let at = since(policy).or(policy.active_at.map(|at| at.0)).map(|at| zone.both(at)).unwrap_or_default();
+        let (owner, version) = (policy.owner.to_string(), policy.version.to_string());
+        table.row([owner, version, awaits.to_owned(), at, signers(policy), verified]);
+    }
+    screen.table(&table, "nothing waits");
 }
 
 /// What is in force, one owner a line.

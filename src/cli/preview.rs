@@ -191,8 +191,9 @@ pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) 
             (changes.iter().any(|change| change.has_fetched), "has fetched it"),
         ];
         let notes: Vec<&str> = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect();
+        let named = changes.first().map(|change| screen.named(&change.reference, &proposal));
         table.row([
-            proposal.to_string(),
+            named.unwrap_or_default(),
             member.to_string(),
             format!("{word} {}", acts.join(" and ")),
             notes.join(", "),

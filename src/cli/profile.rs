@@ -8,7 +8,7 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::{Client, Profile},
+    client::{Client, ClientError, Profile},
     domain::id::MemberId,
     platform,
     sealing::identity::Keyring,
@@ -122,7 +122,7 @@ fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     for file in &args.identity {
         let file = absolute(file)?;
         // A file that cannot be an identity is reported now, not when the first proposal is to be opened.
-        Keyring::load(&file, &context.keyboard()).map_err(CliError::failed)?;
+        Keyring::load(&file, &context.keyboard()).map_err(ClientError::from)?;
         identities.push(file);
     }
     let profile = Profile {

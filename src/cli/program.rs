@@ -8,7 +8,8 @@ use super::{
     time::Zone,
 };
 use crate::{
-    domain::id::{PartnerCode, ProgramId},
+    client::naming::ProgramName,
+    domain::id::PartnerCode,
     wire::directory::{CreateProgram, Program},
 };
 use clap::{Args, Subcommand};
@@ -27,10 +28,10 @@ pub enum ProgramCommand {
     )]
     List(ListArgs),
     /// Show a program
-    #[command(after_help = "Examples:\n  entente program show $PROGRAM")]
+    #[command(after_help = "Examples:\n  entente program show 'US-Israel Industrial R&D'")]
     Show {
-        /// Its identifier
-        program: ProgramId,
+        /// Its name, or the beginning of that or of its identifier
+        program: ProgramName,
     },
 }
 
@@ -64,7 +65,7 @@ pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()
             Ok(())
         }
         ProgramCommand::Show { program } => {
-            let program = client.api().program(program).await?;
+            let program = client.api().program(client.find_program(&program).await?).await?;
             let zone = context.zone()?;
             context.out.answer(&program, |screen| show(screen, &program, &zone))
         }
@@ -73,17 +74,16 @@ pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()
 
 /// Programs, one a line.
 pub(super) fn lines(screen: &mut Screen, programs: &[Program]) {
-    let mut table = Table::new(["PROGRAM", "NAME", "LEAD", "PARTNERS"]);
+    let mut table = Table::new(["PROGRAM", "LEAD", "PARTNERS"]);
     for Program { id, name, lead, partners, .. } in programs {
-        table.row([id.to_string(), name.clone(), lead.to_string(), joined(partners)]);
+        table.row([screen.named(name, id), lead.to_string(), joined(partners)]);
     }
     screen.table(&table, "you take part in no program");
 }
 
 fn show(screen: &mut Screen, program: &Program, zone: &Zone) {
     screen.fields(&[
-        ("program", program.id.to_string()),
-        ("name", program.name.clone()),
+        ("program", screen.named(&program.name, &program.id)),
         ("lead", program.lead.to_string()),
         ("partners", joined(&program.partners)),
         ("created", format!("{} by {}", zone.both(program.created_at.0), program.created_by)),

@@ -41,13 +41,19 @@ impl Meter {
             let line = serde_json::json!({ "progress": { "step": step, "file": file, "done": done, "total": total } });
             self.out.stderr_json(&line);
         } else {
-            let line = format!("{step} {}: {} % of {}", self.label, tenths * 10, size(total));
+            let line = match step {
+                ProgressStep::Titles => format!("{step}: {done} of {total}"),
+                _ => format!("{step} {}: {} % of {}", self.label, tenths * 10, size(total)),
+            };
             self.out.stderr_line(&[(Style::Dim, &line)]);
         }
     }
 
     fn bar(&self, step: ProgressStep, total: u64) -> ProgressBar {
-        let template = "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+        let template = match step {
+            ProgressStep::Titles => "{prefix:>11} [{wide_bar}] {pos}/{len} {eta} left",
+            _ => "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+        };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("=> ");
         let label = super::output::clean(&self.label);
         ProgressBar::new(total).with_style(style).with_prefix(step.to_string()).with_message(label)
@@ -110,7 +116,9 @@ impl Interrupted {
                 "run the same command again; nothing of this file was sent, and what was sealed before is kept"
             }
             Some(ProgressStep::Uploading) => "run the same command again; sealing is not repeated",
-            Some(ProgressStep::Downloading | ProgressStep::Opening) => "run the same command again",
+            Some(ProgressStep::Downloading | ProgressStep::Opening | ProgressStep::Titles) => {
+                "run the same command again"
+            }
             None => "run the same command again if it did not finish",
         }
     }
@@ -128,6 +136,17 @@ mod tests {
             meter.update(ProgressStep::Uploading, done, 1000);
         }
         assert_eq!(stderr.text(), "uploading a.pdf: 10 % of 1000 B\nuploading a.pdf: 100 % of 1000 B\n");
+    }
+
+    #[test]
+    fn titles_are_counted_in_proposals() {
+        let (out, _, stderr) = Out::captured(false);
+        let meter = Meter::new(&out, "", &Arc::default());
+        for done in 0..=12 {
+            meter.update(ProgressStep::Titles, done, 20);
+        }
+        let lines = stderr.text();
+        assert!(lines.starts_with("opening titles: 2 of 20\nopening titles: 4 of 20\n"), "{lines}");
     }
 
     #[test]

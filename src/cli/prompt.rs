@@ -4,15 +4,19 @@
 //! An act that cannot be undone happens only after that yes, or because a script said `--yes`. Where nobody can be asked
 //! and nothing was said, it does not happen.
 
-use super::error::{CliError, Result};
+use super::{
+    bidi::with_isolates,
+    error::{CliError, Result},
+};
 use crate::{
     platform,
-    sealing::identity::{Prompt, SecretText},
+    sealing::identity::{PassphraseFault, Prompt, SecretText},
 };
 use clap::Args;
 use std::{
     collections::BTreeMap,
-    io::{BufRead, IsTerminal, Write},
+    fs::File,
+    io::{self, BufRead, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -27,6 +31,13 @@ pub struct Consent {
     /// Go on without being asked, for scripts
     #[arg(long, short)]
     yes: bool,
+}
+
+impl Consent {
+    /// Whether nobody is asked.
+    pub(super) fn is_given(self) -> bool {
+        self.yes
+    }
 }
 
 /// The person at the terminal, or the passphrase file of a script.
@@ -167,7 +178,7 @@ fn meaning(answer: &str) -> Option<bool> {
 }
 
 /// Whether somebody reads what is asked and can answer.
-fn is_attended() -> bool {
+pub(super) fn is_attended() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
@@ -182,9 +193,10 @@ impl Prompt for Keyboard {
     }
 
     fn file_passphrase(&self, purpose: &str) -> Option<SecretText> {
-        let Some(memory) = self.memory.as_ref().filter(|_| self.file.is_none()) else {
-            return self.passphrase(purpose);
-        };
+        if let Some(file) = &self.file {
+            return from_file(file).ok();
+        }
+        let Some(memory) = &self.memory else { return self.passphrase(purpose) };
         // Held while somebody types: two who need the same file ask once.
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(typed) = memory.typed.get(purpose) {
@@ -198,8 +210,21 @@ impl Prompt for Keyboard {
         Some(typed)
     }
 
+    fn given(&self, purpose: &str) -> Option<SecretText> {
+        if let Some(file) = &self.file {
+            return from_file(file).ok();
+        }
+        let memory = self.memory.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.typed.get(purpose).cloned()
+    }
+
+    fn passphrase_fault(&self) -> Option<PassphraseFault> {
+        let error = from_file(self.file.as_deref()?).err()?;
+        Some(PassphraseFault { what: error.message, help: error.help.unwrap_or_default() })
+    }
+
     fn message(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{}", super::output::clean(text));
+        let _ = writeln!(std::io::stderr(), "{}", with_isolates(&super::output::clean(text)));
     }
 
     fn confirm(&self, text: &str, yes: &str, no: Option<&str>) -> Option<bool> {
@@ -233,20 +258,44 @@ fn from_file(path: &Path) -> Result<SecretText> {
 
 fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
     let shown = path.display();
-    let cannot =
-        |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
-    let metadata = std::fs::metadata(path).map_err(cannot)?;
-    if platform::mode_for_others(path, &metadata, credentials).is_some() {
-        return Err(CliError::failed(format!("the passphrase file `{shown}` can be read by others"))
-            .help("run `chmod 600` on it"));
+    let unusable =
+        |what: &str, help: &str| CliError::failed(format!("the passphrase file `{shown}` {what}")).help(help);
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            unusable("does not exist", "check the name that `--passphrase-file` or ENTENTE_PASSPHRASE_FILE gives")
+        }
+        io::ErrorKind::PermissionDenied => {
+            unusable("cannot be read by your account", "make it yours: `chown` to your account and `chmod 600` on it")
+        }
+        _ => unusable(&format!("cannot be read: {error}"), "name another file"),
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(unusable("is a folder", "name a file whose first line is the passphrase"));
     }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(cannot)?);
-    let line = text.lines().next().unwrap_or_default();
+    if let Some(mode) = platform::mode_for_others(path, &metadata, credentials) {
+        let what = format!("can be read by others (mode {mode:04o})");
+        return Err(unusable(&what, "run `chmod 600` on it; if others may have read it, change the passphrase"));
+    }
+    // Enough room from the start: growing would leave copies of the secret behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_FILE + 1));
+    file.take(MAX_PASSPHRASE_FILE as u64 + 1).read_to_end(&mut content).map_err(cannot)?;
+    if content.len() > MAX_PASSPHRASE_FILE {
+        return Err(unusable("is longer than 64 KiB", "name a file whose first line is the passphrase"));
+    }
+    let text = str::from_utf8(&content).map_err(|_| unusable("is not text in UTF-8", "save it as UTF-8"))?;
+    // Editors on Windows begin a file with this mark.
+    let line = text.strip_prefix('\u{feff}').unwrap_or(text).lines().next().unwrap_or_default();
     if line.is_empty() {
-        return Err(CliError::failed(format!("the passphrase file `{shown}` has an empty first line")));
+        let what = if content.is_empty() { "is empty" } else { "has an empty first line" };
+        return Err(unusable(what, "write the passphrase on its first line"));
     }
     Ok(line.to_owned().into())
 }
+
+/// The longest passphrase file, in bytes.
+const MAX_PASSPHRASE_FILE: usize = 64 << 10;
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -271,6 +320,48 @@ mod tests {
         assert!(from_file(&path).unwrap_err().message.contains("can be read by others"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(Keyboard::new(Some(path)).new_passphrase().unwrap().expose(), "correct horse");
+    }
+
+    #[test]
+    fn each_fault_of_a_passphrase_file_is_told_as_what_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passphrase");
+        let fault = |path: &Path| {
+            let keyboard = Keyboard::new(Some(path.to_owned()));
+            assert!(keyboard.file_passphrase("passphrase for `me.age`").is_none());
+            keyboard.passphrase_fault().unwrap()
+        };
+        let missing = fault(&path);
+        assert_eq!(missing.what, format!("the passphrase file `{}` does not exist", path.display()));
+        assert!(missing.help.contains("--passphrase-file"));
+        assert!(fault(dir.path()).what.ends_with("is a folder"));
+        for (content, mode, what) in [
+            (&b""[..], 0o600, "is empty"),
+            (b"\ncorrect horse\n", 0o600, "has an empty first line"),
+            (b"\xff\xfea\0", 0o600, "is not text in UTF-8"),
+            (&[b'x'; MAX_PASSPHRASE_FILE + 1], 0o600, "is longer than 64 KiB"),
+            (b"correct horse\n", 0o640, "can be read by others (mode 0640)"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = fault(&path);
+            assert!(found.what.ends_with(what) && !found.help.is_empty(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn mark_and_line_end_of_an_editor_are_not_part_of_the_passphrase() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passphrase");
+        for content in ["correct horse", "correct horse\n", "\u{feff}correct horse\r\n"] {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let keyboard = Keyboard::new(Some(path.clone()));
+            assert_eq!(keyboard.file_passphrase("passphrase").unwrap().expose(), "correct horse");
+            assert!(keyboard.passphrase_fault().is_none());
+        }
     }
 
     #[test]

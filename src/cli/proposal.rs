@@ -2,6 +2,7 @@
 
 mod documents;
 pub(super) mod label;
+mod list;
 pub(super) mod show;
 pub(super) mod sign;
 pub(super) mod tables;
@@ -10,13 +11,20 @@ use super::{
     context::{Context, ListArgs, joined},
     error::{CliError, Result},
     prompt::Consent,
+    titles::worded,
 };
 use crate::{
-    client::{Client, parties::HandOver, proposals::NewProposal, verified::VersionChoice},
+    client::{
+        Client,
+        naming::{CallName, ProposalName},
+        parties::HandOver,
+        proposals::NewProposal,
+        verified::VersionChoice,
+    },
     domain::{
         call::Phase,
-        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
-        proposal::{Parties, Relation, Sort, Status},
+        id::{MemberId, PartnerCode, Slug},
+        proposal::{Parties, Relation, Status},
     },
     wire::proposal::Filter,
 };
@@ -31,7 +39,7 @@ pub enum ProposalCommand {
   entente proposal create --call $CALL --with USA:bob --topic sensing
   entente proposal create --call $CALL --with USA:bob --with ISR:tamar
 
-A proposal begins with at most 32 invitations. Invite further members afterwards with `entente proposal member invite`.")]
+A proposal begins with at most 23 invitations. Invite further members afterwards with `entente proposal member invite`.")]
     Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
@@ -45,7 +53,7 @@ summary.json (or the same as TOML):
    \"budget\": [{\"item\": \"personnel\", \"party\": \"ISR\", \"amount\": 250000, \"currency\": \"USD\"}]}")]
     Summary {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The summary, JSON or TOML; `-` is standard input
         #[arg(long)]
         file: Option<PathBuf>,
@@ -60,7 +68,7 @@ summary.json (or the same as TOML):
 Interrupted? Run the same command again: the file is not sealed a second time.")]
     Put {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The slot, as the call names it
         slot: Slug,
         /// The document
@@ -73,7 +81,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     #[command(after_help = "Examples:\n  entente proposal remove $PROPOSAL data")]
     Remove {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The slot
         slot: Slug,
     },
@@ -92,7 +100,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     )]
     Status {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// List the proposals that you may see
     #[command(after_help = "Examples:
@@ -100,13 +108,17 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal list --call $CALL --all
   entente proposal list --assigned                 what you have to review
   entente proposal list --status submitted --topic robotics --party ISR --sort -created
-  entente proposal list --call $CALL --count       how many there are")]
+  entente proposal list --call $CALL --sort title
+  entente proposal list --search 'lodestone kinneret'
+  entente proposal list --call $CALL --count       how many there are
+
+Titles are shown of proposals whose summary you may open. They are opened and verified on this machine, once, and kept there sealed \
+to you; the exchange logs that you fetched the summary. `--no-titles` leaves them out.")]
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// `created`, the oldest first, or `-created`
-        #[arg(long, default_value = "created", allow_hyphen_values = true)]
-        sort: Sort,
+        #[command(flatten)]
+        shown: list::RowArgs,
         /// Only say how many there are
         #[arg(long)]
         count: bool,
@@ -145,7 +157,7 @@ undone, so the command asks first. A proposal that was funded or put on the rese
 Its decision stays on record, but does not bring it back, and another proposal may be funded in its place.")]
     Withdraw {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         #[command(flatten)]
         consent: Consent,
     },
@@ -153,7 +165,7 @@ Its decision stays on record, but does not bring it back, and another proposal m
     #[command(after_help = "Examples:\n  entente proposal reinstate $PROPOSAL")]
     Reinstate {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Join the party that you are asked to join; then nobody who works where you work can judge the proposal
     #[command(after_help = "Examples:
@@ -161,13 +173,13 @@ Its decision stays on record, but does not bring it back, and another proposal m
   entente proposal accept $PROPOSAL")]
     Accept {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Decline to join the party that you are asked to join
     #[command(after_help = "Examples:\n  entente proposal decline $PROPOSAL")]
     Decline {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Ask colleagues to join your own party, take members out, or consent to late joiners
     #[command(subcommand)]
@@ -178,7 +190,7 @@ Its decision stays on record, but does not bring it back, and another proposal m
   entente proposal hand-over $PROPOSAL ISR:tamar    again, once they have accepted: takes you out")]
     HandOver {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The colleague
         member: MemberId,
     },
@@ -200,7 +212,7 @@ Its decision stays on record, but does not bring it back, and another proposal m
 pub struct CreateProposalArgs {
     /// The call
     #[arg(long)]
-    call: CallId,
+    call: CallName,
     /// A member of another party, or a further one of your own, to be asked to join
     #[arg(long, value_name = "MEMBER")]
     with: Vec<MemberId>,
@@ -214,7 +226,7 @@ pub struct CreateProposalArgs {
 pub struct FilterArgs {
     /// Of this call only
     #[arg(long)]
-    call: Option<CallId>,
+    call: Option<CallName>,
     /// Of calls in this phase only, such as `review`
     #[arg(long)]
     phase: Option<Phase>,
@@ -228,18 +240,27 @@ pub struct FilterArgs {
     #[arg(long)]
     status: Option<Status>,
     /// Those assigned to you only
-    #[arg(long, conflicts_with = "mine")]
+    #[arg(long, conflicts_with_all = ["mine", "undeclared"])]
     assigned: bool,
     /// Those you are a party member of, or asked to become one, only
-    #[arg(long)]
+    #[arg(long, conflicts_with = "undeclared")]
     mine: bool,
+    /// Those on which you have to declare a conflict of interest, or none, only
+    #[arg(long)]
+    undeclared: bool,
 }
 
-impl From<FilterArgs> for Filter {
-    fn from(args: FilterArgs) -> Self {
-        let FilterArgs { call, phase, topic, party, status, assigned, mine } = args;
-        let party_member = mine.then_some(Relation::Party);
-        Self { call, phase, topic, party, status, mine: assigned.then_some(Relation::Assigned).or(party_member) }
+impl FilterArgs {
+    /// The filter, once the call that it names is found.
+    async fn filter(self, client: &Client) -> Result<Filter> {
+        let Self { call, phase, topic, party, status, assigned, mine, undeclared } = self;
+        let call = match &call {
+            Some(name) => Some(client.find_call(name).await?),
+            None => None,
+        };
+        let relations = [(assigned, Relation::Assigned), (mine, Relation::Party), (undeclared, Relation::Undeclared)];
+        let mine = relations.into_iter().find_map(|(is_asked, relation)| is_asked.then_some(relation));
+        Ok(Filter { call, phase, topic, party, status, mine, ..Filter::default() })
     }
 }
 
@@ -253,7 +274,7 @@ pub enum PartyMemberCommand {
 They can read what your party reads. They join the party with `entente proposal accept`.")]
     Invite {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The colleague
         member: MemberId,
     },
@@ -265,7 +286,7 @@ They can read what your party reads. They join the party with `entente proposal 
 Once the member has joined, nobody of their organisation judges the proposal.")]
     Consent {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// Who is asked to join
         member: MemberId,
         /// Take the consent back
@@ -276,7 +297,7 @@ Once the member has joined, nobody of their organisation judges the proposal.")]
     #[command(after_help = "Examples:\n  entente proposal member remove $PROPOSAL ISR:avi")]
     Remove {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The member
         member: MemberId,
     },
@@ -300,24 +321,28 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             for member in args.with.into_iter().chain([me]) {
                 parties.entry(member.partner().clone()).or_default().insert(member);
             }
-            let new = NewProposal { call: args.call, topic: args.topic, parties };
+            let call = client.find_call(&args.call).await?;
+            let new = NewProposal { call, topic: args.topic, parties };
             let proposal = client.create_proposal(&new).await?;
             show::one(context, &client, &proposal).await?;
-            context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.id));
+            context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.reference));
             if !proposal.invited.is_empty() {
                 let who = joined(&proposal.invited);
-                context.out.note(&format!("{who} joins with: entente proposal accept {}", proposal.id));
+                context.out.note(&format!("{who} joins with: entente proposal accept {}", proposal.reference));
             }
             Ok(())
         }
         ProposalCommand::Summary { proposal, file, version } => {
+            let proposal = client.find_proposal(&proposal).await?.id;
             documents::summary(context, &client, proposal, file.as_deref(), version.version).await
         }
         ProposalCommand::Put { proposal, slot, file, media_type } => {
+            let proposal = client.find_proposal(&proposal).await?.id;
             documents::put(context, &client, proposal, &slot, &file, media_type.as_deref()).await
         }
         ProposalCommand::Remove { proposal, slot } => {
-            let kept = client.remove_document(proposal, &slot).await?;
+            let found = client.find_proposal(&proposal).await?;
+            let kept = client.remove_document(found.id, &slot).await?;
             for record in &kept {
                 let versions = joined(&record.signed_versions);
                 let version =
@@ -325,83 +350,84 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
                 let rest = "is not with the exchange yet; `entente proposal resume` sends it";
                 context.out.note(&format!("the file that {version} names stays sealed here: it {rest}"));
             }
-            context.out.done(&format!("slot `{slot}` of {proposal} is empty"))
+            context.out.done(&format!("slot `{slot}` of {found} is empty"))
         }
         ProposalCommand::Resume(args) => documents::resume(context, &client, &args).await,
         ProposalCommand::Status { proposal } => {
-            let proposal = client.api().proposal(proposal).await?;
+            let proposal = client.api().proposal(client.find_proposal(&proposal).await?.id).await?;
             show::one(context, &client, &proposal).await
         }
         ProposalCommand::List { filter, count: true, .. } => {
-            let count = client.api().count_proposals(&filter.into()).await?;
+            let count = client.api().count_proposals(&filter.filter(&client).await?).await?;
             context.out.answer(&count, |screen| screen.line(&count.proposals.to_string()))
         }
-        ProposalCommand::List { filter, sort, list, .. } => {
-            let filter: Filter = filter.into();
-            let page = list.collect(async |paging| client.api().proposals(&filter, sort, &paging).await).await?;
-            if filter == Filter::default() && list.is_from_the_start() && page.next.is_none() {
-                client.saw_all(&page.items)?;
-            }
-            show::list(context, &page)?;
-            list.note_more(&context.out, &page);
-            Ok(())
+        ProposalCommand::List { filter, shown, list, .. } => {
+            list::run(filter.filter(&client).await?, shown, list, context, &client).await
         }
         ProposalCommand::Sign(args) => sign::run(args, context, &client).await,
         ProposalCommand::Label(args) => label::run(args, context, &client).await,
-        ProposalCommand::Withdraw { proposal, consent } => withdraw(proposal, consent, context, &client).await,
+        ProposalCommand::Withdraw { proposal, consent } => withdraw(&proposal, consent, context, &client).await,
         ProposalCommand::Reinstate { proposal } => {
-            let proposal = client.api().reinstate_proposal(proposal).await?;
+            let proposal = client.api().reinstate_proposal(client.find_proposal(&proposal).await?.id).await?;
             show::one(context, &client, &proposal).await
         }
         ProposalCommand::Accept { proposal } => {
-            let proposal = client.accept_invitation(proposal).await?;
+            let proposal = client.accept_invitation(client.find_proposal(&proposal).await?.id).await?;
             show::one(context, &client, &proposal).await
         }
         ProposalCommand::Decline { proposal } => {
             let me = client.member_id().await?;
-            let shown = client.api().proposal(proposal).await?;
+            let found = client.find_proposal(&proposal).await?;
+            let shown = client.api().proposal(found.id).await?;
             if !shown.mine.is_invited {
-                return Err(CliError::usage(format!("you are not asked to join a party of {proposal}"))
+                return Err(CliError::usage(format!("you are not asked to join a party of {}", shown.reference))
                     .help("leave one with `entente proposal member remove` and your own name"));
             }
-            client.remove_member(proposal, &me).await?;
-            context.out.done(&format!("you declined; {proposal} no longer concerns you"))
+            client.remove_member(found.id, &me).await?;
+            context.out.done(&format!("you declined; {found} no longer concerns you"))
         }
         ProposalCommand::Member(PartyMemberCommand::Invite { proposal, member }) => {
-            let proposal = client.invite(proposal, &member).await?;
+            let proposal = client.invite(client.find_proposal(&proposal).await?.id, &member).await?;
             show::one(context, &client, &proposal).await?;
-            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.id));
+            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.reference));
             Ok(())
         }
         ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: false }) => {
-            client.api().consent_to_join(proposal, &member).await?;
-            context.out.done(&format!("{member} may join a party of {proposal}"))
+            let found = client.find_proposal(&proposal).await?;
+            client.api().consent_to_join(found.id, &member).await?;
+            context.out.done(&format!("{member} may join a party of {found}"))
         }
         ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: true }) => {
-            client.api().take_consent_back(proposal, &member).await?;
-            context.out.done(&format!("the consent to {member} joining a party of {proposal} is taken back"))
+            let found = client.find_proposal(&proposal).await?;
+            client.api().take_consent_back(found.id, &member).await?;
+            context.out.done(&format!("the consent to {member} joining a party of {found} is taken back"))
         }
         ProposalCommand::Member(PartyMemberCommand::Remove { proposal, member }) => {
-            client.remove_member(proposal, &member).await?;
-            context.out.done(&format!("{member} has no further access to {proposal}"))?;
+            let found = client.find_proposal(&proposal).await?;
+            client.remove_member(found.id, &member).await?;
+            context.out.done(&format!("{member} has no further access to {found}"))?;
             context.out.note("what was downloaded before stays readable with the keys of that time");
             Ok(())
         }
-        ProposalCommand::HandOver { proposal, member } => match client.hand_over(proposal, &member).await? {
-            HandOver::Done => context.out.done(&format!("{proposal} is {member}'s now; you are out of it")),
-            HandOver::Asked => {
-                context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
-                context.out.note(&format!("{member} joins with: entente proposal accept {proposal}"));
-                Ok(())
+        ProposalCommand::HandOver { proposal, member } => {
+            let found = client.find_proposal(&proposal).await?;
+            match client.hand_over(found.id, &member).await? {
+                HandOver::Done => context.out.done(&format!("{found} is {member}'s now; you are out of it")),
+                HandOver::Asked => {
+                    context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
+                    context.out.note(&format!("{member} joins with: entente proposal accept {found}"));
+                    Ok(())
+                }
             }
-        },
+        }
         ProposalCommand::Open(args) => documents::open(context, &client, &args).await,
         ProposalCommand::Verify(args) => documents::verify(context, &client, &args).await,
     }
 }
 
 /// Withdraws; asks first once it could not be reinstated.
-async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &Client) -> Result<()> {
+async fn withdraw(name: &ProposalName, consent: Consent, context: &Context, client: &Client) -> Result<()> {
+    let id = client.find_proposal(name).await?.id;
     let proposal = client.api().proposal(id).await?;
     let deadline_at = proposal.deadline_at.0;
     let phase = client.api().call(proposal.call).await?.body.phase;
@@ -423,7 +449,8 @@ async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &
             )
             .expect("a string grows");
         }
-        context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
+        let which = worded(&proposal.reference, client.title_of(&proposal).await.as_deref());
+        context.keyboard().consent(consent, &format!("withdrawing {which}"), &consequence).await?;
     }
     let proposal = client.api().withdraw_proposal(id).await?;
     show::one(context, client, &proposal).await

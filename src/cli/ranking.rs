@@ -7,11 +7,13 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
+    titles::{TitleArgs, worded},
 };
 use crate::{
-    client::ranking::Ranking,
+    client::{naming::CallName, ranking::Ranking, titles::Titles},
     domain::{
-        id::CallId,
+        id::ProposalId,
+        reference::Reference,
         reopening::Reopening,
         review::{Criterion, Points, Ranked},
         text::counted,
@@ -25,7 +27,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente ranking $CALL
-  entente --json ranking $CALL | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
+  entente --json ranking $CALL | jq -r '.items[] | [.rank, .reference, .total] | @csv'
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
@@ -34,16 +36,21 @@ time. It is in none of the numbers until its reviewer hands in another revision,
 `entente review reinstate`.")]
 pub struct RankingArgs {
     /// The call
-    call: CallId,
+    call: CallName,
+    #[command(flatten)]
+    titles: TitleArgs,
 }
 
 /// Runs the command.
 pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
-    let criteria = client.call(args.call).await?.rules.criteria.clone();
-    let ranking = client.ranking(args.call).await?;
+    let call = client.find_call(&args.call).await?;
+    let criteria = client.call(call).await?.rules.criteria.clone();
+    let ranking = client.ranking(call).await?;
+    let titles = args.titles.of_call(context, &client, call).await;
     let zone = context.zone()?;
-    context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking, &zone))?;
+    let answer = as_json(&ranking, &titles);
+    context.out.answer(&answer, |screen| show(screen, &criteria, (&ranking, &titles), &zone))?;
     let invalid = &ranking.invalid;
     match invalid.first() {
         None => Ok(()),
@@ -59,16 +66,17 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
 }
 
 /// The ranking, the best first.
-pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Ranking, zone: &Zone) {
+pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles): (&Ranking, &Titles), zone: &Zone) {
     let Ranking { lines, closed, .. } = ranking;
-    let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
+    let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
     let last = ["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "REOPENED", "BELOW"].map(str::to_owned);
-    let mut table = Table::new(heads.chain(last));
+    let mut table = Table::new(heads.chain(last)).cutting("TITLE");
     for line in lines {
         let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
         let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
-        let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
+        let title = titles.title(line.proposal).unwrap_or_default().to_owned();
+        let mut cells = vec![rank, named(screen, ranking, line.proposal), title, cell(line.total)];
         cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
@@ -83,32 +91,51 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], ranking: &Rankin
     }
     screen.table(&table, "nothing to rank");
     for (id, error) in closed {
-        screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
+        let which = worded(&named(screen, ranking, *id), titles.title(*id));
+        screen.styled(&[(Style::Yellow, &format!("{which}: left out: {error}"))]);
     }
 }
 
-fn as_json(ranking: &Ranking) -> Value {
-    let items: Vec<Value> = ranking.lines.iter().map(line).collect();
+/// What people call a proposal of the ranking.
+fn named(screen: &Screen, ranking: &Ranking, id: ProposalId) -> String {
+    ranking.references.get(&id).map_or_else(|| id.to_string(), |reference| screen.named(reference, &id))
+}
+
+fn as_json(ranking: &Ranking, titles: &Titles) -> Value {
+    let reference = |id: ProposalId| ranking.references.get(&id);
+    let titled = |ranked: &Ranked| {
+        let mut line = line(ranked, reference(ranked.proposal));
+        if let Some(title) = titles.title(ranked.proposal) {
+            line["title"] = json!(title);
+        }
+        line
+    };
+    let items: Vec<Value> = ranking.lines.iter().map(titled).collect();
     let invalid: Vec<Value> = ranking
         .invalid
         .iter()
         .map(|review| {
             let (id, proposal, reviewer) = (review.id, review.proposal, &review.reviewer);
-            json!({ "id": id, "proposal": proposal, "reviewer": reviewer, "fault": review.fault.to_string() })
+            let fault = review.fault.to_string();
+            let reference = reference(proposal);
+            json!({ "id": id, "proposal": proposal, "reference": reference, "reviewer": reviewer, "fault": fault })
         })
         .collect();
-    let closed = ranking.closed.iter().map(|(id, error)| json!({ "proposal": id, "fault": error.to_string() }));
+    let closed = ranking
+        .closed
+        .iter()
+        .map(|(id, error)| json!({ "proposal": id, "reference": reference(*id), "fault": error.to_string() }));
     json!({ "items": items, "invalid": invalid, "closed": closed.collect::<Vec<_>>() })
 }
 
-fn line(line: &Ranked) -> Value {
+fn line(line: &Ranked, reference: Option<&Reference>) -> Value {
     let averages: BTreeMap<String, f64> =
         line.averages.iter().map(|(name, points)| (name.to_string(), points.to_number())).collect();
     let reopened = |Reopening { at, by }: &Reopening| json!({ "reopened_at": Time(*at), "reopened_by": by });
     let reopened: BTreeMap<String, Value> =
         line.reopened.iter().map(|(reviewer, reopening)| (reviewer.to_string(), reopened(reopening))).collect();
     json!({
-        "proposal": line.proposal, "rank": line.rank, "total": line.total.map(Points::to_number),
+        "proposal": line.proposal, "reference": reference, "rank": line.rank, "total": line.total.map(Points::to_number),
         "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
         "reviews": line.reviews, "set_aside": line.set_aside, "reopened": reopened,
     })

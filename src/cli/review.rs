@@ -7,14 +7,17 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
+    titles::named,
 };
 use crate::{
     client::{
         Client, ClientError,
+        naming::{FoundProposal, ProposalName},
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
     },
     domain::{
-        id::{ProposalId, ReviewId, Slug},
+        id::{MemberId, ProposalId, ReviewId, Slug},
+        reference::ReferenceError,
         review::{Criterion, Points},
         text::counted,
     },
@@ -22,7 +25,10 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Write, submit and open reviews
 #[derive(Debug, Subcommand)]
@@ -48,7 +54,7 @@ review.toml (or the same as JSON):
     #[command(after_help = "Examples:\n  entente review show $PROPOSAL")]
     Show {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Seal, sign and hand in your review: the draft, or a file
     #[command(after_help = "Examples:
@@ -58,7 +64,7 @@ review.toml (or the same as JSON):
 It is bound to the very version you read. Afterwards only an officer can reopen it.")]
     Submit {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
         /// The review, JSON or TOML, instead of the draft
         #[arg(long)]
         file: Option<PathBuf>,
@@ -67,7 +73,7 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
     #[command(after_help = "Examples:\n  entente review list $PROPOSAL")]
     List {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Verify and open the reviews of a proposal that are open to you
     #[command(after_help = "Examples:
@@ -75,26 +81,30 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
   entente --json review open $PROPOSAL | jq '.items[].body.scores'")]
     Open {
         /// The proposal
-        proposal: ProposalId,
+        proposal: ProposalName,
     },
     /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
     #[command(after_help = "Examples:
-  entente review reopen $REVIEW --reason 'scored the wrong version'")]
+  entente review reopen $PROPOSAL GBR:grace --reason 'scored the wrong version'")]
     Reopen {
-        /// The review
-        review: ReviewId,
+        /// The proposal, or a review's identifier
+        review: ReviewedName,
+        /// Whose review, where the proposal is named
+        reviewer: Option<MemberId>,
         /// Why; logged
         #[arg(long)]
         reason: String,
     },
     /// Take a reopening back, as an officer: the review counts again as it was handed in
     #[command(after_help = "Examples:
-  entente review reinstate $REVIEW --reason 'its reviewer is on leave until August'
+  entente review reinstate $PROPOSAL GBR:grace --reason 'its reviewer is on leave until August'
 
 Possible until its reviewer hands in another revision or the decision is final.")]
     Reinstate {
-        /// The review
-        review: ReviewId,
+        /// The proposal, or a review's identifier
+        review: ReviewedName,
+        /// Whose review, where the proposal is named
+        reviewer: Option<MemberId>,
         /// Why; logged
         #[arg(long)]
         reason: String,
@@ -104,7 +114,7 @@ Possible until its reviewer hands in another revision or the decision is final."
 #[derive(Debug, Args)]
 pub struct Draft {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// A score; may be given several times
     #[arg(long, value_name = "CRITERION=POINTS", value_parser = score)]
     score: Vec<(Slug, f64)>,
@@ -133,52 +143,113 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         ReviewCommand::Draft(args) => draft(args, &client, context).await,
         ReviewCommand::Drafts => {
             let drafts = client.drafts()?;
-            context.out.answer(&whole(&drafts), |screen| {
+            let mut lines = Vec::new();
+            if !context.out.is_json() {
                 for id in &drafts {
-                    screen.line(&id.to_string());
+                    // Drafts stay on this machine, whatever is shown by now.
+                    let found = match client.api().proposal(*id).await {
+                        Ok(proposal) => FoundProposal::from(&proposal),
+                        Err(ClientError::Problem { .. }) => FoundProposal { id: *id, reference: None },
+                        Err(error) => return Err(error.into()),
+                    };
+                    lines.push(named(&client, &found).await);
+                }
+            }
+            context.out.answer(&whole(&drafts), |screen| {
+                for line in &lines {
+                    screen.line(line);
                 }
                 if drafts.is_empty() {
                     screen.styled(&[(Style::Dim, "no drafts")]);
                 }
             })
         }
-        ReviewCommand::Show { proposal } => show_own(&client, context, proposal, &zone).await,
+        ReviewCommand::Show { proposal } => {
+            let found = client.find_proposal(&proposal).await?;
+            show_own(&client, context, &found, &zone).await
+        }
         ReviewCommand::Submit { proposal, file } => {
+            let found = client.find_proposal(&proposal).await?;
             let body = match file {
                 Some(file) => read(&file)?,
-                None => client.draft(proposal).await?.ok_or_else(|| {
-                    CliError::failed(format!("there is no draft for {proposal}"))
+                None => client.draft(found.id).await?.ok_or_else(|| {
+                    CliError::failed(format!("there is no draft for {found}"))
                         .help("write one with `entente review draft`, or name a file with `--file`")
                 })?,
             };
-            let review = client.submit_review(proposal, &body).await?;
+            let review = client.submit_review(found.id, &body).await?;
             context.out.answer(&review, |screen| {
                 show_handed_in(screen, &review, &zone);
             })
         }
         ReviewCommand::List { proposal } => {
-            let reviews = client.api().reviews(proposal).await?;
+            let reviews = client.api().reviews(client.find_proposal(&proposal).await?.id).await?;
             context.out.answer(&whole(&reviews), |screen| lines(screen, &reviews, &zone))
         }
-        ReviewCommand::Open { proposal } => open(&client, context, proposal, &zone).await,
-        ReviewCommand::Reopen { review, reason: why } => {
-            client.api().reopen_review(review, reason(&why)?).await?;
-            context.out.done(&format!("{review} is reopened; its reviewer can hand in a new revision"))
+        ReviewCommand::Open { proposal } => {
+            let id = client.find_proposal(&proposal).await?.id;
+            open(&client, context, id, &zone).await
         }
-        ReviewCommand::Reinstate { review, reason: why } => {
-            client.api().reinstate_review(review, reason(&why)?).await?;
-            context.out.done(&format!("{review} counts again as it was handed in"))?;
+        ReviewCommand::Reopen { review, reviewer, reason: why } => {
+            let (id, named) = find_review(&client, &review, reviewer.as_ref()).await?;
+            client.api().reopen_review(id, reason(&why)?).await?;
+            context.out.done(&format!("{named} is reopened; its reviewer can hand in a new revision"))
+        }
+        ReviewCommand::Reinstate { review, reviewer, reason: why } => {
+            let (id, named) = find_review(&client, &review, reviewer.as_ref()).await?;
+            client.api().reinstate_review(id, reason(&why)?).await?;
+            context.out.done(&format!("{named} counts again as it was handed in"))?;
             context.out.note("give its reviewer the key to the others' reviews again: `entente key share --call CALL`");
             Ok(())
         }
     }
 }
 
+/// What is named where a review is meant.
+#[derive(Debug, Clone)]
+pub enum ReviewedName {
+    Review(ReviewId),
+    Proposal(ProposalName),
+}
+
+impl FromStr for ReviewedName {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Review(id)),
+            Err(_) => text.parse().map(Self::Proposal),
+        }
+    }
+}
+
+/// The review that is meant, and how people are told of it.
+async fn find_review(
+    client: &Client,
+    review: &ReviewedName,
+    reviewer: Option<&MemberId>,
+) -> Result<(ReviewId, String)> {
+    match (review, reviewer) {
+        (ReviewedName::Review(id), None) => Ok((*id, format!("the review {id}"))),
+        (ReviewedName::Proposal(proposal), Some(reviewer)) => {
+            let found = client.find_proposal(proposal).await?;
+            let id = client.find_review(found.id, reviewer).await?;
+            Ok((id, format!("the review of {found} by {reviewer}")))
+        }
+        (ReviewedName::Review(_), Some(_)) => {
+            Err(CliError::usage("a review's identifier says already whose it is").help("leave the reviewer out"))
+        }
+        (ReviewedName::Proposal(_), None) => Err(CliError::usage("a proposal has several reviews")
+            .help("say whose is meant, such as `GBR:grace`; `entente review list` shows them")),
+    }
+}
+
 async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
-    let id = args.proposal;
+    let found = client.find_proposal(&args.proposal).await?;
+    let id = found.id;
     if args.discard {
         let done = if client.discard_draft(id)? { "thrown away" } else { "was none" };
-        return context.out.done(&format!("draft for {id}: {done}"));
+        return context.out.done(&format!("draft for {found}: {done}"));
     }
     let mut body = match &args.file {
         Some(file) => read(file)?,
@@ -200,7 +271,8 @@ async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
     Ok(())
 }
 
-async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
+async fn show_own(client: &Client, context: &Context, found: &FoundProposal, zone: &Zone) -> Result<()> {
+    let id = found.id;
     let criteria = criteria(client, id).await?;
     if let Some(body) = client.draft(id).await? {
         return context.out.answer(&json!({ "draft": body }), |screen| {
@@ -211,7 +283,7 @@ async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zon
     let me = client.member_id().await?;
     let mine = client.api().reviews(id).await?.into_iter().filter(|review| review.reviewer == me);
     let Some(review) = mine.max_by_key(|review| review.revision) else {
-        return Err(CliError::failed(format!("you have neither a draft nor a review for {id}"))
+        return Err(CliError::failed(format!("you have neither a draft nor a review for {found}"))
             .help("write one with `entente review draft`"));
     };
     match client.open_review(review.id).await {

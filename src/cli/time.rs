@@ -7,6 +7,7 @@ use super::error::{CliError, Result};
 use crate::domain::{
     id::{MemberId, PartnerCode},
     instant::instant as rfc_3339,
+    text::counted,
 };
 use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
@@ -34,6 +35,16 @@ impl Zone {
         Self { name: "UTC".into(), zone: TimeZone::UTC }
     }
 
+    /// The zone itself.
+    pub fn time_zone(&self) -> TimeZone {
+        self.zone.clone()
+    }
+
+    /// An instant in this zone alone, whose name is said elsewhere: `2026-04-01 18:00`.
+    pub fn here(&self, at: Timestamp) -> String {
+        in_zone(at, &self.zone)
+    }
+
     /// An instant in UTC and in this zone on one line: `2026-04-01 15:00 UTC (18:00 Asia/Jerusalem)`.
     pub fn both(&self, at: Timestamp) -> String {
         let utc = in_zone(at, &TimeZone::UTC);
@@ -51,6 +62,18 @@ impl Zone {
     pub fn both_by(&self, at: Timestamp, by: Option<&MemberId>) -> String {
         let by = by.map(|member| format!(" by {member}")).unwrap_or_default();
         format!("{}{by}", self.both(at))
+    }
+
+    /// The name of the zone.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// An instant in this zone, as short as it can be told: `1 Apr 18:00`, or `1 Apr 2027` where it is not of this year.
+    pub fn short(&self, at: Timestamp, now: Timestamp) -> String {
+        let (here, today) = (at.to_zoned_datetime(self.zone.clone()), now.to_zoned_datetime(self.zone.clone()));
+        let format = if here.year() == today.year() { "%-d %b %H:%M" } else { "%-d %b %Y" };
+        here.strftime(format).to_string()
     }
 
     /// A deadline over several lines: UTC with the time left, the reader's zone, and each party's zone once.
@@ -77,6 +100,18 @@ pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.as_second() - now.as_second();
     let span = span(seconds.unsigned_abs());
     if seconds >= 0 { format!("{span} left") } else { format!("{span} ago") }
+}
+
+/// How far an instant is, in its largest unit: `in 3 days`, `in 5 hours`, or `2 days ago`.
+pub(super) fn until(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.as_second() - now.as_second();
+    let far = seconds.unsigned_abs();
+    let far = match (far / 86_400, far / 3600, far / 60) {
+        (0, 0, minutes) => counted(minutes, "minute", "minutes"),
+        (0, hours, _) => counted(hours, "hour", "hours"),
+        (days, ..) => counted(days, "day", "days"),
+    };
+    if seconds >= 0 { format!("in {far}") } else { format!("{far} ago") }
 }
 
 /// A span of time in its two largest units.
@@ -149,6 +184,22 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn nearness_is_told_in_its_largest_unit() {
+        let now = at("2026-04-01T12:00:00Z");
+        for (then, told) in [
+            ("2026-04-04T12:00:00Z", "in 3 days"),
+            ("2026-04-02T11:59:00Z", "in 23 hours"),
+            ("2026-04-01T12:01:30Z", "in 1 minute"),
+            ("2026-03-30T12:00:00Z", "2 days ago"),
+        ] {
+            assert_eq!(until(at(then), now), told);
+        }
+        let zone = Zone::named("Asia/Seoul").unwrap();
+        assert_eq!(zone.short(at("2026-04-04T16:30:00Z"), now), "5 Apr 01:30");
+        assert_eq!(zone.short(at("2027-04-04T12:00:00Z"), now), "4 Apr 2027");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; code that
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
+mod explanation;
 mod extensions;
+mod inbox;
+mod log;
 mod parties;
+mod partners;
 
 use super::{
     ClientError, Result,
@@ -14,7 +18,6 @@ use super::{
 };
 use crate::{
     domain::{
-        entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId, WrappedKeyId},
         label::Label,
         member::CallRole,
@@ -26,9 +29,7 @@ use crate::{
             Amended, Call, DraftCall, EditCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder, StatedRoles,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
-        directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
-        entry::Entry,
-        explanation::{Explanation, Reader},
+        directory::{CreateProgram, Me, Member, Program, PublishKeyCard, PublishedKeyCard},
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
@@ -80,14 +81,6 @@ impl ApiClient {
     /// Who the exchange takes the caller for.
     pub async fn me(&self) -> Result<Me> {
         self.read("/v1/me").await
-    }
-
-    pub async fn partners(&self) -> Result<Vec<Partner>> {
-        self.all("/v1/partners", &[]).await
-    }
-
-    pub async fn partner(&self, code: &PartnerCode) -> Result<Partner> {
-        self.read(&format!("/v1/partners/{code}")).await
     }
 
     pub async fn members(&self, partner: Option<&PartnerCode>, paging: &Paging) -> Result<Page<Member>> {
@@ -171,35 +164,12 @@ impl ApiClient {
         self.transport.send(Method::POST, &path, NOTHING, None).await.map(|tagged| tagged.body)
     }
 
-    /// Why a member, or the caller, may or may not do `action` on a proposal. The exchange's word.
-    pub async fn explanation(
-        &self,
-        proposal: ProposalId,
-        member: Option<&MemberId>,
-        action: &str,
-        owner: Option<&PartnerCode>,
-    ) -> Result<Explanation> {
-        let query = [
-            ("member", member.map(ToString::to_string)),
-            ("action", Some(action.to_owned())),
-            ("owner", owner.map(ToString::to_string)),
-        ];
-        let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let path = format!("/v1/proposals/{proposal}/explanation");
-        self.transport.get(&path, &query).await.map(|tagged| tagged.body)
-    }
-
     /// Fetches the visibility manifest of a partner, piece by piece; an error once it is longer than `max` bytes.
     pub async fn visibility<F>(&self, partner: &PartnerCode, max: u64, take: impl FnMut(Bytes) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
         self.transport.download(&format!("/v1/partners/{partner}/visibility"), max, take).await
-    }
-
-    /// Everybody who may know of a proposal. The exchange's word.
-    pub async fn readers(&self, proposal: ProposalId) -> Result<Vec<Reader>> {
-        self.all(&format!("/v1/proposals/{proposal}/readers"), &[]).await
     }
 
     // programs and calls
@@ -514,22 +484,6 @@ impl ApiClient {
 
     pub async fn withdraw_letter(&self, id: ProposalId, letter: DocumentId) -> Result<()> {
         self.done(Method::DELETE, &of(id, &format!("/letters/{letter}")), NOTHING).await
-    }
-
-    // the log
-
-    /// Entries of the log; of these kinds alone, or of all where no kind is named.
-    pub async fn entries(&self, kinds: &[EntryKind], paging: &Paging) -> Result<Page<Entry>> {
-        let is_whole = kinds.is_empty();
-        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        let kinds = [("kind", Some(words.join(",")).filter(|words| !words.is_empty()))];
-        let page: Page<Entry> = self.page("/v1/entries", &kinds, paging).await?;
-        self.witness.entries(&page.items)?;
-        // A page from the middle that is empty does not show where the log ends.
-        if is_whole && page.next.is_none() && (paging.cursor.is_none() || !page.items.is_empty()) {
-            self.witness.end()?;
-        }
-        Ok(page)
     }
 
     /// The description of the API.

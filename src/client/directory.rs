@@ -374,6 +374,7 @@ mod tests {
             is_host: false,
             card: String::from_utf8(nation.card.canonical().unwrap()).unwrap(),
             card_sha256: nation.card.fingerprint().unwrap(),
+            suspended: None,
         }
     }
 

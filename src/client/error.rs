@@ -61,6 +61,9 @@ pub enum ClientError {
     /// The exchange does not show it to the caller, or gives no key to it.
     #[error("{what}")]
     NotShown { what: String, help: String },
+    /// The exchange shows nothing that has the name, whether there is something or not.
+    #[error("{what}")]
+    NothingNamed { what: String, help: String },
     /// Something on this machine.
     #[error("{what}")]
     Local { what: String, help: String },
@@ -85,6 +88,11 @@ impl ClientError {
         Self::NotShown { what: what.into(), help: help.into() }
     }
 
+    /// Something that is named and that the exchange does not show.
+    pub fn nothing_named(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::NothingNamed { what: what.into(), help: help.into() }
+    }
+
     /// Something on this machine.
     pub fn local(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Local { what: what.into(), help: help.into() }
@@ -99,7 +107,7 @@ impl ClientError {
     #[must_use]
     pub fn class(&self) -> ExitClass {
         match self {
-            Self::Problem { .. } => ExitClass::Refused,
+            Self::Problem { .. } | Self::NothingNamed { .. } => ExitClass::Refused,
             Self::Unverified { .. } => ExitClass::Unverified,
             Self::Transport { .. } => ExitClass::Unreachable,
             Self::Usage { .. } | Self::NotShown { .. } => ExitClass::Usage,
@@ -117,6 +125,7 @@ impl ClientError {
             | Self::Transport { help, .. }
             | Self::Usage { help, .. }
             | Self::NotShown { help, .. }
+            | Self::NothingNamed { help, .. }
             | Self::Local { help, .. } => help,
         }
     }
@@ -208,8 +217,12 @@ impl From<VaultError> for ClientError {
 
 impl From<IdentityError> for ClientError {
     fn from(error: IdentityError) -> Self {
-        let help =
-            if matches!(error, IdentityError::NoPassphrase(_)) { NOBODY_TO_ASK } else { "see `entente keys --help`" };
+        let help = match &error {
+            IdentityError::NoPassphrase(_) => NOBODY_TO_ASK,
+            IdentityError::WrongPassphrase(_) => "run the command again",
+            IdentityError::PassphraseFile(fault) => fault.help.as_str(),
+            _ => "see `entente keys --help`",
+        };
         Self::local(error.to_string(), help)
     }
 }

@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// The longest file with a private key, in bytes.
 const MAX_KEY: u64 = 1 << 20;
 
+/// The longest file with a password, in bytes.
+const MAX_SECRET: usize = 4 << 10;
+
 /// The content of a file, if it is there.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
@@ -45,6 +48,24 @@ fn check_private(path: &Path, metadata: &fs::Metadata, credentials: Option<&Path
     let help =
         "run `chmod 600` on it; if others may have read it, have the certificate revoked and a new key certified";
     Err(ClientError::local(what, help))
+}
+
+/// The content of a small file with a password, which nobody but its owner may be able to read.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error: io::Error| ClientError::io("read", path, &error);
+    let file = fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if let Some(mode) = platform::mode_for_others(path, &metadata, platform::service_credentials().as_deref()) {
+        let what = format!("`{}` holds a password and can be read by others (mode {mode:04o})", path.display());
+        return Err(ClientError::local(what, "run `chmod 600` on it; if others may have read it, change the password"));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 64));
+    file.take(MAX_SECRET as u64 + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() > MAX_SECRET {
+        let what = format!("`{}` is longer than {MAX_SECRET} bytes", path.display());
+        return Err(ClientError::local(what, "name the file with the password"));
+    }
+    Ok(content)
 }
 
 /// Writes a file; a reader finds the earlier one meanwhile. It is on disk under its name then.

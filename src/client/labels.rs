@@ -205,7 +205,7 @@ impl Client {
             signers.insert(party.clone(), signer.card.member.clone());
             statement = Some(signed.statement);
         }
-        let unsigned = || invalid(format!("label {} of `{}` has no signature", listed.number, proposal.id));
+        let unsigned = || invalid(format!("label {} of `{}` has no signature", listed.number, proposal.reference));
         Ok((statement.ok_or_else(unsigned)?, signers))
     }
 }

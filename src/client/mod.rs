@@ -17,15 +17,20 @@ mod enforce;
 pub mod error;
 mod facts;
 mod files;
+pub mod inbox;
 pub mod joining;
 pub mod labels;
 mod lineage;
+pub mod log;
 pub mod media;
+pub mod naming;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;
 mod participation;
 pub mod parties;
+pub mod partner_cards;
+pub mod partner_status;
 pub mod policies;
 pub mod preview;
 pub mod profile;
@@ -33,10 +38,14 @@ pub mod progress;
 pub mod proposals;
 pub mod ranking;
 pub mod records;
+pub mod relay;
 pub mod reviews;
 pub mod signing;
+pub mod titles;
 pub mod transport;
+mod unasked;
 pub mod unfinished;
+pub mod unlock;
 pub mod uploads;
 mod vault_makers;
 pub mod vaults;
@@ -59,7 +68,7 @@ use crate::{
     },
     remembered::Remembered,
     sealing::{
-        identity::{Keyring, Prompt},
+        identity::{Keyring, Prompt, read_identity_file},
         jws::SigningKey,
         private_key::unprotected,
         signer::Signer,
@@ -76,6 +85,8 @@ use std::{
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
+use unasked::Unasked;
+use unlock::KeyHolder;
 use witness::Witness;
 use zeroize::Zeroizing;
 
@@ -96,7 +107,10 @@ impl Ambient {
 
 /// The private key in the file, in PEM and free of a passphrase, which `prompt` is asked for.
 fn read_private_key(path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>> {
-    let content = files::read_private(path)?;
+    opened_private_key(files::read_private(path)?, path, prompt)
+}
+
+fn opened_private_key(content: Zeroizing<Vec<u8>>, path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>> {
     unprotected(content, &path.display().to_string(), prompt)
         .map_err(|error| ClientError::local(error.to_string(), error.help()))
 }
@@ -107,6 +121,16 @@ pub struct Client(Arc<Inner>);
 
 /// Hears warnings.
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Loads the identities of a profile; asks a person for passphrases if it is told that it may.
+type KeyringLoader = Box<dyn Fn(MayAsk) -> Result<Keyring> + Send + Sync>;
+
+/// Whether a person may be asked for a passphrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MayAsk {
+    Yes,
+    No,
+}
 
 const RSA_IDENTITY: &str = "one of your identities is an `ssh-rsa` key, and how long it takes to open something with it can reveal the key \
                             (RUSTSEC-2023-0071): make another with `entente keys new`, and have your registrar name it in your key card";
@@ -119,10 +143,9 @@ struct Inner {
     profile: Profile,
     ambient: Ambient,
     api: ApiClient,
-    load_keyring: Box<dyn Fn() -> Result<Keyring> + Send + Sync>,
+    load_keyring: KeyringLoader,
     keyring: OnceCell<Arc<Keyring>>,
-    /// PEM, free of a passphrase.
-    private_key: Zeroizing<Vec<u8>>,
+    private_key: OwnKey,
     signer: OnceLock<Arc<dyn Signer>>,
     member: OnceCell<MemberId>,
     directory: directory::DirectoryCache,
@@ -131,15 +154,43 @@ struct Inner {
     on_warning: OnceLock<Listener>,
 }
 
+/// The private key of the profile.
+enum OwnKey {
+    /// PEM, free of a passphrase.
+    Opened(Zeroizing<Vec<u8>>),
+    /// Something else holds it.
+    Held(Arc<dyn Signer>),
+}
+
 impl Client {
     /// A client for a profile. Reads the certificate and its key now, identities only when something is to be opened: `prompt` is asked
     /// for the passphrase of each then, once. May wait for a person.
     pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
-        let private_key = read_private_key(&profile.private_key, &prompt)?;
-        let transport = Transport::new(&profile, &private_key, ambient.clone())?;
+        Self::with_holder(home, profile, prompt, ambient, None)
+    }
+
+    /// The same, with the keys that a process of this account holds: nobody is asked for their passphrases.
+    pub fn with_holder(
+        home: Home,
+        profile: Profile,
+        prompt: impl Prompt,
+        ambient: Ambient,
+        holder: Option<Arc<KeyHolder>>,
+    ) -> Result<Self> {
+        let path = &profile.private_key;
+        let content = files::read_private(path)?;
+        let held = holder.as_ref().and_then(|holder| holder.signer(&content, &profile.certificate));
+        let private_key = match held {
+            Some(signer) => OwnKey::Held(signer),
+            None => OwnKey::Opened(opened_private_key(content, path, &prompt)?),
+        };
+        let transport = match &private_key {
+            OwnKey::Opened(pem) => Transport::new(&profile, pem, ambient.clone())?,
+            OwnKey::Held(signer) => Transport::by_signer(&profile, signer.clone(), ambient.clone())?,
+        };
         let witness = Witness::new(home.clone(), profile.name.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
-        let load_keyring = move || {
+        let load_keyring = move |may_ask| {
             if paths.is_empty() {
                 return Err(ClientError::usage(
                     "the profile names no identity, so nothing can be opened",
@@ -148,7 +199,13 @@ impl Client {
             }
             let mut keyring = Keyring::new();
             for path in &paths {
-                keyring.add(Keyring::load(path, &prompt)?);
+                let (content, name) = (read_identity_file(path)?, path.display().to_string());
+                let held = holder.as_ref().and_then(|holder| holder.keyring(&content));
+                keyring.add(match (held, may_ask) {
+                    (Some(held), _) => held,
+                    (None, MayAsk::Yes) => Keyring::parse(&content, &name, &prompt)?,
+                    (None, MayAsk::No) => Keyring::parse(&content, &name, &Unasked(prompt.clone()))?,
+                });
             }
             Ok(keyring)
         };
@@ -229,10 +286,14 @@ impl Client {
         if let Some(signer) = self.0.signer.get() {
             return Ok(signer.clone());
         }
+        let pem = match &self.0.private_key {
+            OwnKey::Opened(pem) => pem,
+            OwnKey::Held(signer) => return Ok(self.0.signer.get_or_init(|| signer.clone()).clone()),
+        };
         let profile = self.profile();
         let certificate = fs::read(&profile.certificate);
         let certificate = certificate.map_err(|error| ClientError::io("read", &profile.certificate, &error))?;
-        let key = SigningKey::from_pem(&self.0.private_key, &certificate).map_err(|error| {
+        let key = SigningKey::from_pem(pem, &certificate).map_err(|error| {
             ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
         })?;
         Ok(self.0.signer.get_or_init(|| Arc::new(key)).clone())
@@ -252,14 +313,29 @@ impl Client {
         let client = self.clone();
         let load = || {
             blocking(move || {
-                let keyring = (client.0.load_keyring)()?;
-                if keyring.has_rsa() {
-                    client.warn(RSA_IDENTITY);
-                }
-                Ok(Arc::new(keyring))
+                let keyring = (client.0.load_keyring)(MayAsk::Yes)?;
+                Ok(client.loaded(keyring))
             })
         };
         self.0.keyring.get_or_try_init(load).await.cloned()
+    }
+
+    /// The same, if nobody has to be asked for that, nor for what they open: for what is left out otherwise.
+    async fn unasked_keyring(&self) -> Option<Arc<Keyring>> {
+        if let Some(keyring) = self.0.keyring.get() {
+            return Some(keyring.clone()).filter(|keyring| !keyring.has_plugin());
+        }
+        let client = self.clone();
+        let loaded = blocking(move || (client.0.load_keyring)(MayAsk::No)).await.ok();
+        let loaded = loaded.filter(|keyring| !keyring.has_plugin())?;
+        Some(self.0.keyring.get_or_init(|| async { self.loaded(loaded) }).await.clone())
+    }
+
+    fn loaded(&self, keyring: Keyring) -> Arc<Keyring> {
+        if keyring.has_rsa() {
+            self.warn(RSA_IDENTITY);
+        }
+        Arc::new(keyring)
     }
 
     /// Has a listener hear, in a sentence, what does not stand in the way but should not be so. The first listener that is set stays.

@@ -51,6 +51,8 @@ struct Found {
     vault: VerifiedVault,
     id: DocumentId,
     document: ManifestDocument,
+    /// Digest of the version's manifest; none for what is only uploaded.
+    manifest_sha256: Option<Sha256>,
     signed_by: BTreeMap<PartnerCode, MemberId>,
 }
 
@@ -150,8 +152,22 @@ impl Client {
 
     /// The summary of a proposal, verified and opened.
     pub async fn read_summary(&self, id: ProposalId, version: VersionChoice) -> Result<Summary> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        self.summary_of(proposal, call, &vaults, version).await.map(|(summary, _)| summary)
+    }
+
+    /// The same of a proposal that is at hand, with the digest of the version's manifest.
+    pub(super) async fn summary_of(
+        &self,
+        proposal: Proposal,
+        call: Arc<VerifiedCall>,
+        vaults: &[Vault],
+        version: VersionChoice,
+    ) -> Result<(Summary, Option<Sha256>)> {
         let slot = SUMMARY_SLOT.parse().expect("a short name");
-        let found = self.find_document(id, &slot, None, version).await?;
+        let found = self.find_document_of(proposal, call, vaults, (&slot, None), version).await?;
         let secret = self.open_vault(&found.vault, &found.call).await?;
         let expected = found.document.sha256;
         let read = move |pieces: Pieces| {
@@ -165,7 +181,7 @@ impl Client {
             serde_json::from_slice(&text)
                 .map_err(|_| ClientError::local("the summary is malformed", "open it as a document instead"))
         };
-        self.fetch(&found, Arc::new(NoProgress), read).await
+        Ok((self.fetch(&found, Arc::new(NoProgress), read).await?, found.manifest_sha256))
     }
 
     /// A version of a proposal, verified: signatures of its parties, the call's text, the vaults that are shown.
@@ -196,7 +212,7 @@ impl Client {
             VersionChoice::Working => (None, "what is only uploaded has no manifest"),
         };
         let Some(chosen) = chosen else {
-            return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.id), help));
+            return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.reference), help));
         };
         let (manifest, signed_by) = self.verify_signatures(chosen, proposal, call).await?;
         check_text(self.home(), chosen, &manifest)?;
@@ -224,12 +240,25 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
+        self.find_document_of(proposal, call, &vaults, (slot, party), version).await
+    }
+
+    /// The same in a proposal that is at hand.
+    async fn find_document_of(
+        &self,
+        proposal: Proposal,
+        call: Arc<VerifiedCall>,
+        vaults: &[Vault],
+        (slot, party): (&Slug, Option<&PartnerCode>),
+        version: VersionChoice,
+    ) -> Result<Found> {
+        let id = proposal.id;
         let me = self.member_id().await?;
-        let (candidates, signed_by) = if version == VersionChoice::Working {
-            (working(&self.api().documents(id).await?, &vaults), BTreeMap::new())
+        let (candidates, signed_by, manifest_sha256) = if version == VersionChoice::Working {
+            (working(&self.api().documents(id).await?, vaults), BTreeMap::new(), None)
         } else {
-            let verified = self.verified_manifest(&proposal, &call, &vaults, version).await?;
-            (verified.manifest.documents, verified.signed_by)
+            let verified = self.verified_manifest(&proposal, &call, vaults, version).await?;
+            (verified.manifest.documents, verified.signed_by, Some(verified.sha256))
         };
         let document = choose(candidates, slot, party, me.partner())?;
         if version == VersionChoice::Working {
@@ -245,11 +274,11 @@ impl Client {
             )
         })?;
         let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
-        let vault = self.find_vault(&vaults, kind, document.party.as_ref(), &proposal, &call).await?;
+        let vault = self.find_vault(vaults, kind, document.party.as_ref(), &proposal, &call).await?;
         let vault = vault
             .filter(|vault| vault.vault.id == document.vault && vault.statement.recipient == document.recipient)
             .ok_or_else(|| invalid(format!("the vault of slot `{slot}` is not the one that was signed for")))?;
-        Ok(Found { proposal, call, vault, id: stored.id, document, signed_by })
+        Ok(Found { proposal, call, vault, id: stored.id, document, manifest_sha256, signed_by })
     }
 
     /// Opens what was found: `place` gets the opening, to be done into a file of its choice.
@@ -510,6 +539,7 @@ mod tests {
             call: proposal.call,
             call_text_sha256: Sha256::of(b"text"),
             proposal: proposal.id,
+            reference: proposal.reference.clone(),
             version: 1,
             parties: proposal.parties.keys().cloned().collect(),
             documents: vec![document("plan", None)],

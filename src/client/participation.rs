@@ -308,7 +308,14 @@ impl Client {
         let me = self.member_id().await?;
         let declared = if ground.is_some() { Declared::Conflict } else { Declared::Clear };
         let statement = self.declaration(id, &me, declared, ground).await?;
-        self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground, statement }).await
+        self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground, statement }).await?;
+        if ground.is_some() {
+            // The title, too, is not for somebody with a conflict. It is declared, whatever becomes of that.
+            if let Err(error) = self.home().forget_title(&self.profile().name, id) {
+                self.warn(&format!("the title of `{id}` is still on this machine: {error}"));
+            }
+        }
+        Ok(())
     }
 
     /// Takes a conflict off the record, so that the member declares again.
@@ -432,6 +439,7 @@ fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
         ClientError::Unverified { what, help } => ClientError::Unverified { what: with_context(what), help },
         ClientError::Usage { what, help } => ClientError::Usage { what: with_context(what), help },
         ClientError::NotShown { what, help } => ClientError::NotShown { what: with_context(what), help },
+        ClientError::NothingNamed { what, help } => ClientError::NothingNamed { what: with_context(what), help },
         ClientError::Local { what, help } => ClientError::Local { what: with_context(what), help },
         ClientError::NotSigned(error) => ClientError::local(with_context(error.to_string()), error.help()),
     }

@@ -34,6 +34,22 @@ pub struct ListedPolicy {
 }
 
 impl Client {
+    /// What waits for a second policy officer or for its time, as far as the caller may know of it: of the caller's own nation, and the
+    /// guardrails. Each verified as far as it is signed.
+    pub async fn list_waiting_policies(&self) -> Result<Vec<ListedPolicy>> {
+        let own = PolicyOwner::Partner(self.member_id().await?.partner().clone());
+        let mut listed = Vec::new();
+        for owner in [PolicyOwner::Guardrails, own] {
+            for policy in self.api().policy_versions(&owner).await? {
+                if matches!(policy.status, PolicyStatus::Proposed | PolicyStatus::Scheduled) {
+                    let verified = self.check_version(&policy).await.map(drop);
+                    listed.push(ListedPolicy { policy, verified });
+                }
+            }
+        }
+        Ok(listed)
+    }
+
     /// What is in force of every owner, each verified.
     pub async fn list_policies(&self) -> Result<Vec<ListedPolicy>> {
         let mut listed = Vec::new();
@@ -63,6 +79,16 @@ impl Client {
         }
         self.check_in_force(&policy).await?;
         Ok(Some(policy))
+    }
+
+    /// The versions of an owner that wait for a second officer or for their time, as far as the caller may know of them, each verified.
+    pub async fn waiting_policies(&self, owner: &PolicyOwner) -> Result<Vec<PolicyVersion>> {
+        let mut waiting = self.api().policy_versions(owner).await?;
+        waiting.retain(|policy| matches!(policy.status, PolicyStatus::Proposed | PolicyStatus::Scheduled));
+        for policy in &waiting {
+            self.check_version(policy).await?;
+        }
+        Ok(waiting)
     }
 
     /// Any version of an owner that the caller may know of, its signatures verified as far as it has any.

@@ -13,6 +13,8 @@ pub enum ProgressStep {
     Downloading,
     /// Opening; counted in plaintext bytes.
     Opening,
+    /// Opening summaries for their titles; counted in proposals.
+    Titles,
 }
 
 impl fmt::Display for ProgressStep {
@@ -22,13 +24,14 @@ impl fmt::Display for ProgressStep {
             Self::Uploading => "uploading",
             Self::Downloading => "downloading",
             Self::Opening => "opening",
+            Self::Titles => "opening titles",
         })
     }
 }
 
 /// Hears how far long work is. Called from several threads, often; it must return quickly.
 pub trait ProgressListener: Send + Sync {
-    /// `done` of `total` bytes of this step. `done` may go back when a broken connection is taken up again.
+    /// `done` of `total` bytes of this step, or of what else it counts. `done` may go back when a broken connection is taken up again.
     fn update(&self, step: ProgressStep, done: u64, total: u64);
 }
 

@@ -5,6 +5,7 @@ use super::{
     facts::{UnverifiedFacts, VerifiedFacts, proposal_facts},
     participation::Interests,
     vaults::VaultPlan,
+    verify::check_reference,
 };
 use crate::{
     domain::{
@@ -131,6 +132,7 @@ impl Client {
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
         let body = CreateProposal { id, call: new.call, topic, parties, invitations, vaults };
         let created = self.api().create_proposal(&body).await?;
+        check_reference(&created, &call)?;
         for vault in &body.vaults {
             self.see_made(id, vault).await?;
         }

@@ -15,6 +15,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
         proposal::Status,
+        reference::Reference,
         reopening::Reopening,
         review::{Criterion, Ranked, Reviewed, rank},
         set_aside::SetAside,
@@ -37,6 +38,8 @@ pub struct Ranking {
     pub invalid: Vec<InvalidReview>,
     /// Proposals whose reviews are closed to the caller, and why. They are not ranked.
     pub closed: Vec<(ProposalId, ClientError)>,
+    /// What people call each of them.
+    pub references: BTreeMap<ProposalId, Reference>,
 }
 
 impl Client {
@@ -46,10 +49,12 @@ impl Client {
         let roles = self.verified_roles(&call).await?;
         let facts = call_facts(&call.call, &call.rules, &roles, self.now());
         let (mut reviewed, mut invalid, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut references = BTreeMap::new();
         for proposal in self.api().all_proposals(Some(id)).await? {
             if proposal.status != Status::Submitted {
                 continue;
             }
+            references.insert(proposal.id, proposal.reference.clone());
             match self.reviewed(&proposal, &call, &roles, &facts).await {
                 Ok((line, faults)) => {
                     reviewed.push(line);
@@ -61,7 +66,7 @@ impl Client {
             }
         }
         let lines = rank(&call.rules.criteria, call.rules.total_threshold, &reviewed);
-        Ok(Ranking { lines, invalid, closed })
+        Ok(Ranking { lines, invalid, closed, references })
     }
 
     async fn reviewed(
@@ -178,6 +183,7 @@ mod tests {
         let review = Review {
             id: "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
             proposal: proposal().id,
+            reference: proposal().reference,
             reviewer: reviewer.parse().unwrap(),
             revision: 1,
             manifest_sha256: Sha256::of(b"manifest"),

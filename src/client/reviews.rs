@@ -290,6 +290,7 @@ mod tests {
         Review {
             id: "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
             proposal: proposal().id,
+            reference: proposal().reference,
             reviewer: reviewer.parse().unwrap(),
             revision,
             manifest_sha256: Sha256::of(b"manifest"),

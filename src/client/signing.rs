@@ -10,7 +10,7 @@ use super::{
     opening::check_text,
     records::UploadRecord,
     verified::{VerifiedCall, VersionChoice},
-    verify::invalid,
+    verify::{check_reference, invalid},
 };
 use crate::{
     domain::{
@@ -260,6 +260,7 @@ fn plan_version(
             media_type: document.media_type.clone(),
         })
         .collect();
+    check_reference(proposal, call)?;
     check_documents(&call.rules, &listed, &proposal.parties)?;
     // The set is ordered by slot and party, as the manifest has to be.
     let documents: Vec<SigningDocument> = working.into_values().collect();
@@ -267,6 +268,7 @@ fn plan_version(
         call: call.call.id,
         call_text_sha256: call.publication.text_sha256,
         proposal: proposal.id,
+        reference: proposal.reference.clone(),
         version,
         parties: proposal.parties.keys().cloned().collect(),
         documents: documents.iter().map(|document| document.document.clone()).collect(),

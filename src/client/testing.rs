@@ -95,7 +95,7 @@ fn pem(member: Option<&MemberId>) -> (String, String) {
 /// A bilateral call, as published and verified.
 pub(crate) fn call() -> VerifiedCall {
     let text: CallText = serde_json::from_value(json!({
-        "title": "Water", "text": "Joint work on water.",
+        "code": "WATER26", "title": "Water", "text": "Joint work on water.",
         "criteria": [
             { "name": "merit", "title": "Merit", "max": 5.0, "step": 0.5, "weight": 2, "threshold": 3.0 },
             { "name": "impact", "title": "Impact", "max": 5.0, "step": 0.5 },
@@ -147,7 +147,7 @@ pub(crate) fn call() -> VerifiedCall {
 /// A proposal of `ISR:avi` and `USA:dana` under [`call`].
 pub(crate) fn proposal() -> Proposal {
     serde_json::from_value(json!({
-        "id": "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "call": "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "status": "submitted",
+        "id": "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "reference": "WATER26-48175", "call": "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "status": "submitted",
         "parties": { "ISR": ["ISR:avi"], "USA": ["USA:dana"] }, "organisations": [],
         "deadline_at": "2026-04-01T15:00:00Z", "grace_until": "2026-04-01T17:00:00Z",
         "created_at": "2026-03-02T00:00:00Z",

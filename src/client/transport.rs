@@ -6,6 +6,7 @@
 
 mod fate;
 mod plain;
+mod signed;
 mod tls;
 
 pub use plain::{PlainAnswer, PlainRequest};
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     domain::id::Sha256,
     reading,
+    sealing::signer::Signer,
     wire::{
         AGE_MEDIA_TYPE, PROBLEM_JSON,
         problem::{Kind, Problem},
@@ -30,7 +32,7 @@ use fate::{ANOTHER_ACT, FOREIGN, Fate, SAME_ACT, Tries, in_doubt, is_unknown, le
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use reqwest::{Body, RequestBuilder, Response};
-use rustls::AlertDescription;
+use rustls::{AlertDescription, ClientConfig};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as _, fmt::Write, fs, path::Path, sync::Arc, time::Duration};
 use tls::{certificate_fault, is_about_certificate, tls_error, untimely};
@@ -87,6 +89,15 @@ impl Transport {
     /// Reads the certificates that the profile names, of which `private_key` in PEM is the member's; connects only when something is
     /// asked.
     pub fn new(profile: &Profile, private_key: &[u8], ambient: Ambient) -> Result<Self> {
+        Self::by(profile, || tls::tls(profile, private_key), ambient)
+    }
+
+    /// The same, where the private key is with a signer.
+    pub fn by_signer(profile: &Profile, signer: Arc<dyn Signer>, ambient: Ambient) -> Result<Self> {
+        Self::by(profile, || tls::by_signer(profile, signer), ambient)
+    }
+
+    fn by(profile: &Profile, config: impl FnOnce() -> Result<ClientConfig>, ambient: Ambient) -> Result<Self> {
         let server = profile.server.trim_end_matches('/').to_owned();
         let url = reqwest::Url::parse(&server).ok().filter(|url| url.scheme() == "https" && url.path() == "/");
         if url.is_none() {
@@ -94,7 +105,7 @@ impl Transport {
             return Err(ClientError::usage(format!("`{server}` is not a valid address of an exchange"), help));
         }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::tls(profile, private_key)?)
+            .tls_backend_preconfigured(config()?)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(20))

@@ -7,6 +7,7 @@
 use super::{
     Client, ClientError, Result,
     enforce::Admitted,
+    naming::FoundProposal,
     own_keys::{KeyTrial, Opening, call_vault_statement},
     verified::{VerifiedCall, VerifiedVault},
     verify::invalid,
@@ -26,7 +27,7 @@ use crate::{
     wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, SurplusKey, Vault, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// What was wrapped, and what was not and why.
@@ -47,10 +48,23 @@ pub struct Removed {
 #[derive(Debug, Default)]
 pub struct Prepared {
     /// Proposals that got their deliberation vault now.
-    pub vaults_made: Vec<ProposalId>,
+    pub vaults_made: Vec<FoundProposal>,
     pub wrapped: Wrapped,
     /// Proposals that were left out, and why.
-    pub skipped: Vec<(ProposalId, ClientError)>,
+    pub skipped: Vec<(FoundProposal, ClientError)>,
+    /// What is missing before more keys can be passed on.
+    pub lacking: LackingSteps,
+}
+
+/// What the panel has still to do before it gets keys, as the exchange has it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LackingSteps {
+    /// Assigned reviewers who have not declared, and on how many proposals.
+    pub undeclared: BTreeMap<MemberId, usize>,
+    /// Proposals without a reviewer.
+    pub unassigned: usize,
+    /// Proposals on which the officer has not declared, who cannot pass their keys on.
+    pub own_undeclared: usize,
 }
 
 /// A vault to make, and for whom.
@@ -238,15 +252,16 @@ impl Client {
             if proposal.status != Status::Submitted {
                 continue;
             }
+            self.look_for_steps(&proposal, &mut prepared.lacking).await?;
             match self.prepare_one(proposal.id).await {
                 Ok((made, wrapped)) => {
-                    prepared.vaults_made.extend(made.then_some(proposal.id));
+                    prepared.vaults_made.extend(made.then(|| FoundProposal::from(&proposal)));
                     prepared.wrapped.done.extend(wrapped.done);
                     prepared.wrapped.refused.extend(wrapped.refused);
                 }
                 Err(error @ (ClientError::Transport { .. } | ClientError::NotSigned(_))) => return Err(error),
                 // Also what does not verify: one party must not be able to hold up all the others.
-                Err(error) => prepared.skipped.push((proposal.id, error)),
+                Err(error) => prepared.skipped.push((FoundProposal::from(&proposal), error)),
             }
         }
         Ok(prepared)
@@ -400,6 +415,25 @@ impl Client {
         let statement = WrapStatement { vault, to, recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
         let statement = self.signed(&statement).await?;
         Ok(WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) })
+    }
+
+    /// Adds what is missing on one proposal.
+    pub async fn look_for_steps(&self, proposal: &Proposal, lacking: &mut LackingSteps) -> Result<()> {
+        if !proposal.mine.is_clear {
+            lacking.own_undeclared += 1;
+            return Ok(());
+        }
+        let assignments = match self.api().assignments(proposal.id).await {
+            // Who judges may not be asked about; then nothing is said of it.
+            Err(ClientError::Problem { .. }) => return Ok(()),
+            assignments => assignments?,
+        };
+        let counting = assignments.iter().filter(|assignment| assignment.set_aside.is_none());
+        lacking.unassigned += usize::from(counting.clone().next().is_none() && proposal.decided.is_none());
+        for assignment in counting.filter(|assignment| assignment.conflict.is_none()) {
+            *lacking.undeclared.entry(assignment.reviewer.clone()).or_default() += 1;
+        }
+        Ok(())
     }
 
     async fn prepare_one(&self, id: ProposalId) -> Result<(bool, Wrapped)> {

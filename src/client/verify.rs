@@ -164,7 +164,7 @@ impl Client {
             signers.insert(party.clone(), signer.card.member.clone());
             manifest = Some(signed.statement);
         }
-        let unsigned = || invalid(format!("version {} of `{}` has no signature", version.version, proposal.id));
+        let unsigned = || invalid(format!("version {} of `{}` has no signature", version.version, proposal.reference));
         Ok((manifest.ok_or_else(unsigned)?, signers))
     }
 
@@ -275,6 +275,14 @@ fn check_manifest(
     if manifest.proposal != proposal.id || manifest.call != call.call.id {
         return Err(invalid("the manifest is for another proposal or call"));
     }
+    if manifest.reference != proposal.reference {
+        let (shown, signed) = (&proposal.reference, &manifest.reference);
+        return Err(invalid(format!(
+            "the exchange shows `{}` as `{shown}`, but its parties signed it as `{signed}`",
+            proposal.id
+        )));
+    }
+    check_reference(proposal, call)?;
     if !manifest.parties.iter().eq(proposal.parties.keys()) {
         return Err(invalid("the manifest names other parties than the exchange does"));
     }
@@ -286,6 +294,19 @@ fn check_manifest(
         return Err(invalid("the manifest was made for a text of the call that is not published"));
     }
     Ok(())
+}
+
+/// Checks that the reference is one of the call: its code was signed with the text of the call.
+pub(super) fn check_reference(proposal: &Proposal, call: &VerifiedCall) -> Result<()> {
+    let (reference, code) = (&proposal.reference, &call.rules.code);
+    if reference.code() == code {
+        Ok(())
+    } else {
+        Err(invalid(format!(
+            "the exchange shows `{}` as `{reference}`, but its call has the code `{code}`",
+            proposal.id
+        )))
+    }
 }
 
 fn check_review(

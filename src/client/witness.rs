@@ -105,6 +105,8 @@ impl Witness {
             Ok(shown) => self.proposal(shown),
             Err(error) => {
                 if error.is_not_found() {
+                    // Its title goes from this machine, too. That it cannot be removed must not stand in place of the answer.
+                    let _ = self.home.forget_title(&self.profile, id);
                     // Another member of the same home may know of it; earlier versions of the program did not note who. To a member who
                     // has left it is not shown, which is in order.
                     self.gone(id, |seen| {

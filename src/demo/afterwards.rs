@@ -10,7 +10,7 @@ use super::{
     story::{self, Outcomes},
     world::{DemoWorld, Error},
 };
-use crate::{domain::id::CallId, wire::call::Call};
+use crate::{domain::reference::CallCode, wire::call::Call};
 use jiff::SignedDuration;
 use std::path::Path;
 
@@ -23,10 +23,10 @@ pub(super) async fn open_call(world: &DemoWorld, outcomes: &Outcomes) -> Result<
 }
 
 /// Prints what to try.
-pub(super) fn commands(
+pub(super) async fn commands(
     world: &DemoWorld,
     outcomes: &Outcomes,
-    call: CallId,
+    call: &CallCode,
     documents: &Documents,
 ) -> Result<(), Error> {
     let program = std::env::current_exe().unwrap_or_else(|_| "entente".into());
@@ -35,7 +35,7 @@ pub(super) fn commands(
     std::fs::write(&summary, SUMMARY)?;
     let (program, homes, summary) = (quoted(&program), quoted(&homes), quoted(&summary));
     let (plan, budget) = (quoted(&documents.work_plan), quoted(&documents.budget));
-    let lodestone = outcomes.proposals[0].1;
+    let lodestone = world.client("ISR:avi").api().proposal(outcomes.proposals[0].1).await?.reference;
     narrator::line(&format!(
         "
 The exchange keeps serving. Try it in another terminal; first a short way to be one member or another:
@@ -48,18 +48,18 @@ as anybody, to see what the log tells them:
   as ISR.avi log --limit 10
 
 Hand in a joint proposal yourself, as a company of each nation:
-  id=$(as ISR.gal --json proposal create --call {call} --with USA:kate --topic navigation | grep -o 'prop_[0-9A-Z]*' | head -1)
-  as USA.kate proposal accept $id
-  as ISR.gal proposal summary $id --file {summary}
-  as ISR.gal proposal put $id work-plan {plan}
-  as ISR.gal proposal put $id budget {budget}
-  as ISR.gal proposal sign $id --yes
-  as USA.kate proposal sign $id --yes
-  as ISR.gal proposal status $id
+  ref=$(as ISR.gal --json proposal create --call {call} --with USA:kate --topic navigation | grep -o '{call}-[0-9]*' | head -1)
+  as USA.kate proposal accept $ref
+  as ISR.gal proposal summary $ref --file {summary}
+  as ISR.gal proposal put $ref work-plan {plan}
+  as ISR.gal proposal put $ref budget {budget}
+  as ISR.gal proposal sign $ref --yes
+  as USA.kate proposal sign $ref --yes
+  as ISR.gal proposal status $ref
 as the officer who runs the call, before its deadline (refused):
-  as USA.dana proposal open $id work-plan --output early.pdf
+  as USA.dana proposal open $ref work-plan --output early.pdf
 and as a stranger to it, for whom it does not exist (refused):
-  as KOR.jiwoo proposal show $id
+  as KOR.jiwoo proposal show $ref
 
 Ctrl-C ends it."
     ));

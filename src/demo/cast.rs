@@ -27,6 +27,7 @@ pub(super) const DATA: &str = "application/octet-stream";
 /// A call of industry with industry, one party from each of two nations, with a restricted shareholder list.
 pub(super) fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({
+        "code": "BIRD26",
         "title": "Israel–United States joint industrial research 2026",
         "text": "One company from each nation proposes jointly. Up to half of the joint budget is funded. The shareholder \
                  list is seen by the officers of both nations only, neither by the counterpart nor by the reviewers.",
@@ -49,6 +50,7 @@ pub(super) fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText
 /// A small call of industry with industry that is still open when the story ends.
 pub(super) fn second_cut_off(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({
+        "code": "BIRD26B",
         "title": "Israel–United States joint industrial research, second cut-off",
         "text": "One company from each nation proposes jointly. Up to half of the joint budget is funded.",
         "topics": ["energy", "navigation", "quantum-sensing"],
@@ -68,6 +70,7 @@ pub(super) fn second_cut_off(opens_at: Timestamp, deadline_at: Timestamp) -> Cal
 /// A call of five nations: any two or more together, one panel, each nation pays for its own.
 pub(super) fn multilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({
+        "code": "FIVE26",
         "title": "Five partners on energy storage and secure sensing 2026",
         "text": "Consortia of two to five parties from different partners. One international panel reviews; Korea, the \
                  United Kingdom and the European Union fund their own.",

@@ -100,7 +100,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         return Ok(());
     }
     let call = afterwards::open_call(&world, &outcomes).await?;
-    afterwards::commands(&world, &outcomes, call.id, &documents)?;
+    afterwards::commands(&world, &outcomes, &call.text.code, &documents).await?;
     tokio::signal::ctrl_c().await?;
     narrator::line("\nStopping.");
     world.stop().await;

@@ -105,6 +105,12 @@ pub const TAL: Cast = cast("ISR:tal", "Tal Friedman", "Sharon College", "reviewe
 pub const EITAN: Cast = cast("ISR:eitan", "Eitan Cohen", "Ministry Board", "decider");
 pub const LIOR: Cast = cast("ISR:lior", "Lior Katz", "Gilboa Laboratory", "chemist without a part in any call");
 
+/// A process, not a person: it tells Israel's members that something waits for them.
+pub const ISR_RELAY: Cast = Cast {
+    roles: &[PartnerRole::Relay],
+    ..cast("ISR:relay", "Relay of Israel", "Directorate of Joint Research", "relay")
+};
+
 pub const JIWOO: Cast = cast("KOR:jiwoo", "Jiwoo Han", "Hanbit Materials", "proposer");
 pub const MINJUN: Cast = cast("KOR:minjun", "Minjun Park", "Daejeon Institute of Energy", "reviewer");
 pub const SEOYEON: Cast = cast("KOR:seoyeon", "Seoyeon Kim", "Agency for Joint Programs", "decider");

@@ -8,6 +8,7 @@ use super::{
     id::{MemberId, PartnerCode, ProposalId, Slug},
     member::CallRole,
     name,
+    reference::CallCode,
     review::{self, Criterion, Points},
     text::choices,
     worded,
@@ -69,6 +70,8 @@ pub struct Schedule {
 /// What a call says. Signed and published as a whole; a change is an amendment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallText {
+    /// What people call it, and what the references of its proposals begin with. Unique among the published calls of a program.
+    pub code: CallCode,
     pub title: String,
     pub text: String,
     pub topics: BTreeSet<Slug>,
@@ -102,12 +105,14 @@ pub const MAX_CALL_TITLE: usize = 200;
 pub const MAX_CALL_TEXT: usize = 200_000;
 /// Most criteria of a call.
 pub const MAX_CRITERIA: usize = 20;
-/// Most slots of a call.
+/// Most slots of a call, besides the summary.
 pub const MAX_SLOTS: usize = 40;
 /// Most parties of a proposal, as its manifest names them.
-pub const MAX_PARTIES: usize = 32;
+pub const MAX_PARTIES: usize = 24;
 /// Most documents of a proposal, as its manifest lists them.
 pub const MAX_DOCUMENTS: usize = 1024;
+/// Every call that may be published has proposals whose documents a manifest can list.
+const _: () = assert!(MAX_PARTIES * MAX_SLOTS < MAX_DOCUMENTS);
 /// Furthest that a deadline is moved from where the text in force has it: a slip of the pen is not a matter of decades.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -161,7 +166,7 @@ impl CallText {
             return fault("no proposal can reach the least total: the highest scores add up to less".into());
         }
         if self.slots.len() > MAX_SLOTS {
-            return fault("a call has at most 40 slots".into());
+            return fault(format!("a call has at most {MAX_SLOTS} slots"));
         }
         if let Some(name) = first_double(self.slots.iter().map(|s| &s.name)) {
             return fault(format!("slot `{name}` is a duplicate"));
@@ -179,12 +184,6 @@ impl CallText {
                     slot.name
                 ));
             }
-        }
-        let documents = self.required_documents(fewest);
-        if documents > MAX_DOCUMENTS {
-            return fault(format!(
-                "a proposal of {fewest} parties would need {documents} documents, and a proposal has at most {MAX_DOCUMENTS}"
-            ));
         }
         let combined = &self.combined_roles;
         if combined.len() == 1 || combined.iter().any(|role| !SEPARATED.contains(role)) {
@@ -293,6 +292,11 @@ impl CallText {
     /// Checks that replacing this published text by `next` takes from nobody what they were promised: time to prepare, and who
     /// decides on what they hand in. The phase is `announced` or `open`.
     pub fn check_amendment(&self, next: &Self, phase: Phase, at: Timestamp) -> Result<(), Refusal> {
+        if next.code != self.code {
+            let fault =
+                format!("an amendment keeps the code of the call, `{}`: its proposals are known by it", self.code);
+            return Err(Refusal::CallText { fault });
+        }
         if next.funders != self.funders {
             return Err(Refusal::FundersFixed { funders: worded_list(&self.funders) });
         }

@@ -10,6 +10,9 @@ worded! {
     pub enum EntryKind: "a kind of entry, one of" {
         PartnerEnrolled = "partner.enrolled",
         PartnerChanged = "partner.changed",
+        PartnerSuspended = "partner.suspended",
+        PartnerResumed = "partner.resumed",
+        PartnerRemoved = "partner.removed",
         ListsWaived = "partner.lists_waived",
         ClockAccepted = "clock.accepted",
         KeyCardPublished = "key_card.published",
@@ -114,6 +117,9 @@ impl EntryKind {
         match self {
             Self::PartnerEnrolled
             | Self::PartnerChanged
+            | Self::PartnerSuspended
+            | Self::PartnerResumed
+            | Self::PartnerRemoved
             | Self::ListsWaived
             | Self::ClockAccepted
             | Self::KeyCardPublished

@@ -201,6 +201,9 @@ macro_rules! typed_ids {
         pub struct $name(ulid::Ulid);
 
         impl $name {
+            /// What its text begins with, the underscore included.
+            pub const PREFIX: &'static str = concat!($prefix, "_");
+
             /// A new identifier, from the given time and randomness.
             #[must_use]
             pub fn new(clock: &dyn Clock, rng: &dyn Rng) -> Self {
@@ -259,6 +262,58 @@ typed_ids! {
     ReviewId = "rev";
     /// A funding decision on one proposal.
     DecisionId = "dec";
+}
+
+/// The beginning of an identifier, without its prefix: 4 to 26 letters of Crockford's base 32.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdBeginning(String);
+
+impl IdBeginning {
+    /// The beginning as people type it: in any case, with the prefix (`prop_`) or without, and with the letters that look like digits.
+    ///
+    /// # Errors
+    /// When it has not the shape of one.
+    pub fn typed(prefix: &str, text: &str) -> Result<Self, IdError> {
+        let typed = text.trim().to_ascii_uppercase();
+        let letters = typed.strip_prefix(&prefix.to_ascii_uppercase()).unwrap_or(&typed);
+        let read = |letter| match letter {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        };
+        letters.chars().map(read).collect::<String>().parse().map_err(|_| beginning_error(text.trim()))
+    }
+
+    /// Whether the identifier with this text begins so.
+    #[must_use]
+    pub fn begins(&self, id: &str) -> bool {
+        id.split_once('_').is_some_and(|(_, letters)| letters.starts_with(&self.0))
+    }
+}
+
+impl FromStr for IdBeginning {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let is_letter = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase() && !b"ILOU".contains(&b);
+        if (4..=26).contains(&text.len()) && text.bytes().all(is_letter) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(beginning_error(text))
+        }
+    }
+}
+
+impl fmt::Display for IdBeginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+debug_as_display!(IdBeginning);
+
+fn beginning_error(text: &str) -> IdError {
+    IdError::new(text, "the beginning of an identifier: 4 to 26 of the letters after its `_`")
 }
 
 /// Identifiers that members choose themselves, since what they sign names them: the last letters say whose they are. So nobody can find
@@ -346,6 +401,19 @@ mod tests {
         {
             assert!(other.parse::<ProposalId>().is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn beginning_of_an_identifier_is_read_as_people_type_it() {
+        let id: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
+        for text in ["01J9", " 01j9zq ", "prop_01J9ZQ4N", "PROP_oij9", &id.to_string()] {
+            assert!(IdBeginning::typed(ProposalId::PREFIX, text).unwrap().begins(&id.to_string()), "{text}");
+        }
+        assert!(!IdBeginning::typed(ProposalId::PREFIX, "01J8").unwrap().begins(&id.to_string()));
+        for text in ["", "01J", "prop_01J", "call_01J9ZQ", "01J9-ZQ"] {
+            assert!(IdBeginning::typed(ProposalId::PREFIX, text).is_err(), "{text}");
+        }
+        assert!("01j9".parse::<IdBeginning>().is_err(), "one text each on the wire");
     }
 
     #[test]

@@ -13,6 +13,9 @@ worded! {
         Custodian = "custodian",
         /// May create programs (at the host) and calls (at the lead or a participating partner).
         ProgramOfficer = "program_officer",
+        /// A process of the partner's own that tells its members that something waits for them: it asks how much, and nothing else. No
+        /// other role goes with it.
+        Relay = "relay",
     }
 }
 

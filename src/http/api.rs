@@ -3,9 +3,9 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, openapi,
-    plain_request::require_plain, policies, preconditions::keep_preconditions, problem, programs, proposals, reviews,
-    state::Api, visibility,
+    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, inbox,
+    openapi, plain_request::require_plain, policies, preconditions::keep_preconditions, problem, programs, proposals,
+    reviews, state::Api, visibility,
 };
 use axum::{
     Router,
@@ -37,6 +37,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(directory::list_partners))
         .routes(routes!(directory::show_partner))
         .routes(routes!(directory::list_refusals))
+        .routes(routes!(directory::show_trust))
         .routes(routes!(directory::list_members))
         .routes(routes!(directory::show_member))
         .routes(routes!(directory::list_key_cards))
@@ -108,6 +109,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::list_letters, decisions::send_letter))
         .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))
         .routes(routes!(entries::list))
+        .routes(routes!(inbox::show))
+        .routes(routes!(inbox::waiting))
 }
 
 /// The description of the API.
@@ -138,9 +141,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::typed_operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 95);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 92);
+        assert_eq!(names.len(), 95);
     }
 }

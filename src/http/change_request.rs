@@ -231,7 +231,7 @@ impl<T: ChangeBody> FromRequest<Api> for FirstChange<T> {
         let body = Arriving::begin(api, &parts.headers, body, limit).await;
         let Holder(peer) = Holder::from_request_parts(&mut parts, api).await?;
         let principal = directory::identify(api, &peer).await.map_err(|error| Fault::from(error).into_response())?;
-        introduce(&parts, principal.is_some());
+        introduce(api, &parts, principal.is_some());
         let member = principal.as_ref().map(|principal| &principal.member);
         api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {

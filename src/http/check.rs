@@ -233,6 +233,7 @@ async fn trust(
                 registrars,
                 crls: Vec::new(),
                 record,
+                suspension: row.suspension,
             }),
             Err(error) => checked.fault(
                 "database.url",

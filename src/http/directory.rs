@@ -4,13 +4,14 @@ use super::{
     act::act,
     change_request::FirstChange,
     list::{CardQuery, Everything, Members, PathIds, StrictQuery},
+    peer::Peer,
     principal::{Caller, Holder},
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, directory, preview},
+    service::{Answer, Result, directory, endings, preview},
     wire::{
-        directory::{Me, Member, MemberRefusal, Partner, PublishKeyCard, PublishedKeyCard},
+        directory::{Me, Member, MemberRefusal, Partner, PartnerTrustReport, PublishKeyCard, PublishedKeyCard},
         page::Page,
         policy::Preview,
     },
@@ -57,6 +58,16 @@ pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, ids: P
         last_at: times.last_at.into(),
     });
     Ok(Answer::json(200, &Page { items: refused.collect(), next: None }))
+}
+
+/// What the exchange goes by when it judges the certificates of your partner's members, beside the partner card: until when its revocation
+/// lists hold, and which certificates end soon. For its registrars and policy officers.
+#[utoipa::path(get, path = "/v1/partners/{partner}/trust", tag = "directory",
+    responses((status = 200, body = PartnerTrustReport)))]
+pub(super) async fn show_trust(State(api): State<Api>, caller: Caller, peer: Peer, ids: PathIds) -> Result<Answer> {
+    let partner = ids.id("partner")?;
+    // Others than the caller's own are denied.
+    Ok(Answer::json(200, &endings::trust_report(&api, &caller, &partner, peer.lists()).await?))
 }
 
 /// Members, with the key cards that vouch for them.

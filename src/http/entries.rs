@@ -2,26 +2,80 @@
 
 use super::{
     list::{Entries, StrictQuery},
+    peer::Peer,
     principal::Caller,
+    refusal::EdgeRefusal,
     state::Api,
+    waiting_room::WaitingRoom,
 };
 use crate::{
     domain::entry::EntryKind,
-    service::{Answer, Result, ServiceError, entries},
-    wire::{entry::Entry, page::Page},
+    service::{
+        Answer, Result, ServiceError,
+        entries::{self, LogQuestion},
+        feed::{self, Wait},
+    },
+    wire::entry::EntryPage,
 };
-use axum::extract::State;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 
 /// The entries of the log that you may read, oldest first.
+///
+/// The last page has a `bookmark`. Send it as `cursor`, with the same `kind`, to go on from there, whenever there may be something new; with
+/// `wait` the answer comes as soon as there is something that you may read, or is an empty page with another bookmark. What you may read only
+/// later, because a call opens or you get a role, does not come after a bookmark that has passed it: read the list again then.
 #[utoipa::path(get, path = "/v1/entries", tag = "log", params(Entries),
-    responses((status = 200, body = Page<Entry>)))]
+    responses((status = 200, body = EntryPage)))]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
+    peer: Peer,
+    room: WaitingRoom,
     StrictQuery(query): StrictQuery<Entries>,
-) -> Result<Answer> {
-    let (kinds, cursor) = (kinds(query.kind.as_deref())?, query.cursor.as_deref());
-    Ok(Answer::json(200, &entries::list(&api, &caller, &kinds, cursor, query.limit()?).await?))
+) -> Result<Answer, LogFault> {
+    let (wait, limit) = (Wait::begin(&api, query.wait()?), query.limit()?);
+    let kinds = kinds(query.kind.as_deref())?;
+    let question = LogQuestion { kinds: &kinds, cursor: query.cursor.as_deref(), limit };
+    let mut page = entries::list(&api, &caller, &question).await?;
+    if page.items.is_empty() && !wait.is_over() {
+        let _place = room.enter()?;
+        let cursor = page.bookmark.as_deref().or(page.next.as_deref());
+        let question = LogQuestion { cursor, ..question };
+        page = feed::wait(&api, &caller, &peer, &question, &wait).await?;
+    }
+    Ok(Answer::json(200, &page))
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum LogFault {
+    Service(ServiceError),
+    /// As many requests wait as may.
+    Full(Box<EdgeRefusal>),
+}
+
+impl From<ServiceError> for LogFault {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<EdgeRefusal> for LogFault {
+    fn from(refusal: EdgeRefusal) -> Self {
+        Self::Full(Box::new(refusal))
+    }
+}
+
+impl IntoResponse for LogFault {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Service(error) => error.into_response(),
+            Self::Full(refusal) => refusal.into_response(),
+        }
+    }
 }
 
 /// The kinds that a filter names. A word that names none is a mistake: nobody waits for what never comes.

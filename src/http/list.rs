@@ -10,12 +10,14 @@ use super::{
 use crate::{
     domain::{
         call::Phase,
-        id::{CallId, MemberId, PartnerCode, ProgramId, Slug},
+        id::{CallId, IdBeginning, MemberId, PartnerCode, ProgramId, Slug},
         member::CallRole,
         proposal::{Relation, Sort, Status},
+        reference::Reference,
     },
     reading::worded,
     service::{Result, ServiceError, preview::CardChange},
+    share_table::LONGEST_WAIT,
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE},
         proposal::Filter,
@@ -26,7 +28,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeSet, fmt::Display, str::FromStr};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 use utoipa::IntoParams;
 
 /// The identifiers in the path, read when the handler asks for them: after the body was found to be in order.
@@ -116,6 +118,9 @@ lists! {
     struct Entries {
         /// Entries of these kinds alone, separated by commas: `proposal.submitted`, or `proposal` for all that begin so.
         kind: String,
+        /// So many seconds the answer waits for something new, if there is nothing yet; 0 when left out.
+        #[param(minimum = 0, maximum = 30)]
+        wait: u64,
     }
 
     /// Members, of one partner or of all.
@@ -142,10 +147,27 @@ lists! {
         party: PartnerCode,
         /// In this status alone.
         status: Status,
-        /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+        /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
         mine: Relation,
+        /// With this reference alone.
+        reference: Reference,
+        /// With identifiers that begin with these 4 to 26 letters after `prop_` alone.
+        begins: IdBeginning,
         /// `created`, the oldest first, or `-created`; `created` when left out.
         sort: Sort,
+    }
+}
+
+impl Entries {
+    /// How long the answer waits.
+    pub(super) fn wait(&self) -> Result<Duration> {
+        match self.wait.unwrap_or_default() {
+            wait if wait <= LONGEST_WAIT.as_secs() => Ok(Duration::from_secs(wait)),
+            other => {
+                Err(ServiceError::Malformed(format!("`wait` is 0 to {} seconds, not {other}", LONGEST_WAIT.as_secs())))
+            }
+        }
     }
 }
 
@@ -159,6 +181,8 @@ impl Proposals {
             party: self.party.clone(),
             status: self.status,
             mine: self.mine,
+            reference: self.reference.clone(),
+            begins: self.begins.clone(),
         }
     }
 
@@ -183,14 +207,19 @@ pub(super) struct CountQuery {
     party: Option<PartnerCode>,
     /// In this status alone.
     status: Option<Status>,
-    /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+    /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
+    /// (`undeclared`), alone.
     mine: Option<Relation>,
+    /// With this reference alone.
+    reference: Option<Reference>,
+    /// With identifiers that begin with these 4 to 26 letters after `prop_` alone.
+    begins: Option<IdBeginning>,
 }
 
 impl From<CountQuery> for Filter {
     fn from(query: CountQuery) -> Self {
-        let CountQuery { call, phase, topic, party, status, mine } = query;
-        Self { call, phase, topic, party, status, mine }
+        let CountQuery { call, phase, topic, party, status, mine, reference, begins } = query;
+        Self { call, phase, topic, party, status, mine, reference, begins }
     }
 }
 
@@ -311,6 +340,14 @@ mod tests {
         for wrong in [0, 201] {
             assert!(matches!(limit(Some(wrong)), Err(ServiceError::Malformed(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn wait_has_a_bound_and_none_is_asked_for_where_none_is_named() {
+        let wait = |wait| Entries { kind: None, wait, cursor: None, limit: None }.wait();
+        assert_eq!(wait(None).unwrap(), Duration::ZERO);
+        assert_eq!(wait(Some(30)).unwrap(), LONGEST_WAIT);
+        assert!(matches!(wait(Some(31)), Err(ServiceError::Malformed(_))));
     }
 
     #[test]

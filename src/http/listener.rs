@@ -15,12 +15,14 @@ use super::{
     refusal::{EdgeRefusal, Shared},
     shares::{Downloads, HeldByAnswer, Quota, Shares},
     strangers::{Stranger, Strangers, source},
+    suspended,
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
+    waiting_room::{RequestPlace, Waits},
 };
 use crate::{
     metrics,
-    share_table::{ANSWER_BYTES, BODY_BYTES, SMALL_BODY_BYTES, STREAMS_PER_CONNECTION, UNANNOUNCED_BODY_BYTES},
+    share_table::{ANSWER_BYTES, BODY_BYTES, SMALL_BODY_BYTES, STREAMS_PER_CONNECTION, UNANNOUNCED_BODY_BYTES, WAITS},
     wire::AGE_MEDIA_TYPE,
 };
 use axum::{
@@ -95,7 +97,8 @@ pub async fn serve(
     // A member who holds no answer is answered in any case.
     let answers = shares(ANSWER_BYTES.into(), 0);
     let downloads = Downloads(shares(limits.download_quota(), 1));
-    let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
+    let waits = Waits(shares(WAITS.into(), 1));
+    let gate = Gate { requests, bodies, downloads, answers, waits, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
@@ -426,6 +429,7 @@ struct Gate {
     bodies: Arc<Shares>,
     downloads: Downloads,
     answers: Arc<Shares>,
+    waits: Waits,
     header_bytes: u32,
 }
 
@@ -448,6 +452,9 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         }
         return response;
     }
+    if let Some(refusal) = suspended::refusal(&peer, request.method(), request.uri().path()) {
+        return no_more("suspended", refusal);
+    }
     if header_bytes(&request) > gate.header_bytes as usize {
         metrics::refused("headers");
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
@@ -456,10 +463,12 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         return no_more("answers", gate.answers.refusal(Shared::Answers, full));
     }
     request.extensions_mut().insert(gate.downloads.clone());
-    let _place = match gate.requests.take(&peer, 1) {
-        Ok(place) => place,
+    request.extensions_mut().insert(gate.waits.clone());
+    let place = match gate.requests.take(&peer, 1) {
+        Ok(place) => RequestPlace::from(place),
         Err(full) => return no_more("overloaded", gate.requests.refusal(Shared::Requests, full)),
     };
+    request.extensions_mut().insert(place.clone());
     let _body = match kept_bytes(&request) {
         0 => None,
         bytes => match gate.bodies.take(&peer, bytes) {

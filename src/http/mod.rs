@@ -31,6 +31,7 @@ mod entries;
 mod explanation;
 mod header_names;
 pub mod health;
+mod inbox;
 mod known_members;
 pub mod leaf;
 mod list;
@@ -62,10 +63,12 @@ mod standing;
 pub mod state;
 pub mod statements;
 mod strangers;
+mod suspended;
 pub mod timeouts;
 pub mod tls;
 pub mod trust;
 mod visibility;
+mod waiting_room;
 
 #[cfg(test)]
 mod test_log;

@@ -1,16 +1,22 @@
-//! What the host's operator does from the command line, on the database itself: enrolling partners, and waiving their revocation lists.
+//! What the host's operator does from the command line, on the database itself: enrolling and suspending partners, and waiving their
+//! revocation lists.
 //!
 //! An anchor that could not be honoured is refused here with the reason, since afterwards nobody would look again; nothing is
 //! stored then. A running server takes up a change within a second.
+
+mod suspension;
 
 use super::{
     anchor::{Anchor, check_anchor, check_anchors},
     trust::{PartnerTrust, Registry},
 };
 use crate::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        id::{PartnerCode, Sha256},
+        suspension::SuspensionReason,
+    },
     sealing::{card::PartnerCard, jws, statement::StatementError},
-    service::{Exchange, ServiceError, operator, time},
+    service::{Exchange, ServiceError, operator, suspension as standing, time},
     storage::partners::ListRecord,
 };
 use clap::{Args, Subcommand};
@@ -22,6 +28,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
 };
+pub use suspension::DryRunOrYes;
 
 /// `entente-server partner …`.
 #[derive(Debug, Subcommand)]
@@ -47,6 +54,51 @@ pub enum OperatorCommand {
     WaiveLists {
         /// Code of the partner
         code: PartnerCode,
+        #[command(flatten)]
+        clock: ClockWord,
+    },
+    /// Shut a partner out for a while; nothing that was signed or handed in is touched
+    #[command(
+        after_help = "Members of a suspended partner can ask for nothing but who they are; its registrars can still read partners and \
+        members, and publish and revoke key cards. Every member of the exchange reads it in the log, with the reason: own_request, \
+        keys_in_doubt, agreement_ended or host_decision. Deadlines go on.\n\nExamples:\n  entente-server --config server.toml partner \
+        suspend KOR --reason keys_in_doubt --dry-run\n  entente-server --config server.toml partner suspend KOR --reason \
+        keys_in_doubt --yes"
+    )]
+    Suspend {
+        /// Code of the partner
+        code: PartnerCode,
+        /// Why, in a word that everybody reads
+        #[arg(long, value_name = "WORD")]
+        reason: SuspensionReason,
+        #[command(flatten)]
+        how: DryRunOrYes,
+        #[command(flatten)]
+        clock: ClockWord,
+    },
+    /// End a suspension
+    #[command(
+        after_help = "Examples:\n  entente-server --config server.toml partner resume KOR --dry-run\n  entente-server --config \
+        server.toml partner resume KOR --yes"
+    )]
+    Resume {
+        /// Code of the partner
+        code: PartnerCode,
+        #[command(flatten)]
+        how: DryRunOrYes,
+        #[command(flatten)]
+        clock: ClockWord,
+    },
+    /// Take back an enrolment on which nothing depends yet
+    #[command(
+        after_help = "A partner with members, programs or calls stays on the record; suspend it instead.\n\nExamples:\n  entente-server \
+        --config server.toml partner remove KOR --dry-run\n  entente-server --config server.toml partner remove KOR --yes"
+    )]
+    Remove {
+        /// Code of the partner
+        code: PartnerCode,
+        #[command(flatten)]
+        how: DryRunOrYes,
         #[command(flatten)]
         clock: ClockWord,
     },
@@ -104,6 +156,13 @@ pub enum OperatorError {
     ClockAhead { clock: Timestamp, last: Timestamp },
     #[error("no partner `{0}` is enrolled")]
     Unknown(PartnerCode),
+    #[error(
+        "`{0}` hosts the exchange and stays: without it nobody could write guardrails or set up programs\n  to stop the exchange for \
+         everybody, stop the server"
+    )]
+    Host(PartnerCode),
+    #[error("`{0}` was not removed\n  to shut it out, see `entente-server partner suspend --help`; its record stays")]
+    Needed(PartnerCode),
     #[error(transparent)]
     Exchange(#[from] ServiceError),
     #[error("cannot write the answer: {0}")]
@@ -126,12 +185,20 @@ pub async fn partner(exchange: &Exchange, command: OperatorCommand, out: &mut im
         OperatorCommand::Show { code } => {
             let card = find(exchange, &code).await?.ok_or_else(|| OperatorError::Unknown(code.clone()))?;
             write!(out, "{}", described(&card)?)?;
+            if let Some(present) = standing::suspensions(exchange).await?.get(&code) {
+                writeln!(out, "suspended    since {:.0}: {}", present.since, present.reason.sentence())?;
+            }
             if let Some(ListRecord::Found(files)) = operator::list_records(exchange).await?.get(&code) {
                 writeln!(out, "lists        {}", files.join("\n             "))?;
             }
             Ok(())
         }
         OperatorCommand::WaiveLists { code, clock } => waive_lists(exchange, code, clock, out).await,
+        OperatorCommand::Suspend { code, reason, how, clock } => {
+            suspension::suspend(exchange, code, reason, (how, clock), out).await
+        }
+        OperatorCommand::Resume { code, how, clock } => suspension::resume(exchange, code, (how, clock), out).await,
+        OperatorCommand::Remove { code, how, clock } => suspension::remove(exchange, code, (how, clock), out).await,
     }
 }
 
@@ -227,12 +294,15 @@ async fn enrol(
 
 async fn list(exchange: &Exchange, out: &mut impl Write) -> Result<(), OperatorError> {
     let cards = operator::partners(exchange).await?;
+    let suspensions = standing::suspensions(exchange).await?;
     if cards.is_empty() {
         writeln!(out, "no partner is enrolled; see `entente-server partner add --help`")?;
     }
     for (code, card) in cards {
         let host = if code == exchange.host { "host" } else { "" };
-        writeln!(out, "{:8} {host:4} {}  {} ({})", code.as_str(), card.fingerprint()?, card.name, card.zone)?;
+        let (fingerprint, name, zone) = (card.fingerprint()?, &card.name, &card.zone);
+        let aside = if suspensions.contains_key(&code) { ", suspended" } else { "" };
+        writeln!(out, "{:8} {host:4} {fingerprint}  {name} ({zone}){aside}", code.as_str())?;
     }
     Ok(())
 }
@@ -251,10 +321,8 @@ fn described(card: &PartnerCard) -> Result<String, OperatorError> {
     for registrar in &card.registrars {
         writeln!(text, "registrar    {registrar}").expect("a string grows");
     }
-    let digits = card.fingerprint()?.to_string();
-    let groups: Vec<_> = (0..digits.len()).step_by(4).map(|at| &digits[at..at + 4]).collect();
-    let (first, second) = groups.split_at(groups.len() / 2);
-    writeln!(text, "fingerprint  {}\n             {}", first.join(" "), second.join(" ")).expect("a string grows");
+    let [first, second] = card.spoken_fingerprint()?;
+    writeln!(text, "fingerprint  {first}\n             {second}").expect("a string grows");
     Ok(text)
 }
 
@@ -289,8 +357,14 @@ fn anchors(card: &PartnerCard) -> Result<Vec<(String, String)>, OperatorError> {
 
 fn trust_of(card: &PartnerCard) -> Result<PartnerTrust, OperatorError> {
     let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
-    let registrars = card.registrars.clone();
-    Ok(PartnerTrust { code: card.code.clone(), anchors, registrars, crls: Vec::new(), record: ListRecord::Never })
+    Ok(PartnerTrust {
+        code: card.code.clone(),
+        anchors,
+        registrars: card.registrars.clone(),
+        crls: Vec::new(),
+        record: ListRecord::Never,
+        suspension: None,
+    })
 }
 
 fn registrar(text: &str) -> Result<Sha256, OperatorError> {
@@ -452,6 +526,36 @@ mod tests {
         assert!(operator::trust_generation(&desk.exchange).await.unwrap() > generation, "a running server looks again");
         assert!(!desk.run(&["show", "ISR"]).await.unwrap().contains("lists "));
         assert!(desk.run(&["waive-lists", "ISR"]).await.unwrap().contains("nothing changed"));
+    }
+
+    #[tokio::test]
+    async fn partner_is_suspended_and_resumed_with_a_word_that_stays_until_then() {
+        let desk = Desk::new().await;
+        let anchor = desk.put("ca.der", &Ca::new("Root").der);
+        desk.add("ISR", "Israel", &[&anchor], REGISTRAR).await.unwrap();
+        let generation = operator::trust_generation(&desk.exchange).await.unwrap();
+        let suspend = ["suspend", "ISR", "--reason", "own_request"];
+        assert!(desk.run(&suspend).await.is_err(), "it is a dry run or meant");
+        assert!(desk.run(&["suspend", "ISR", "--reason", "dislike", "--yes"]).await.is_err());
+        assert_eq!(
+            desk.run(&["suspend", "KOR", "--reason", "own_request", "--yes"]).await.unwrap_err(),
+            "no partner `KOR` is enrolled"
+        );
+        let said = desk.run(&[&suspend[..], &["--dry-run"]].concat()).await.unwrap();
+        assert!(said.contains("0 members") && said.contains("nothing was changed"), "{said}");
+        assert_eq!(operator::trust_generation(&desk.exchange).await.unwrap(), generation);
+        let said = desk.run(&[&suspend[..], &["--yes"]].concat()).await.unwrap();
+        assert!(said.contains("partner resume ISR --yes"), "{said}");
+        assert!(operator::trust_generation(&desk.exchange).await.unwrap() > generation, "a running server looks again");
+        assert!(desk.run(&["list"]).await.unwrap().contains(", suspended"));
+        assert!(desk.run(&["show", "ISR"]).await.unwrap().contains("its own officials asked for it"));
+        // Another card neither ends a suspension nor begins one.
+        let next = desk.put("next.der", &Ca::new("Next").der);
+        desk.add("ISR", "Israel", &[&next], REGISTRAR).await.unwrap();
+        assert!(desk.run(&["list"]).await.unwrap().contains(", suspended"));
+        desk.run(&["resume", "ISR", "--yes"]).await.unwrap();
+        assert!(!desk.run(&["list"]).await.unwrap().contains(", suspended"));
+        assert!(desk.run(&["resume", "ISR", "--yes"]).await.unwrap().contains("nothing changed"));
     }
 
     #[tokio::test]

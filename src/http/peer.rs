@@ -9,7 +9,10 @@ use super::{
     refusal::{CertificateRefusal, EdgeRefusal},
     trust::{Registry, Trust},
 };
-use crate::service::Credential;
+use crate::{
+    domain::suspension::Suspension,
+    service::{Credential, endings::ListsHeld},
+};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -63,6 +66,29 @@ impl Peer {
         self.0.trust.registry().is_registrar(&self.partner, &self.spki_sha256)
     }
 
+    /// Since when and why the partner takes no part.
+    #[must_use]
+    pub fn suspension(&self) -> Option<Suspension> {
+        self.0.trust.registry().suspension(&self.partner)
+    }
+
+    /// Until when the partner's revocation lists hold.
+    #[must_use]
+    pub fn lists(&self) -> ListsHeld {
+        self.0.trust.registry().lists_of(&self.partner)
+    }
+
+    /// Whether the partner takes part, or this is a registrar, who puts its keys in order before it does. What a registrar may ask for
+    /// meanwhile was decided when the request came.
+    fn check_suspension(&self) -> Result<(), String> {
+        match self.suspension() {
+            Some(suspension) if !self.is_registrar() => {
+                Err(EdgeRefusal::suspended(&self.partner, suspension).to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Judges the certificate by the trust now in force. Costs next to nothing while that is what it was.
     pub fn still_accepted(&self) -> Result<(), CertificateRefusal> {
         let trust = &self.0.trust;
@@ -89,7 +115,8 @@ impl Peer {
 
 impl Credential for Peer {
     fn check(&self) -> Result<(), String> {
-        self.still_accepted().map_err(|refusal| refusal.to_string())
+        self.still_accepted().map_err(|refusal| refusal.to_string())?;
+        self.check_suspension()
     }
 }
 

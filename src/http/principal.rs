@@ -28,10 +28,14 @@ impl Deref for Caller {
     }
 }
 
-/// Notes for shares whether a key card names the certificate that the request came under.
-pub(super) fn introduce(parts: &Parts, has_key_card: bool) {
-    if let (Some(introduced), Some(peer)) = (parts.extensions.get::<Introduced>(), parts.extensions.get::<Peer>()) {
+/// Notes for shares whether a key card names the certificate that the request came under, and when a member's certificate ends.
+pub(super) fn introduce(api: &Api, parts: &Parts, has_key_card: bool) {
+    let Some(peer) = parts.extensions.get::<Peer>() else { return };
+    if let Some(introduced) = parts.extensions.get::<Introduced>() {
         introduced.note(peer, has_key_card);
+    }
+    if has_key_card {
+        api.seen_certificates.note(&peer.partner, peer.spki_sha256, peer.not_after, api.time.now());
     }
 }
 
@@ -56,7 +60,7 @@ impl FromRequestParts<Api> for Caller {
         let Holder(peer) = Holder::from_request_parts(parts, api).await?;
         let found = directory::identify(api, &peer).await;
         if let Ok(found) = &found {
-            introduce(parts, found.is_some());
+            introduce(api, parts, found.is_some());
         }
         let found = found.and_then(|found| found.ok_or(ServiceError::NotAMember));
         found.map(Self).map_err(|error| Fault::from(error).into_response())

@@ -4,7 +4,10 @@
 //! certificate beyond a partner's code.
 
 use crate::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        id::{PartnerCode, Sha256},
+        suspension::Suspension,
+    },
     wire::problem::{Kind, Problem},
 };
 use axum::{
@@ -245,6 +248,7 @@ pub enum Shared {
     Bodies,
     Downloads,
     Answers,
+    Waits,
 }
 
 impl Shared {
@@ -255,12 +259,13 @@ impl Shared {
             Self::Bodies => "bodies",
             Self::Downloads => "downloads",
             Self::Answers => "answers",
+            Self::Waits => "waits",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::Requests | Self::Downloads => "concurrent-requests",
+            Self::Requests | Self::Downloads | Self::Waits => "concurrent-requests",
             Self::Bodies | Self::Answers => "content-bytes",
         }
     }
@@ -273,6 +278,7 @@ impl fmt::Display for Shared {
             Self::Bodies => "bytes of request bodies",
             Self::Downloads => "downloads",
             Self::Answers => "bytes of answers that nobody has read yet",
+            Self::Waits => "requests that wait for something new",
         })
     }
 }
@@ -288,6 +294,9 @@ pub enum EdgeRefusal {
     CertificateRequired,
     #[error("the request header has more than {limit} bytes")]
     HeadersTooLarge { limit: u32 },
+    /// Anyone of it may still ask who they are, and a registrar for partners and members.
+    #[error("`{partner}` is suspended since {:.0}: {}", .suspension.since, .suspension.reason.sentence())]
+    PartnerSuspended { partner: PartnerCode, suspension: Suspension },
     #[error("the server answers as many requests as it can")]
     Overloaded,
     /// The caller holds less than they may, and all members of their partner together as much as it may.
@@ -304,6 +313,8 @@ pub enum EdgeRefusal {
     TooManyBodies { limit: usize },
     #[error("one certificate may have at most {limit} downloads at a time")]
     TooManyDownloads { limit: usize },
+    #[error("one certificate may have at most {limit} requests at a time that wait for something new")]
+    TooManyWaits { limit: usize },
     #[error("one member may make at most {} reads a minute that leave an entry in the log", .0.per_minute)]
     TooManyReads(Spent),
     #[error("one member may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
@@ -319,6 +330,10 @@ pub enum EdgeRefusal {
 }
 
 impl EdgeRefusal {
+    pub(super) fn suspended(partner: &PartnerCode, suspension: Suspension) -> Self {
+        Self::PartnerSuspended { partner: partner.clone(), suspension }
+    }
+
     /// Which problem of the catalogue it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -327,9 +342,12 @@ impl EdgeRefusal {
                 Kind::CertificateClaimsOtherPartner
             }
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
+            Self::PartnerSuspended { .. } => Kind::PartnerSuspended,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded | Self::OverloadedPartner { .. } => Kind::Overloaded,
-            Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
+            Self::TooManyRequests { .. } | Self::TooManyBodies { .. } | Self::TooManyWaits { .. } => {
+                Kind::TooManyRequests
+            }
             Self::TooManyDownloads { .. } | Self::AnswersWaiting { .. } => Kind::TooManyAnswers,
             Self::TooManyReads(_) => Kind::TooManyReads,
             Self::TooManyActs(_) | Self::TooManyActsOfPartner(_) => Kind::TooManyActs,
@@ -354,6 +372,7 @@ impl EdgeRefusal {
             Self::TooManyBodies { limit } => Some(held(&Shared::Bodies, "", *limit)),
             Self::TooManyDownloads { limit } => Some(held(&Shared::Downloads, "", *limit)),
             Self::AnswersWaiting { limit } => Some(held(&Shared::Answers, "", *limit)),
+            Self::TooManyWaits { limit } => Some(held(&Shared::Waits, "", *limit)),
             Self::OverloadedPartner { what, limit } => Some(held(what, "-of-partner", *limit)),
             _ => {
                 let (policy, Spent { at_once, window, wait, .. }) = self.spent()?;

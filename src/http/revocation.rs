@@ -136,6 +136,11 @@ impl Lists {
         self.need == Need::Unknown
     }
 
+    /// Whether issuers need a list, as far as that is known.
+    pub(super) fn are_needed(&self) -> bool {
+        self.need != Need::No
+    }
+
     /// When the first list expires, of those that have not been replaced.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.in_force().map(|list| list.next_update).min()

@@ -31,12 +31,15 @@ use crate::{
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks::{self, MarkFault},
         operator,
         rules::Rules,
         state::KnownCalls,
+        suspension,
         time::ExchangeTime,
         usage::Usage,
         visibility::ExchangeKey,
@@ -149,10 +152,12 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         host: config.host.clone(),
         leftover_keys: LeftoverKeys::default(),
         long_work: LongWorkQueues::default(),
+        feed: Feed::lasting(config.limits.stall / 2),
         signer,
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,
         usage: Usage::default(),
+        seen_certificates: SeenCertificates::default(),
     }))
 }
 
@@ -241,9 +246,11 @@ pub async fn run(
     let admin = admin::router(metrics, readiness);
     let admin = tokio::spawn(admin::serve(admin_listener, admin, limits.clone(), stopped.clone().cancelled_owned()));
 
+    let waiting = Arc::clone(&exchange);
     let order = async move {
         shutdown.await;
         tracing::info!("stopping: open requests finish first");
+        waiting.feed.end();
         draining.cancel();
     };
     let ids = RequestIds::new(Arc::clone(&exchange.time), rng);
@@ -394,11 +401,13 @@ impl PartnerSource for Enrolled {
         let exchange = Arc::clone(&self.0);
         async move {
             let mut records = operator::list_records(&exchange).await?;
+            let mut suspensions = suspension::suspensions(&exchange).await?;
             let cards = operator::partners(&exchange).await?;
             let trust = cards.into_iter().map(|(code, card)| {
                 let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
                 let record = records.remove(&code).unwrap_or_default();
-                Ok(PartnerTrust { code, anchors, registrars: card.registrars, crls: Vec::new(), record })
+                let suspension = suspensions.remove(&code);
+                Ok(PartnerTrust { code, anchors, registrars: card.registrars, crls: Vec::new(), record, suspension })
             });
             trust.collect()
         }

@@ -136,6 +136,7 @@ impl Shares {
             (Full::Member, Shared::Bodies) => EdgeRefusal::TooManyBodies { limit },
             (Full::Member, Shared::Downloads) => EdgeRefusal::TooManyDownloads { limit },
             (Full::Member, Shared::Answers) => EdgeRefusal::AnswersWaiting { limit },
+            (Full::Member, Shared::Waits) => EdgeRefusal::TooManyWaits { limit },
         }
     }
 

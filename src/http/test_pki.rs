@@ -116,7 +116,7 @@ impl Ca {
     pub(super) fn of(&self, code: &str) -> PartnerTrust {
         let anchors = vec![self.der.clone()];
         let (code, record) = (code.parse().unwrap(), ListRecord::Never);
-        PartnerTrust { code, anchors, registrars: BTreeSet::new(), crls: Vec::new(), record }
+        PartnerTrust { code, anchors, registrars: BTreeSet::new(), crls: Vec::new(), record, suspension: None }
     }
 
     /// A member's certificate, valid from day -10 to day 100.

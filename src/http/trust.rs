@@ -29,8 +29,10 @@ use crate::{
     domain::{
         ambient::Clock,
         id::{PartnerCode, Sha256},
+        suspension::Suspension,
     },
     metrics,
+    service::endings::ListsHeld,
     storage::partners::{FoundLists, ListRecord},
 };
 use arc_swap::ArcSwap;
@@ -311,6 +313,22 @@ impl Registry {
         self.partners.get(partner).is_some_and(|partner| partner.registrars.contains(key))
     }
 
+    /// Until when a partner's revocation lists hold, if it needs any.
+    #[must_use]
+    pub fn lists_of(&self, partner: &PartnerCode) -> ListsHeld {
+        let lists = self.lists.get(partner);
+        ListsHeld {
+            are_needed: lists.is_some_and(|lists| lists.are_needed()),
+            until: lists.and_then(|lists| lists.until()),
+        }
+    }
+
+    /// Whether the partner takes no part for a while. Its certificates are as good as before: what they may ask for is not.
+    #[must_use]
+    pub fn suspension(&self, partner: &PartnerCode) -> Option<Suspension> {
+        self.partners.get(partner)?.suspension
+    }
+
     pub(super) fn hints(&self) -> &[DistinguishedName] {
         &self.hints
     }
@@ -343,7 +361,8 @@ impl Registry {
             let shares_key = faults.iter().any(|fault| fault.partner() == Some(&partner.code));
             let is_as_before = self.partners.get(&partner.code).is_some_and(|old| old.anchors == partner.anchors);
             if is_as_before || (partner.anchor_faults.is_empty() && !shares_key) {
-                match PartnerVerifiers::build(&partner.code, partner.anchors, lists, partner.registrars) {
+                let (registrars, suspension) = (partner.registrars, partner.suspension);
+                match PartnerVerifiers::build(&partner.code, partner.anchors, lists, registrars, suspension) {
                     Ok(verifiers) => drop(partners.insert(partner.code.clone(), Arc::new(verifiers))),
                     Err(fault) => faults.push(fault),
                 }

@@ -2,9 +2,13 @@
 //! what the process takes. Read from time to time, by looking only.
 
 use crate::{
-    domain::ambient::Clock,
+    domain::{ambient::Clock, expiry::WARNED_DAYS},
     metrics::as_float,
-    service::{Exchange, time},
+    service::{
+        self, Exchange,
+        endings::{self, PartnerEndings},
+        time,
+    },
     storage::{BlobEngine, StoreError, backup, held_blobs, sizes},
 };
 use jiff::SignedDuration;
@@ -30,6 +34,7 @@ const DISK: &str = "entente_disk_bytes";
 const DISK_FREE: &str = "entente_disk_free_bytes";
 const CLOCK_OFFSET: &str = "entente_clock_offset_seconds";
 const CLOCK_FAULT: &str = "entente_clock_fault";
+const ENDING: &str = "entente_ending_soon";
 const BACKUP: &str = "entente_backup_completed_timestamp_seconds";
 
 /// How often the process, the disks and the last backup are looked at.
@@ -67,6 +72,11 @@ impl Figures {
             tell_backup(&figures.documents).await;
             if let Err(error) = count(&exchange, turn % SELDOM == 0).await {
                 tracing::debug!(%error, "the database's sizes could not be read");
+            }
+            if turn % SELDOM == 0
+                && let Err(error) = tell_endings(&exchange).await
+            {
+                tracing::debug!(%error, "what ends soon could not be counted");
             }
             match time::show(&exchange).await {
                 Ok(shown) => tell_clock(&shown),
@@ -123,6 +133,10 @@ pub(crate) fn describe() {
         "How far this machine's clock is ahead of the database's; on SQLite how far it is behind what is on record, 0 for not at all"
     );
     describe_gauge!(CLOCK_FAULT, "1 while nothing is written since the clock cannot be relied on");
+    describe_gauge!(
+        ENDING,
+        "How many things of a partner (`what`: `key_card`, `certificate`) end within so many `days`; certificates as far as they came to this server"
+    );
     describe_gauge!(BACKUP, Unit::Seconds, "The instant whose state the last complete backup holds; 0 for none");
 }
 
@@ -134,6 +148,19 @@ fn tell_clock(shown: &time::ClockReading) {
     };
     gauge!(CLOCK_OFFSET).set(offset.as_secs_f64());
     gauge!(CLOCK_FAULT).set(if shown.fault.is_some() { 1.0 } else { 0.0 });
+}
+
+/// Numbers by nation alone: who it is, its own registrars and policy officers see.
+async fn tell_endings(exchange: &Exchange) -> service::Result<()> {
+    for (partner, PartnerEndings { key_cards, certificates }) in endings::endings(exchange).await? {
+        for (what, counts) in [("key_card", key_cards), ("certificate", certificates)] {
+            for (days, count) in WARNED_DAYS.into_iter().zip(counts) {
+                let (partner, days) = (partner.to_string(), days.to_string());
+                gauge!(ENDING, "partner" => partner, "what" => what, "days" => days).set(as_float(count));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn count(exchange: &Exchange, documents: bool) -> Result<(), StoreError> {

@@ -98,6 +98,8 @@ actions! {
         CreateProgram,
         /// Read the policies in force.
         ReadPolicies,
+        /// Ask what waits for oneself.
+        ReadInbox,
     }
     Partner {
         /// Publish a key card of one of the partner's members.
@@ -118,6 +120,8 @@ actions! {
         ApproveGuardrails,
         /// Take them back before they take effect.
         WithdrawGuardrails,
+        /// Ask how much waits for each member of the partner.
+        CountWaiting,
     }
     Program {
         /// Know that the program exists, and its partners.

@@ -5,7 +5,10 @@
 //! after; nothing here knows policies, tables or engines.
 
 use super::{small_map::SmallMap, steps};
-use crate::domain::{id::ProposalId, member::CallRole};
+use crate::domain::{
+    id::{IdBeginning, ProposalId},
+    member::CallRole,
+};
 use std::{
     collections::{BTreeSet, HashSet},
     fmt,
@@ -152,6 +155,8 @@ pub enum RowFact {
     /// The same, with every byte it names.
     CompleteSince(u32),
     OneOf(BTreeSet<ProposalId>),
+    /// Its identifier begins so.
+    Begins(IdBeginning),
 }
 
 /// A condition.

@@ -73,6 +73,14 @@ impl PartnerCard {
         Ok(canonical::digest(self)?)
     }
 
+    /// The fingerprint as it is read out over the telephone: groups of four digits, eight on a line.
+    pub fn spoken_fingerprint(&self) -> Result<[String; 2], StatementError> {
+        let digits = self.fingerprint()?.to_string();
+        let groups: Vec<&str> = (0..digits.len()).step_by(4).map(|at| &digits[at..at + 4]).collect();
+        let (first, second) = groups.split_at(groups.len() / 2);
+        Ok([first.join(" "), second.join(" ")])
+    }
+
     /// The trust anchors, DER. Whether each can be honoured as an anchor is for enrolment to say.
     pub fn anchors_der(&self) -> Result<Vec<Vec<u8>>, StatementError> {
         self.anchors.iter().map(|pem| one_certificate(pem)).collect()
@@ -148,6 +156,7 @@ impl Statement for KeyCard {
         if self.certificates.iter().collect::<BTreeSet<_>>().len() != self.certificates.len() {
             return Err(invalid("a certificate pin appears twice"));
         }
+        check_roles(&self.roles)?;
         if self.serial == 0 {
             return Err(invalid("the serial of a key card begins at 1"));
         }
@@ -156,6 +165,14 @@ impl Statement for KeyCard {
         }
         Ok(())
     }
+}
+
+/// Checks that a relay is nothing else: it runs unattended, and is to learn numbers alone.
+pub(super) fn check_roles(roles: &BTreeSet<PartnerRole>) -> Result<(), StatementError> {
+    if roles.contains(&PartnerRole::Relay) && roles.len() > 1 {
+        return Err(invalid("the role `relay` goes with no other role; give the relay a member of its own"));
+    }
+    Ok(())
 }
 
 impl KeyCard {

@@ -186,6 +186,37 @@ pub struct CertifiedKey {
     pub not_after: Timestamp,
 }
 
+/// What a certificate of an authority says, as partner cards have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityCertificate {
+    pub subject: String,
+    /// SHA-256 of the `SubjectPublicKeyInfo`.
+    pub key: Sha256,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// Reads a certificate of an authority, DER. Refuses one of version 1, one that is no authority's, and one that may not sign certificates;
+/// the exchange looks at more when it enrols a card.
+pub fn read_authority(der: &[u8]) -> Result<AuthorityCertificate> {
+    let wrong = |problem: &str| MemberCertificateError::Authority(problem.to_owned());
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| wrong("its encoding is wrong"))?;
+    if certificate.version() != X509Version::V3 || !certificate.is_ca() {
+        return Err(wrong("it is not the certificate of an authority"));
+    }
+    let usage = certificate.key_usage().map_err(|_| wrong("it has an extension twice"))?;
+    if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+        return Err(wrong("its key usage lacks `keyCertSign`"));
+    }
+    let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| wrong("a date is out of range"));
+    Ok(AuthorityCertificate {
+        subject: certificate.subject().to_string(),
+        key: Sha256::of(certificate.public_key().raw),
+        not_before: instant(certificate.validity().not_before.timestamp())?,
+        not_after: instant(certificate.validity().not_after.timestamp())?,
+    })
+}
+
 /// Refuses the first certificate of a PEM as that of a member who cannot connect or sign with it: of version 1, an authority's, without
 /// `clientAuth` or digital signatures, with a key of another kind than P-256, P-384 or Ed25519, or of somebody else.
 pub fn check_member_certificate(pem: &[u8], member: &MemberId) -> Result<CertifiedKey> {

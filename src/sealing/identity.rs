@@ -70,6 +70,9 @@ pub enum IdentityError {
     /// No passphrase could be asked for.
     #[error("`{0}` needs a passphrase, and there is no terminal to ask at")]
     NoPassphrase(String),
+    /// The file that was named for passphrases gives none.
+    #[error("{}", .0.what)]
+    PassphraseFile(PassphraseFault),
     /// The passphrase does not open the file.
     #[error("the passphrase for `{0}` is wrong")]
     WrongPassphrase(String),
@@ -93,6 +96,13 @@ pub enum IdentityError {
         /// The plugin's program.
         binary: String,
     },
+}
+
+/// Why a file that was named for passphrases gives none, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassphraseFault {
+    pub what: String,
+    pub help: String,
 }
 
 /// A secret in text form: an identity or a passphrase.
@@ -126,6 +136,16 @@ pub trait Prompt: Clone + Send + Sync + 'static {
     /// The passphrase of a file. Unlike a plugin's PIN, which a device asks for each time and takes a few times only, it may be remembered.
     fn file_passphrase(&self, purpose: &str) -> Option<SecretText> {
         self.passphrase(purpose)
+    }
+
+    /// The passphrase of a file, if it is given already: nobody is asked for it.
+    fn given(&self, _purpose: &str) -> Option<SecretText> {
+        None
+    }
+
+    /// Why there is no passphrase, if a file that was named for it is the reason.
+    fn passphrase_fault(&self) -> Option<PassphraseFault> {
+        None
     }
 
     /// Shows a message, such as a request to touch a hardware key.
@@ -236,17 +256,7 @@ impl Keyring {
     /// identities. Asks for passphrases now, once. A file that is not passphrase-protected by age must be readable by
     /// its owner alone, which is not checked on Windows.
     pub fn load(path: &Path, prompt: &impl Prompt) -> Result<Self, IdentityError> {
-        let name = path.display().to_string();
-        let file = fs::File::open(path).map_err(|source| io_error("open", path, source))?;
-        let metadata = file.metadata().map_err(|source| io_error("read", path, source))?;
-        // Enough room from the start: growing would leave copies of the secret behind.
-        let room = usize::try_from(metadata.len().min(MAX_IDENTITY_FILE)).expect("64 KiB fit");
-        let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
-        file.take(MAX_IDENTITY_FILE + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
-        if !is_age_file(&content) {
-            check_permissions(path, &metadata)?;
-        }
-        Self::parse(&content, &name, prompt)
+        Self::parse(&read_identity_file(path)?, &path.display().to_string(), prompt)
     }
 
     /// Reads identities as [`Keyring::load`] does, from memory; `name` is for messages.
@@ -261,6 +271,11 @@ impl Keyring {
         } else {
             Self::parse_identities(content, name, prompt)
         }
+    }
+
+    /// One identity that stands for all that something else holds.
+    pub(super) fn of_held(identity: Box<dyn age::Identity + Send + Sync>, recipients: Vec<String>) -> Self {
+        Self { identities: vec![identity], recipients, x25519: Vec::new() }
     }
 
     /// Adds the identities of another keyring.
@@ -290,12 +305,17 @@ impl Keyring {
         self.recipients.iter().any(|recipient| recipient.starts_with("ssh-rsa "))
     }
 
+    /// Whether one of them is a plugin's, which may ask for a PIN or a touch whenever it opens something.
+    pub fn has_plugin(&self) -> bool {
+        self.identities.len() > self.recipients.len()
+    }
+
     /// Whether there is no identity at all.
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty()
     }
 
-    fn parse_identities(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
+    pub(super) fn parse_identities(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
         let shape = |problem: String| IdentityError::Shape { name: name.to_owned(), problem };
         let text = str::from_utf8(content).map_err(|_| shape("it is not text".to_owned()))?;
         // The library's message names the line, never its content.
@@ -359,11 +379,27 @@ impl<P: Prompt> age::Callbacks for Callbacks<P> {
     }
 }
 
-fn is_age_file(content: &[u8]) -> bool {
+/// Reads an identity file as it is. One that is not passphrase-protected by age must be readable by its owner alone, which is not checked
+/// on Windows.
+pub fn read_identity_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+    let file = fs::File::open(path).map_err(|source| io_error("open", path, source))?;
+    let metadata = file.metadata().map_err(|source| io_error("read", path, source))?;
+    // Enough room from the start: growing would leave copies of the secret behind.
+    let room = usize::try_from(metadata.len().min(MAX_IDENTITY_FILE)).expect("64 KiB fit");
+    let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
+    file.take(MAX_IDENTITY_FILE + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
+    if !is_age_file(&content) {
+        check_permissions(path, &metadata)?;
+    }
+    Ok(content)
+}
+
+pub(super) fn is_age_file(content: &[u8]) -> bool {
     content.starts_with(b"age-encryption.org/") || content.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 
-fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+/// The text in a file that a passphrase protects.
+pub(super) fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     let armor = age::armor::ArmoredReader::new(content);
     let decryptor = age::Decryptor::new_buffered(armor).map_err(|error| from_decrypt(error, name))?;
     if !decryptor.is_scrypt() {
@@ -380,7 +416,10 @@ fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizi
 
 fn ask(prompt: &impl Prompt, name: &str) -> Result<SecretText, IdentityError> {
     let passphrase = prompt.file_passphrase(&format!("passphrase for `{name}`"));
-    passphrase.ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
+    passphrase.ok_or_else(|| match prompt.passphrase_fault() {
+        Some(fault) => IdentityError::PassphraseFile(fault),
+        None => IdentityError::NoPassphrase(name.to_owned()),
+    })
 }
 
 fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {

@@ -6,7 +6,7 @@
 //! signs for the new one.
 
 use super::{
-    card::{MAX_KEYS, check_name},
+    card::{MAX_KEYS, check_name, check_roles},
     possession::PossessionChallenge,
     recipient,
     statement::{Statement, StatementError, invalid},
@@ -88,6 +88,7 @@ impl Statement for MemberInvitation {
             }
             check_name(what, text)?;
         }
+        check_roles(&self.roles)?;
         if self.expires_at <= self.stated_at {
             return Err(invalid("an invitation expires after it was made"));
         }

@@ -221,6 +221,11 @@ pub fn check_key(certificate: &[u8]) -> Result<Sha256, JwsError> {
     LeafKey::read(certificate).map(|key| key.spki_sha256)
 }
 
+/// What the key of a certificate signs with, and SHA-256 of its `SubjectPublicKeyInfo`.
+pub fn key_of(certificate: &[u8]) -> Result<(SignatureAlgorithm, Sha256), JwsError> {
+    LeafKey::read(certificate).map(|key| (key.algorithm, key.spki_sha256))
+}
+
 /// The public key of a certificate, if it can sign here.
 pub(super) struct LeafKey {
     algorithm: SignatureAlgorithm,

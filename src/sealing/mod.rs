@@ -21,9 +21,13 @@ pub mod visibility;
 #[cfg(feature = "client")]
 pub mod certificates;
 #[cfg(feature = "client")]
+pub mod held;
+#[cfg(feature = "client")]
 pub mod identity;
 #[cfg(feature = "client")]
 pub mod joining;
+#[cfg(feature = "client")]
+pub mod local_key;
 #[cfg(feature = "client")]
 pub mod possession;
 #[cfg(feature = "client")]

@@ -2,7 +2,7 @@
 //!
 //! The passphrase is forgotten here at once. The opened key is written nowhere; the copy that is kept is overwritten when it is let go.
 
-use super::identity::{NOBODY_TO_ASK, Prompt};
+use super::identity::{NOBODY_TO_ASK, PassphraseFault, Prompt};
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument, pkcs5::pbes2::Pbkdf2Prf};
 use zeroize::Zeroizing;
 
@@ -12,6 +12,9 @@ pub enum PrivateKeyError {
     /// No passphrase could be asked for.
     #[error("`{0}` needs a passphrase, and there is no terminal to ask at")]
     NoPassphrase(String),
+    /// The file that was named for passphrases gives none.
+    #[error("{}", .0.what)]
+    PassphraseFile(PassphraseFault),
     /// The passphrase does not open the key.
     #[error("the passphrase for `{0}` is wrong")]
     WrongPassphrase(String),
@@ -28,9 +31,10 @@ pub enum PrivateKeyError {
 impl PrivateKeyError {
     /// What to do about it.
     #[must_use]
-    pub fn help(&self) -> &'static str {
+    pub fn help(&self) -> &str {
         match self {
             Self::NoPassphrase(_) => NOBODY_TO_ASK,
+            Self::PassphraseFile(fault) => &fault.help,
             Self::WrongPassphrase(_) => "run the command again",
             Self::Unreadable { .. } => {
                 "protect it as PKCS #8: `openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out PROTECTED`"
@@ -71,7 +75,10 @@ pub fn unprotected(
         ));
     }
     let passphrase = prompt.file_passphrase(&format!("passphrase for the private key {name}"));
-    let passphrase = passphrase.ok_or_else(|| PrivateKeyError::NoPassphrase(name.to_owned()))?;
+    let passphrase = passphrase.ok_or_else(|| match prompt.passphrase_fault() {
+        Some(fault) => PrivateKeyError::PassphraseFile(fault),
+        None => PrivateKeyError::NoPassphrase(name.to_owned()),
+    })?;
     // Padding that fits by chance gives bytes that are no key.
     let opened = protected.decrypt(passphrase.expose()).ok();
     let opened = opened.and_then(|opened| opened.to_pem("PRIVATE KEY", LineEnding::LF).ok());

@@ -332,6 +332,7 @@ pub async fn assignments(
             let reopened = proposal.row.reopened.get(&row.reviewer);
             Assignment {
                 proposal: id,
+                reference: proposal.reference(),
                 set_aside: aside.get(&row.reviewer).copied(),
                 conflict: declared(&proposal, &row.reviewer),
                 has_reviewed: facts.reviewed.contains(&row.reviewer),

@@ -19,6 +19,7 @@ use crate::{
         decision::MAX_REASON,
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
+        reference::CallCode,
         text::counted,
     },
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
@@ -52,9 +53,18 @@ pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCa
     let text = body.text.to_domain()?;
     check_text(exchange, &text, &program.row.partners)?;
     quotas::check_slot_sizes(exchange, &text)?;
+    check_code(&mut act, body.program, None, &body.text.code).await?;
     let id = CallId::new(&*exchange.clock, &*exchange.rng);
     let (json, sha256) = (body.text.canonical(), body.text.digest());
-    calls::draft(&mut act.tx, &permit, id, body.program, NewText { json: &json, sha256 }, act.now).await?;
+    calls::draft(
+        &mut act.tx,
+        &permit,
+        id,
+        body.program,
+        NewText { code: &body.text.code, json: &json, sha256 },
+        act.now,
+    )
+    .await?;
     let subject = Subject { program: Some(body.program), call: Some(id), proposal: None };
     act.log(subject, Payload::CallDrafted(DraftText { text_sha256: sha256 })).await?;
     let call = act.call(id).await?;
@@ -79,8 +89,9 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
     let text = body.text.to_domain()?;
     check_text(exchange, &text, &call.program.row.partners)?;
     quotas::check_slot_sizes(exchange, &text)?;
+    check_code(&mut act, call.row.program, Some(id), &body.text.code).await?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
-    calls::edit(&mut act.tx, &permit, id, NewText { json: &json, sha256 }).await?;
+    calls::edit(&mut act.tx, &permit, id, NewText { code: &body.text.code, json: &json, sha256 }).await?;
     act.log(Subject::call(&call), Payload::CallEdited(DraftText { text_sha256: sha256 })).await?;
     finish(act, id).await
 }
@@ -106,6 +117,8 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     if text.schedule.deadline_at <= act.now {
         return Err(Refusal::CallText { fault: "the deadline has already passed".into() }.into());
     }
+    // Others may have published under it since the draft.
+    check_code(&mut act, call.row.program, Some(id), &text.code).await?;
     let Some(vault) = made_vault else { return Err(statement("the call vault's statement is missing")) };
     let vault = vaults::verified(&mut act, vault, VaultKind::Call, id, None).await?;
     if vault.id != publication.vault || vault.recipient != publication.recipient {
@@ -114,7 +127,7 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     let roll = verified_roll(&mut act, &call, roll).await?;
     // They were given under the draft's text of then.
     call.row.roles.iter().try_for_each(|(member, roles)| call.text.check_roles(member, roles))?;
-    let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
+    let new_text = NewText { code: &call.text.code, json: &call.row.text_json, sha256: call.row.text_sha256 };
     calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), None, act.now).await?;
     let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };
     calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
@@ -201,7 +214,7 @@ async fn amend_as_counted(
     let wire_text: CallText = serde_json::from_value(publication.text.clone())
         .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
     let json = wire_text.canonical();
-    let new_text = NewText { json: &json, sha256: publication.text_sha256 };
+    let new_text = NewText { code: &wire_text.code, json: &json, sha256: publication.text_sha256 };
     let signed = &body.publication;
     calls::publish(&mut act.tx, &permit, id, version, baseline, new_text, signed, None, Some(reason), act.now).await?;
     let payload = CallAmended {
@@ -373,11 +386,7 @@ pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
         deadline_at: schedule.deadline_for(&call.row.extensions, None).into(),
         my_deadline_at: schedule.partner_deadline(&call.row.extensions, me.partner()).into(),
         sealed_until: schedule.sealed_until(&call.row.extensions).into(),
-        reviews_due_at: call
-            .row
-            .reviews_until
-            .map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at))
-            .into(),
+        reviews_due_at: call.reviews_due_at().into(),
         my_roles: call.row.roles.get(me).cloned().unwrap_or_default(),
     }
 }
@@ -438,6 +447,16 @@ async fn verified_publication<T: Reads>(
 fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
     text.validate(participants)?;
     quotas::check_slots(exchange, text)
+}
+
+/// Checks that no other call of the program was published under the code. Everybody whom the program concerns sees those calls, so the
+/// refusal tells its officers nothing new.
+async fn check_code(act: &mut Act<'_>, program: ProgramId, besides: Option<CallId>, code: &CallCode) -> Result<()> {
+    if calls::is_code_taken(&mut act.tx, program, code, besides).await? {
+        let fault = format!("the code `{code}` is that of another call of the program; choose another one");
+        return Err(Refusal::CallText { fault }.into());
+    }
+    Ok(())
 }
 
 /// Checks that an amendment does not close the call by requiring impossible parties: each needs a member who may join it.

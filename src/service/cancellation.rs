@@ -70,7 +70,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, b
         return finish(act, id).await;
     }
     let (schedule, on_record) = (&call.text.schedule, &call.row.extensions);
-    let due = call.row.reviews_until.map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at));
+    let due = call.reviews_due_at();
     let deadline_at = schedule.deadline_after_cancellation(on_record, cancelled_at, now);
     let reviews_due_at = schedule.review_date_after_cancellation(on_record, due, deadline_at, cancelled_at, now);
     if let Some(until) = deadline_at {

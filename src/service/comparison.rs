@@ -448,6 +448,7 @@ fn digest(of: &impl Hash) -> u64 {
 fn previewed_change(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool) -> PreviewedChange {
     PreviewedChange {
         proposal: proposal.row.id,
+        reference: proposal.reference(),
         member: member.clone(),
         action: action.to_string(),
         gains,

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         Refusal, decision as rules,
         id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+        reference::Reference,
         set_aside::SetAside,
     },
     policy::{Action, Resource, counts},
@@ -186,7 +187,7 @@ pub async fn sign(
     }
     let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
     let tag = etag(&known);
-    let shown = answer(known, funders).ok_or(ServiceError::Hidden)?;
+    let shown = answer(known, &proposal).ok_or(ServiceError::Hidden)?;
     act.finish(Answer::json(200, &shown).with_etag(tag)).await
 }
 
@@ -230,7 +231,7 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         known.pending = None;
     }
     let tag = etag(&known);
-    let shown = answer(known, &proposal.call.text.funders).ok_or(ServiceError::Hidden)?;
+    let shown = answer(known, &proposal).ok_or(ServiceError::Hidden)?;
     Ok((shown, tag))
 }
 
@@ -279,7 +280,8 @@ pub async fn send_letter(
     decisions::send_letter(&mut act.tx, &permit, &row).await?;
     let payload = LetterSent { letter: row.id, sha256: statement.sha256, statement: row.statement.clone() };
     act.log(Subject::proposal(&proposal), payload).await?;
-    act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(row, false, false))).await
+    act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(&proposal, row, false, false)))
+        .await
 }
 
 /// Takes a letter back.
@@ -321,7 +323,7 @@ pub async fn list_letters(
         let rows = decisions::letters(&mut view.tx, id, page.after().copied(), STEP).await?;
         let item = |row: LetterRow| {
             let is_superseded = is_superseded(&row, in_force.as_ref());
-            (row.id, letter(row, is_superseded, false))
+            (row.id, letter(&proposal, row, is_superseded, false))
         };
         page.add(rows.into_iter().map(item).collect());
     }
@@ -343,7 +345,7 @@ pub async fn fetch_letter(
     act.log(Subject::proposal(&proposal), Payload::LetterFetched(LetterNamed { letter: row.id })).await?;
     let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();
     let is_superseded = is_superseded(&row, in_force.as_ref());
-    act.finish_read(letter(row, is_superseded, true)).await
+    act.finish_read(letter(&proposal, row, is_superseded, true)).await
 }
 
 /// Names the final decisions and the pending one: who has signed it and whose signature counts.
@@ -364,15 +366,22 @@ fn etag(known: &Decisions) -> String {
 }
 
 /// The decision in force with those before it and the pending one; or the pending one alone.
-fn answer(mut known: Decisions, funders: &BTreeSet<PartnerCode>) -> Option<Decision> {
-    let pending = known.pending.map(|pending| decision(pending.missing(funders), pending.row, &pending.set_aside));
+fn answer(mut known: Decisions, proposal: &ProposalState) -> Option<Decision> {
+    let (funders, reference) = (&proposal.call.text.funders, proposal.reference());
+    let described = |missing, row, set_aside: &_| decision(&reference, missing, row, set_aside);
+    let pending = known.pending.map(|pending| described(pending.missing(funders), pending.row, &pending.set_aside));
     let Some(in_force) = known.finals.pop() else { return pending };
-    let finals = |row: DecisionRow| decision(BTreeSet::new(), row, &BTreeMap::new());
+    let finals = |row: DecisionRow| described(BTreeSet::new(), row, &BTreeMap::new());
     let before = known.finals.into_iter().map(finals).collect();
     Some(Decision { before, next: pending.map(Box::new), ..finals(in_force) })
 }
 
-fn decision(missing: BTreeSet<PartnerCode>, row: DecisionRow, set_aside: &BTreeMap<MemberId, SetAside>) -> Decision {
+fn decision(
+    reference: &Reference,
+    missing: BTreeSet<PartnerCode>,
+    row: DecisionRow,
+    set_aside: &BTreeMap<MemberId, SetAside>,
+) -> Decision {
     let signature = |signed: DecisionSignatureRow| Signature {
         set_aside: set_aside.get(&signed.member).copied(),
         member: signed.member,
@@ -382,6 +391,7 @@ fn decision(missing: BTreeSet<PartnerCode>, row: DecisionRow, set_aside: &BTreeM
     Decision {
         id: row.id,
         proposal: row.proposal,
+        reference: reference.clone(),
         revision: row.revision,
         outcome: row.outcome,
         manifest_sha256: row.manifest,
@@ -406,10 +416,11 @@ fn is_superseded(row: &LetterRow, in_force: Option<&DecisionRow>) -> bool {
     !said.is_ok_and(|said| in_force.is_some_and(|in_force| is_about(&said.statement, in_force)))
 }
 
-fn letter(row: LetterRow, is_superseded: bool, with_content: bool) -> Letter {
+fn letter(proposal: &ProposalState, row: LetterRow, is_superseded: bool, with_content: bool) -> Letter {
     Letter {
         id: row.id,
         proposal: row.proposal,
+        reference: proposal.reference(),
         sent_by: row.sent_by,
         sent_at: row.sent_at.into(),
         is_superseded,

@@ -3,6 +3,7 @@
 use super::{Result, state::ProposalState, versions};
 use crate::{
     domain::id::{MemberId, PartnerCode},
+    policy::{Action, Engine, Resource, Standing, facts::MemberFacts},
     sealing::statement::Manifest,
     storage::{
         StoreError, Tx, calls, proposals,
@@ -16,7 +17,13 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The proposal as it travels. What waits for signatures or bytes is for its parties and shown to nobody else.
-pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberId) -> Result<Proposal> {
+pub(super) async fn describe(
+    tx: &mut Tx,
+    proposal: &ProposalState,
+    who: &MemberFacts,
+    policies: &Engine,
+) -> Result<Proposal> {
+    let me = &who.id;
     let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
     let looks_as_party = is_party || is_invited;
     let is_officer = proposal.facts.call.officers().contains(me);
@@ -27,8 +34,13 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
     };
     let reopened = proposal.row.reopened.get(me);
+    let may = |actions: &[Action]| {
+        let permits = |action: &Action| policies.explain(who, *action, Resource::Proposal(&proposal.facts)).standing;
+        actions.iter().any(|action| permits(action) == Standing::Permitted)
+    };
     Ok(Proposal {
         id: proposal.row.id,
+        reference: proposal.reference(),
         call: proposal.row.call,
         topic: proposal.row.topic.clone(),
         status: proposal.status,
@@ -43,6 +55,8 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         version: standing.map(|version| version.number),
         manifest_sha256: standing.map(|version| version.manifest),
         label: proposal.row.label.clone(),
+        decided: proposal.row.outcome.filter(|_| may(DECISION_READERS)),
+        letters: if proposal.row.letters > 0 && may(&[Action::ReadLetter]) { proposal.row.letters } else { 0 },
         pending,
         void: if looks_as_party { void(tx, proposal).await? } else { None },
         withdrawal: wishes.into_iter().map(wish).collect(),
@@ -58,6 +72,9 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         },
     })
 }
+
+/// Who may do one of these is told what was decided, as the decision itself has it.
+const DECISION_READERS: &[Action] = &[Action::ViewPartyLog, Action::ViewOfficerLog, Action::Decide];
 
 /// The members who joined after the deadline.
 fn joined_late(proposal: &ProposalState) -> BTreeMap<MemberId, Time> {

@@ -80,6 +80,7 @@ pub async fn me(exchange: &Exchange, peer: &CertificateHolder) -> Result<Me> {
         Some(principal) => members::find(&mut tx, &principal.member).await?,
         None => None,
     };
+    let suspended = partners::find(&mut tx, &peer.partner).await?.and_then(|partner| partner.suspension);
     Ok(Me {
         partner: peer.partner.clone(),
         member: row.as_ref().map(|row| row.member.clone()),
@@ -88,6 +89,7 @@ pub async fn me(exchange: &Exchange, peer: &CertificateHolder) -> Result<Me> {
         certificate: peer.certificate,
         host: exchange.host.clone(),
         now: exchange.time.now().into(),
+        suspended: suspended.map(Into::into),
     })
 }
 
@@ -389,6 +391,7 @@ fn partner(exchange: &Exchange, row: PartnerRow) -> Partner {
         zone: row.zone,
         card: row.card,
         card_sha256: row.card_sha256,
+        suspended: row.suspension.map(Into::into),
     }
 }
 

@@ -15,11 +15,11 @@ use crate::{
     policy::{Action, Resource},
     storage::{
         entries::{self, EntryRow},
-        proposals,
+        members, proposals,
     },
     wire::{
-        entry::Entry,
-        page::{self, Page, PageRoom},
+        entry::{Entry, EntryPage},
+        page::{self, PageRoom},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -67,25 +67,54 @@ enum Stopped {
     AtTheBounds,
 }
 
+/// What of the log is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct LogQuestion<'q> {
+    /// Entries of these kinds alone, in order and each once; of all where none is named.
+    pub kinds: &'q [EntryKind],
+    /// `next` or `bookmark` of an earlier page.
+    pub cursor: Option<&'q str>,
+    /// Most items on the page.
+    pub limit: u32,
+}
+
+/// A part of the log that was looked at.
+#[derive(Debug)]
+pub(super) struct FoundEntries {
+    items: Vec<Entry>,
+    /// The number of the last entry that was passed.
+    after: u64,
+    stopped: Stopped,
+}
+
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
 /// It ends after so many items, so many bytes, so many entries that were passed or decided on or so many things that were loaded for
-/// that, whichever comes first: it can be short, or empty, and still have a `next`.
+/// that, whichever comes first: it can be short, or empty, and still have a `next`. The last page has a bookmark instead.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
-pub async fn list(
-    exchange: &Exchange,
-    principal: &Principal,
-    kinds: &[EntryKind],
-    cursor: Option<&str>,
-    limit: u32,
-) -> Result<Page<Entry>> {
-    let wanted = kinds.iter().map(EntryKind::to_string).collect::<Vec<_>>().join(",");
-    let cursors = SealedCursors::of(exchange, "entries", &principal.member).within("kind", &wanted);
-    let after = cursors.open(cursor)?.unwrap_or(0_u64);
+pub async fn list(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> Result<EntryPage> {
+    let after = position(exchange, principal, question)?;
+    Ok(look_on(exchange, principal, question, after).await?.page(exchange, principal, question))
+}
+
+/// Where in the log the cursor of a question is.
+pub(super) fn position(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> Result<u64> {
+    let after: u64 = cursors(exchange, principal, question).open(question.cursor)?.unwrap_or_default();
     if i64::try_from(after).is_err() {
         return Err(ServiceError::BadCursor);
     }
+    Ok(after)
+}
+
+/// Looks for what follows the entry of that number.
+pub(super) async fn look_on(
+    exchange: &Exchange,
+    principal: &Principal,
+    question: &LogQuestion<'_>,
+    after: u64,
+) -> Result<FoundEntries> {
+    let LogQuestion { kinds, limit, .. } = *question;
     let mut page =
         LogPage { kinds, items: Vec::new(), room: PageRoom::new(limit), after, passed: 0, decided: 0, loaded: 0 };
     let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
@@ -96,12 +125,48 @@ pub async fn list(
         view.tx.hold(turn, LONGEST_LOOK).await?;
         stopped = page.look(view, IN_ALL).await?;
     }
-    let next = (stopped != Stopped::AtTheEnd).then(|| cursors.seal(page.after));
-    Ok(Page { items: page.items, next })
+    Ok(FoundEntries { items: page.items, after: page.after, stopped })
+}
+
+/// The page of one who waited and for whom nothing came.
+pub(super) fn empty(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>, after: u64) -> EntryPage {
+    FoundEntries { items: Vec::new(), after, stopped: Stopped::AtTheEnd }.page(exchange, principal, question)
+}
+
+impl FoundEntries {
+    pub(super) fn has_items(&self) -> bool {
+        !self.items.is_empty()
+    }
+
+    /// The number of the last entry that was passed.
+    pub(super) fn position(&self) -> u64 {
+        self.after
+    }
+
+    pub(super) fn page(self, exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> EntryPage {
+        let cursors = cursors(exchange, principal, question);
+        // INVARIANT: all positions are equally long, and a bookmark does not show whether it is another than the one before: by what is hidden
+        // a position moves, too.
+        let position = format!("{:020}", self.after);
+        let (next, bookmark) = match self.stopped {
+            Stopped::AtTheEnd => (None, Some(cursors.bookmark(position, &*exchange.rng))),
+            Stopped::Full | Stopped::AtTheBounds => (Some(cursors.seal(position)), None),
+        };
+        EntryPage { items: self.items, next, bookmark }
+    }
+}
+
+fn cursors(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> SealedCursors {
+    let kinds: Vec<&str> = question.kinds.iter().map(|kind| kind.as_str()).collect();
+    SealedCursors::of(exchange, "entries", &principal.member).within("kind", &kinds.join(","))
 }
 
 async fn opened<'e>(exchange: &'e Exchange, principal: &Principal) -> Result<View<'e>> {
-    let view = View::open(exchange, principal).await?;
+    let mut view = View::open(exchange, principal).await?;
+    // The request may have waited since its caller was let in.
+    if !members::has_certificate(&mut view.tx, &principal.member, &principal.certificate).await? {
+        return Err(ServiceError::NotAMember);
+    }
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     Ok(view)
 }
@@ -137,7 +202,11 @@ impl LogPage<'_> {
             if !self.take(reading, &mut readables).await? {
                 return Ok(Stopped::Full);
             }
-            let Some(until) = until else { return Ok(Stopped::AtTheEnd) };
+            let Some(until) = until else {
+                // Those of other kinds are passed as well, or they would be looked at again each time.
+                self.after = self.after.max(entries::last(&mut reading.view.tx).await?);
+                return Ok(Stopped::AtTheEnd);
+            };
             (self.after, self.passed) = (until, self.passed + page::MAX_PAGE);
         }
         Ok(Stopped::AtTheBounds)
@@ -147,7 +216,7 @@ impl LogPage<'_> {
     async fn take(&mut self, reading: &mut LogReading<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
         entries::add_payloads(&mut reading.view.tx, readables).await?;
         for row in readables.drain(..) {
-            let item = entry(row);
+            let item = entry(row, &reading.known);
             if !self.room.takes(&item) {
                 // It comes first on the next page.
                 self.after = item.seq - 1;
@@ -277,7 +346,9 @@ impl LogReading<'_> {
     }
 }
 
-fn entry(row: EntryRow) -> Entry {
+fn entry(row: EntryRow, known: &LoadedSubjects) -> Entry {
+    let proposal = row.proposal.and_then(|id| known.proposals.get(&id)).and_then(Option::as_ref);
+    let call = row.call.and_then(|id| known.calls.get(&id)).and_then(Option::as_ref);
     Entry {
         seq: row.seq,
         at: row.at.into(),
@@ -286,6 +357,8 @@ fn entry(row: EntryRow) -> Entry {
         program: row.program,
         call: row.call,
         proposal: row.proposal,
+        reference: proposal.map(ProposalState::reference),
+        code: call.map(|call| call.text.code.clone()),
         payload: row.payload,
         salt: BASE64_STANDARD.encode(row.salt),
     }

@@ -86,6 +86,7 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
     Ok(Explanation {
         member: subject,
         proposal: request.proposal,
+        reference: proposal.reference(),
         action: request.action.to_string(),
         outcome: decision.standing.to_string(),
         steps,

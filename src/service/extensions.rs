@@ -16,6 +16,7 @@ use crate::{
         Refusal,
         call::{self as rules, Extension, ExtensionScope, Moved, Phase},
         id::{CallId, PartnerCode, ProposalId},
+        reference::Reference,
         text::choices,
     },
     policy::{Action, Permit, Resource},
@@ -30,7 +31,10 @@ use crate::{
     },
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How many extensions a list reads at a time.
 const AT_ONCE: u32 = 100;
@@ -201,10 +205,10 @@ pub async fn list(
             let is_shown = match &row.moved {
                 Moved::Reviews | Moved::Deadline(ExtensionScope::Everyone) => true,
                 Moved::Deadline(ExtensionScope::Partner(partner)) => is_officer || partner == view.me.id.partner(),
-                Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.contains(proposal),
+                Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.contains_key(proposal),
             };
             if is_shown {
-                let item = described(row);
+                let item = described(row, &seen);
                 if !room.takes(&item) {
                     return Ok(Page { items, next: Some(cursors.seal(passed)) });
                 }
@@ -219,19 +223,19 @@ pub async fn list(
     Ok(Page { items, next: Some(cursors.seal(passed)) })
 }
 
-/// The proposals under the call about which the caller learns here.
+/// The proposals under the call about which the caller learns here, with their references.
 async fn seen_among(
     view: &mut View<'_>,
     call: &Arc<CallState>,
     is_officer: bool,
     proposals: BTreeSet<ProposalId>,
-) -> Result<BTreeSet<ProposalId>> {
+) -> Result<BTreeMap<ProposalId, Reference>> {
     let ids: Vec<ProposalId> = proposals.into_iter().collect();
     let rows = proposals::some(&mut view.tx, &ids).await?;
     let states = rows.into_iter().map(|row| state::proposal_state(row, Arc::clone(call), view.now));
     let states = states.filter(|state| is_officer || state.facts.shows_as_party(&view.me.id)).collect();
     let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
-    Ok(seen.into_iter().map(|state| state.row.id).collect())
+    Ok(seen.into_iter().map(|state| (state.row.id, state.reference())).collect())
 }
 
 /// The subject of an extension, with the permit for it.
@@ -307,7 +311,7 @@ fn only_proposal(moved: &Moved) -> Option<ProposalId> {
     }
 }
 
-fn described(row: ExtensionRow) -> CallExtension {
+fn described(row: ExtensionRow, seen: &BTreeMap<ProposalId, Reference>) -> CallExtension {
     let (partner, proposal) = match &row.moved {
         Moved::Deadline(ExtensionScope::Partner(partner)) => (Some(partner.clone()), None),
         moved => (None, only_proposal(moved)),
@@ -317,6 +321,7 @@ fn described(row: ExtensionRow) -> CallExtension {
         until: row.until.into(),
         partner,
         proposal,
+        reference: proposal.and_then(|id| seen.get(&id).cloned()),
         reviews: row.moved == Moved::Reviews,
         reason: row.reason,
         made_by: row.made_by,

@@ -93,7 +93,7 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
         take_effect(&mut act, &permit, &proposal, label, signed.statement.manifest_sha256, Some(expected)).await?;
     }
     let proposal = act.proposal(id).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }
 

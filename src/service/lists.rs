@@ -8,6 +8,7 @@
 //! A condition of more values than a statement takes is evaluated here, for so many proposals a page.
 
 mod evaluated;
+mod referred;
 
 use super::{
     Exchange, Result, evaluation,
@@ -46,12 +47,18 @@ use std::{
 /// Counts rows that the database gave and the policies refuse. It raises an alarm, because the two must agree.
 pub const DIFFERENCES: &str = "entente_list_differences_total";
 
-/// The filters of a list, as a condition.
+/// The filters of a list but for the reference, as a condition.
 fn narrowed(filter: &Filter) -> Predicate {
     let equals = |text, value: String| Predicate::from(Atom::Equals(text, value));
-    let mine = |relation| match relation {
-        Relation::Party => Members::PartyMembers,
-        Relation::Assigned => Members::Assigned,
+    let mine = |members| Predicate::from(Atom::Mine(members));
+    let related = |relation| match relation {
+        Relation::Party => mine(Members::PartyMembers),
+        Relation::Assigned => mine(Members::Assigned),
+        Relation::Undeclared => {
+            let judges = [Members::Assigned, Members::With(CallRole::Officer), Members::With(CallRole::Decider)];
+            let has_declared = [Members::DeclaredClear, Members::Conflicts].map(mine);
+            Predicate::all([Predicate::any(judges.map(mine)), Predicate::any(has_declared).negated()])
+        }
     };
     // The call is not among them: it is the only one that is asked about.
     let parts = [
@@ -59,7 +66,8 @@ fn narrowed(filter: &Filter) -> Predicate {
         filter.topic.as_ref().map(|topic| equals(Text::Topic, topic.to_string())),
         filter.party.as_ref().map(|code| Atom::Contains(Set::Parties, Value::Written(code.to_string())).into()),
         filter.status.map(|status| equals(Text::Status, status.to_string())),
-        filter.mine.map(|relation| Atom::Mine(mine(relation)).into()),
+        filter.mine.map(related),
+        filter.begins.clone().map(|beginning| Atom::Row(RowFact::Begins(beginning)).into()),
     ];
     Predicate::all(parts.into_iter().flatten())
 }
@@ -158,6 +166,9 @@ impl View<'_> {
         filter: &Filter,
         page: PageRequest,
     ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
+        if let Some(reference) = &filter.reference {
+            return Ok(referred::part(self.referred(filter, reference).await?, page));
+        }
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         let query = list.query(&self.me.id);
         let wanted = PageRequest { limit: page.limit + 1, ..page };
@@ -187,6 +198,9 @@ impl View<'_> {
 
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
+        if let Some(reference) = &filter.reference {
+            return Ok(self.referred(filter, reference).await?.len() as u64);
+        }
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         list.count(self.exchange, &mut self.tx, &self.me.id).await
     }

@@ -102,7 +102,7 @@ pub async fn sign(
     }
     let proposal = act.proposal(id).await?;
     announcements::recount(&mut act, &permit, &proposal).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }
 
@@ -202,6 +202,9 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     let mismatch = |fault: &str| Err(Refusal::ManifestMismatch { fault: fault.to_owned() }.into());
     if manifest.proposal != proposal.row.id || manifest.call != proposal.row.call {
         return mismatch("it is for another proposal or call");
+    }
+    if manifest.reference != proposal.reference() {
+        return mismatch("it names another reference than the proposal has; read the proposal again");
     }
     if manifest.call_text_sha256 != proposal.call.row.text_sha256 {
         return mismatch("it was made under another text of the call; read the call again");

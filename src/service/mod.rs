@@ -15,12 +15,15 @@ pub mod decisions;
 mod described;
 pub mod directory;
 pub mod documents;
+pub mod endings;
 pub mod entries;
 mod evaluation;
 pub mod explanation;
 pub mod extensions;
+pub mod feed;
 pub mod first_look;
 mod foreseen;
+pub mod inbox;
 pub mod labels;
 pub mod leftover_keys;
 pub mod lists;
@@ -42,6 +45,7 @@ mod sealed_bytes;
 pub mod state;
 mod stepwise;
 pub mod surplus_keys;
+pub mod suspension;
 mod ties;
 pub mod time;
 pub mod unit;
@@ -56,7 +60,6 @@ pub mod visibility;
 mod voided;
 mod wraps;
 
-pub use cursors::SealedCursors;
 /// How many wrapped keys one request brings, and how large each is.
 pub use wraps::{MAX_WRAPPED_KEY, MOST as MOST_KEYS};
 
@@ -178,6 +181,8 @@ pub struct Exchange {
     pub leftover_keys: leftover_keys::LeftoverKeys,
     /// The turns at long looks.
     pub long_work: LongWorkQueues,
+    /// What requests that wait for new entries have in common.
+    pub feed: feed::Feed,
     /// The exchange's signing key.
     pub signer: visibility::ExchangeKey,
     /// Largest ciphertext that any slot takes here, in bytes.
@@ -186,6 +191,8 @@ pub struct Exchange {
     pub quotas: quotas::Quotas,
     /// The amounts that count towards them and are in no row of the database.
     pub usage: usage::Usage,
+    /// The certificates that came to this server and end soon.
+    pub seen_certificates: endings::SeenCertificates,
 }
 
 /// The caller: a certificate under a partner's anchor, and the member that a key card names for it.

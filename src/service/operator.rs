@@ -33,6 +33,8 @@ pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
         zone: card.zone.clone(),
         card: json,
         card_sha256: card.fingerprint()?,
+        // One that there is stays.
+        suspension: None,
     };
     partners::enrol(&mut tx, &row, now).await?;
     let kind = if is_new { Payload::PartnerEnrolled } else { Payload::PartnerChanged };

@@ -13,7 +13,7 @@ use super::{
     surplus_keys,
     unit::{Act, Subject, View},
     verified::Verified,
-    wraps::{Holders, Wraps},
+    wraps::{self, Holders, Wraps},
 };
 use crate::{
     domain::{
@@ -54,7 +54,7 @@ pub async fn invite(
     body: &AddMember,
 ) -> Result<Answer> {
     let keys: Vec<_> = body.keys.values().map(Vec::as_slice).collect();
-    let wraps = Wraps::of_all(&keys).await?;
+    let wraps = Wraps::of_all(&keys, wraps::MOST).await?;
     let invitation = Verified::of(&body.invitation).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
@@ -500,6 +500,6 @@ async fn has_signed(act: &mut Act<'_>, proposal: &ProposalState, partner: &Partn
 
 async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
     let proposal = act.proposal(id).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }

@@ -3,7 +3,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     cursors::{EXAMINED, SealedCursors},
-    state,
+    quotas, state,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -44,6 +44,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
             return Err(ServiceError::Malformed(format!("no partner `{code}` is enrolled")));
         }
     }
+    quotas::check_programs(&mut act, &body.lead).await?;
     let row = ProgramRow {
         id: ProgramId::new(&*exchange.clock, &*exchange.rng),
         name: body.name.clone(),

@@ -4,7 +4,8 @@ use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
     described::describe,
-    labels, parties, quotas, state,
+    labels, parties, quotas,
+    state::{self, CallState},
     unit::{Act, Subject, View},
     vaults,
     verified::Verified,
@@ -17,12 +18,14 @@ use crate::{
         decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId},
         proposal::{Sort, Status},
+        reference::Reference,
         text::choices,
     },
     policy::{Action, Resource},
     sealing::statement::{VaultKind, VaultStatement},
     storage::{
-        decisions, proposals,
+        decisions,
+        proposals::{self, NewProposalRow},
         visible::PageRequest,
         withdrawals::{self, WishRow},
     },
@@ -40,7 +43,8 @@ const MOST_VAULTS: usize = 4;
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProposal) -> Result<Answer> {
     let keys: Vec<_> = body.vaults.iter().map(|new| &*new.keys).collect();
-    let (wraps, invitations) = (Wraps::of_all(&keys).await?, parties::verified(&body.invitations).await?);
+    let (wraps, invitations) =
+        (Wraps::of_all(&keys, CreateProposal::MOST_KEYS).await?, parties::verified(&body.invitations).await?);
     let made_vaults = body.vaults.iter().map(|new| &*new.statement).take(MOST_VAULTS);
     let made_vaults = Verified::<VaultStatement>::of_each(made_vaults).await?;
     let mut act = Act::begin(exchange, context).await?;
@@ -82,7 +86,10 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     }
     let asked_to_join = parties::asked_at_the_beginning(&mut act, body, invitations).await?;
     quotas::check_proposals(&mut act, body.call).await?;
-    proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
+    let reference = free_reference(&mut act, &call).await?;
+    let (id, topic) = (body.id, body.topic.as_ref());
+    let new = NewProposalRow { id, call: body.call, reference: &reference, topic, parties: &owners };
+    proposals::create(&mut act.tx, &permit, new, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
     let arrived_at = act.arrived_at.into();
     let payload = ProposalCreated { topic: body.topic.clone(), parties: body.parties.clone(), arrived_at };
@@ -111,9 +118,24 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         let fault = "the `panel` or the `parties` vault is missing".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    let answer =
-        Answer::created(format!("/v1/proposals/{}", body.id), &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::created(
+        format!("/v1/proposals/{}", body.id),
+        &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?,
+    );
     act.finish(answer).await
+}
+
+/// A reference under the call that no proposal has, drawn by chance. It follows from nothing that the caller sends: to refuse a number that is
+/// taken would say that somebody has it.
+async fn free_reference(act: &mut Act<'_>, call: &CallState) -> Result<Reference> {
+    let mut draw = 0;
+    loop {
+        let reference = Reference::drawn(&call.text.code, draw, &*act.exchange.rng);
+        if !proposals::is_number_taken(&mut act.tx, call.row.id, reference.number()).await? {
+            return Ok(reference);
+        }
+        draw += 1;
+    }
 }
 
 /// Adds the `staff` vault of the caller's own party, for its restricted documents.
@@ -235,7 +257,7 @@ pub async fn list(
     let (found, next) = view.proposals(filter, page).await?;
     let mut items = Vec::with_capacity(found.len());
     for proposal in found {
-        items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
+        items.push(describe(&mut view.tx, &proposal, &view.me, &view.policies).await?);
     }
     Ok(Page { items, next: next.map(|position| cursors.seal(position)) })
 }
@@ -252,11 +274,11 @@ pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) 
 pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Proposal> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    describe(&mut view.tx, &proposal, &view.me.id).await
+    describe(&mut view.tx, &proposal, &view.me, &view.policies).await
 }
 
 async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
     let proposal = act.proposal(id).await?;
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
     act.finish(answer).await
 }

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         DailyQuota, Refusal,
         call::CallText,
-        id::{CallId, MemberId, ProposalId},
+        id::{CallId, MemberId, PartnerCode, ProposalId},
         policy::PolicyOwner,
     },
     share_table,
@@ -22,7 +22,7 @@ use crate::{
         announced::{self, AnnouncedBytes},
         calls, documents, extensions,
         members::{self, MemberRow},
-        policies, proposals,
+        policies, programs, proposals,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +34,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
+    /// Programs that a partner leads.
+    pub programs_per_partner: u64,
     /// Proposals that a member has begun under a call and that were never submitted, withdrawn ones included.
     pub proposals_per_member: u64,
     /// Calls that a member has drafted and that were never published.
@@ -93,6 +95,7 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
+            programs_per_partner: share_table::PROGRAMS_PER_PARTNER,
             proposals_per_member: share_table::PROPOSALS_PER_MEMBER,
             drafts_per_member: share_table::DRAFTS_PER_MEMBER,
             calls_per_day_per_partner: share_table::CALLS_PER_DAY_PER_PARTNER,
@@ -132,6 +135,12 @@ impl Quotas {
 /// Refuses one more once there are as many.
 fn check(present: u64, limit: u64, what: &'static str) -> Result<()> {
     if present >= limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }
+}
+
+/// Whether a partner may lead another program. Members of every partner in it list them.
+pub(super) async fn check_programs(act: &mut Act<'_>, lead: &PartnerCode) -> Result<()> {
+    let led = programs::led_by(&mut act.tx, lead).await?;
+    check(led, act.exchange.quotas.programs_per_partner, "programs that one partner leads")
 }
 
 /// Whether the caller may begin another proposal under the call.

@@ -244,7 +244,7 @@ pub async fn submit(
         statement: row.statement.clone(),
     };
     act.log(Subject::proposal(&proposal), payload).await?;
-    act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, None, false))).await
+    act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(&proposal, row, None, false))).await
 }
 
 /// A page of the reviews of a proposal: all for members who may see the deliberation, the own ones for a reviewer.
@@ -277,7 +277,7 @@ pub async fn list(
         let item = |row: ReviewRow| {
             let position = NumberedPosition { member: row.reviewer.clone(), number: row.revision };
             let set_aside = aside.get(&row.reviewer).copied();
-            (position, answer(row, set_aside, false))
+            (position, answer(&proposal, row, set_aside, false))
         };
         page.add(rows.into_iter().map(item).collect());
     }
@@ -300,7 +300,7 @@ pub async fn fetch(exchange: &Exchange, context: &RequestContext, id: ReviewId) 
     act.log(Subject::proposal(&proposal), payload).await?;
     let reviewer = [row.reviewer.clone()];
     let aside = state::set_aside(exchange, &mut act.tx, &proposal.facts, &reviewer, counts::review_set_aside).await?;
-    act.finish_read(answer(row, aside.get(&reviewer[0]).copied(), true)).await
+    act.finish_read(answer(&proposal, row, aside.get(&reviewer[0]).copied(), true)).await
 }
 
 /// A caller who may not see the deliberation does not learn whether others have reviewed: they get the answer for an unknown review.
@@ -400,10 +400,11 @@ fn needed(reason: &str) -> Result<&str> {
     }
 }
 
-fn answer(row: ReviewRow, set_aside: Option<SetAside>, with_content: bool) -> Review {
+fn answer(proposal: &ProposalState, row: ReviewRow, set_aside: Option<SetAside>, with_content: bool) -> Review {
     Review {
         id: row.id,
         proposal: row.proposal,
+        reference: proposal.reference(),
         reviewer: row.reviewer,
         revision: row.revision,
         manifest_sha256: row.manifest,

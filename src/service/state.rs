@@ -8,6 +8,7 @@ use crate::{
         call::{CallText, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
         proposal::{Status, TimeLimits, Version, Versions},
+        reference::Reference,
         set_aside::SetAside,
     },
     policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
@@ -51,6 +52,13 @@ impl CallState {
     pub fn deadline_of(&self, id: ProposalId, parties: &BTreeSet<PartnerCode>) -> Timestamp {
         self.text.schedule.deadline_for(&self.row.extensions, Some((id, parties)))
     }
+
+    /// The date by which reviews are due, as it was moved.
+    #[must_use]
+    pub fn reviews_due_at(&self) -> Timestamp {
+        let due = self.text.schedule.reviews_due_at;
+        self.row.reviews_until.map_or(due, |until| until.max(due))
+    }
 }
 
 /// A proposal at an instant.
@@ -65,6 +73,12 @@ pub struct ProposalState {
 }
 
 impl ProposalState {
+    /// What people call it.
+    #[must_use]
+    pub fn reference(&self) -> Reference {
+        Reference::kept(&self.call.text.code, &self.row.number)
+    }
+
     /// The version that stands.
     #[must_use]
     pub fn standing(&self) -> Option<&Version> {

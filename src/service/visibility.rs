@@ -249,6 +249,7 @@ impl Manifest<'_> {
         }
         Ok(Some(SeenProposal {
             proposal: facts.id,
+            reference: Some(proposal.reference()),
             call: facts.call.id,
             owners: facts.parties.clone(),
             is_own,

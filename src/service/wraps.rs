@@ -32,7 +32,7 @@ use crate::{
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Most keys in one request: a proposal of twenty-four members with two recipients on each key card begins with 103.
+/// Most keys in one request. A proposal begins with fewer, since its request writes invitations besides (`CreateProposal::MOST_KEYS`).
 pub const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 pub const MAX_WRAPPED_KEY: usize = 16 << 10;
@@ -51,16 +51,16 @@ struct Wrap {
 impl Wraps {
     /// Looks at the keys to one vault.
     pub(super) async fn of(keys: &[WrappedKeyIn]) -> Result<Self> {
-        let all = Self::of_all(&[keys]).await?;
+        let all = Self::of_all(&[keys], MOST).await?;
         Ok(Self(all.into_iter().flat_map(|wraps| wraps.0).collect()))
     }
 
-    /// Looks at the keys to several vaults.
-    pub(super) async fn of_all(keys: &[&[WrappedKeyIn]]) -> Result<Vec<Self>> {
+    /// Looks at the keys to several vaults, so many at most.
+    pub(super) async fn of_all(keys: &[&[WrappedKeyIn]], most: usize) -> Result<Vec<Self>> {
         let count: usize = keys.iter().map(|keys| keys.len()).sum();
-        if count > MOST {
+        if count > most {
             return Err(wrap_refused(&format!(
-                "{count} keys came at once, at most {MOST} are taken; add the others in further requests, and ask those for \
+                "{count} keys came at once, at most {most} are taken; add the others in further requests, and ask those for \
                  whom they are once the proposal is begun"
             )));
         }

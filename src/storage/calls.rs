@@ -10,6 +10,7 @@ use crate::{
         call::{CallActs, Extension},
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256, VaultId},
         member::CallRole,
+        reference::CallCode,
     },
     policy::{Action, Permit},
 };
@@ -70,6 +71,8 @@ impl CallRow {
 /// A new text for a call.
 #[derive(Debug, Clone, Copy)]
 pub struct NewText<'a> {
+    /// As the text says it.
+    pub code: &'a CallCode,
     pub json: &'a str,
     pub sha256: Sha256,
 }
@@ -158,6 +161,19 @@ pub async fn ids(
     rows.iter().map(|row| row.parse("call_id")).collect()
 }
 
+/// Whether another published call of the program has the code.
+pub async fn is_code_taken(
+    tx: &mut Tx,
+    program: ProgramId,
+    code: &CallCode,
+    besides: Option<CallId>,
+) -> Result<bool, StoreError> {
+    let besides = besides.map(|id| id.to_string()).unwrap_or_default();
+    let sql = "SELECT EXISTS (SELECT 1 FROM calls WHERE code = $2 AND program_id = $1 AND version > 0 AND code <> '' \
+               AND call_id <> $3) AS is_taken";
+    tx.fetch_one(sql, args![program, code, besides]).await?.bool("is_taken")
+}
+
 /// How many calls the member has drafted that were never published.
 pub async fn drafts_of(tx: &mut Tx, member: &MemberId) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS drafts FROM calls WHERE created_by = $1 AND published_at IS NULL";
@@ -209,9 +225,9 @@ pub async fn draft(
     assert!(permit.covers_program(&[Action::CreateCall], program));
     let author = permit.principal();
     tx.execute(
-        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, \
-         created_at) VALUES ($1, $2, $3, $4, 0, 0, 1, $5, $6)",
-        args![id, program, text.json, text.sha256, author, now],
+        "INSERT INTO calls (call_id, program_id, code, text_json, text_sha256, version, baseline, revision, created_by, \
+         created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, 1, $6, $7)",
+        args![id, program, text.code, text.json, text.sha256, author, now],
     )
     .await?;
     insert_role(tx, id, author, CallRole::Officer, author, now).await
@@ -220,8 +236,9 @@ pub async fn draft(
 /// Replaces the text of a draft.
 pub async fn edit(tx: &mut WriteTx, permit: &Permit, id: CallId, text: NewText<'_>) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::EditCall], id));
-    let sql = "UPDATE calls SET text_json = $2, text_sha256 = $3, revision = revision + 1 WHERE call_id = $1";
-    tx.execute(sql, args![id, text.json, text.sha256]).await?;
+    let sql =
+        "UPDATE calls SET text_json = $2, text_sha256 = $3, code = $4, revision = revision + 1 WHERE call_id = $1";
+    tx.execute(sql, args![id, text.json, text.sha256, text.code]).await?;
     Ok(())
 }
 
@@ -242,9 +259,9 @@ pub async fn publish(
     assert!(permit.covers_call(&[Action::PublishCall, Action::AmendCall], id));
     tx.execute(
         "UPDATE calls SET text_json = $2, text_sha256 = $3, version = $4, baseline = $5, publication = $6, \
-         vault_id = COALESCE($7, vault_id), published_at = COALESCE(published_at, $8), revision = revision + 1 \
+         vault_id = COALESCE($7, vault_id), published_at = COALESCE(published_at, $8), code = $9, revision = revision + 1 \
          WHERE call_id = $1",
-        args![id, text.json, text.sha256, version, baseline, publication, vault, now],
+        args![id, text.json, text.sha256, version, baseline, publication, vault, now, text.code],
     )
     .await?;
     tx.execute(

@@ -10,7 +10,7 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A member, as the key card in force says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +186,23 @@ pub async fn published_before(tx: &mut Tx, member: &MemberId, many: u64) -> Resu
 pub async fn count(tx: &mut Tx, partner: &PartnerCode) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS members FROM members WHERE partner = $1";
     tx.fetch_one(sql, args![partner]).await?.count("members")
+}
+
+/// How many key cards in force of each partner end between now and each of these instants. Partners without any are not in it.
+pub async fn ending<const N: usize>(
+    tx: &mut Tx,
+    now: Timestamp,
+    until: [Timestamp; N],
+) -> Result<BTreeMap<PartnerCode, [u64; N]>, StoreError> {
+    let mut found = BTreeMap::new();
+    for (place, until) in until.into_iter().enumerate() {
+        let sql = "SELECT partner, COUNT(*) AS cards FROM members \
+                   WHERE status = 'active' AND valid_from <= $1 AND valid_until >= $1 AND valid_until <= $2 GROUP BY partner";
+        for row in tx.fetch_all(sql, args![now, until]).await? {
+            found.entry(row.parse("partner")?).or_insert([0; N])[place] = row.count("cards")?;
+        }
+    }
+    Ok(found)
 }
 
 /// Publishes a key card in place of the former one, which is kept.

@@ -51,6 +51,9 @@ pub const ALL: &[Migration] = &[
     migration!(23, "holders", "0023_holders"),
     migration!(24, "reopenings", "0024_reopenings"),
     migration!(25, "recipients", "0025_recipients"),
+    migration!(26, "references", "0026_references"),
+    migration!(27, "suspensions", "0027_suspensions"),
+    migration!(28, "inbox", "0028_inbox"),
 ];
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 //!
 //! These are the operator's own acts, done on the machine itself and logged, so they need no permit.
 
-use super::{ReadTx, Row, StoreError, Tx, WriteTx, args};
-use crate::domain::id::{PartnerCode, Sha256};
+use super::{Arg, ReadTx, Row, StoreError, Tx, WriteTx, args};
+use crate::domain::{
+    id::{PartnerCode, Sha256},
+    suspension::Suspension,
+};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -17,9 +20,11 @@ pub struct PartnerRow {
     /// The partner card in canonical JSON.
     pub card: String,
     pub card_sha256: Sha256,
+    /// None while it takes part.
+    pub suspension: Option<Suspension>,
 }
 
-const COLUMNS: &str = "SELECT partner, name, zone, card, card_sha256 FROM partners";
+const COLUMNS: &str = "SELECT partner, name, zone, card, card_sha256, suspended_at, suspended_for FROM partners";
 
 /// The recorded state of a partner's revocation lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +60,7 @@ pub async fn find(tx: &mut Tx, code: &PartnerCode) -> Result<Option<PartnerRow>,
     tx.fetch_optional(sql, args![code]).await?.as_ref().map(partner).transpose()
 }
 
-/// Enrols a partner, or replaces its card.
+/// Enrols a partner, or replaces its card. A suspension stays as it is.
 pub async fn enrol(tx: &mut WriteTx, row: &PartnerRow, now: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) \
@@ -65,6 +70,24 @@ pub async fn enrol(tx: &mut WriteTx, row: &PartnerRow, now: Timestamp) -> Result
         args![row.partner, row.name, row.zone, row.card, row.card_sha256, now],
     )
     .await?;
+    tell_servers(tx).await
+}
+
+/// Suspends a partner, or ends its suspension.
+pub async fn set_suspension(
+    tx: &mut WriteTx,
+    code: &PartnerCode,
+    suspension: Option<Suspension>,
+) -> Result<(), StoreError> {
+    let (since, reason) = (suspension.map(|found| found.since), Arg::opt_text(suspension.map(|found| found.reason)));
+    let sql = "UPDATE partners SET suspended_at = $2, suspended_for = $3 WHERE partner = $1";
+    tx.execute(sql, args![code, since, reason]).await?;
+    tell_servers(tx).await
+}
+
+/// Removes a partner whom no other row names; the database refuses it for any other one.
+pub async fn remove(tx: &mut WriteTx, code: &PartnerCode) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM partners WHERE partner = $1", args![code]).await?;
     tell_servers(tx).await
 }
 
@@ -102,5 +125,9 @@ fn partner(row: &Row) -> Result<PartnerRow, StoreError> {
         zone: row.text("zone")?,
         card: row.text("card")?,
         card_sha256: row.parse("card_sha256")?,
+        suspension: match (row.opt_time("suspended_at")?, row.opt_parse("suspended_for")?) {
+            (Some(since), Some(reason)) => Some(Suspension { since, reason }),
+            _ => None,
+        },
     })
 }

@@ -35,6 +35,11 @@ pub async fn find(tx: &mut Tx, id: ProgramId) -> Result<Option<ProgramRow>, Stor
     }))
 }
 
+/// How many programs a partner leads.
+pub async fn led_by(tx: &mut Tx, lead: &PartnerCode) -> Result<u64, StoreError> {
+    tx.fetch_one("SELECT COUNT(*) AS programs FROM programs WHERE lead = $1", args![lead]).await?.count("programs")
+}
+
 /// The identifiers after `after`, in order.
 pub async fn ids(tx: &mut Tx, after: Option<ProgramId>, limit: u32) -> Result<Vec<ProgramId>, StoreError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();

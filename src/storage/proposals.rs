@@ -6,10 +6,12 @@ use super::{
 };
 use crate::{
     domain::{
+        decision::Outcome,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         name::{folded, is_same},
         proposal::{Parties, Version},
+        reference::{CallCode, Reference},
         reopening::Reopening,
     },
     policy::{Action, Permit},
@@ -22,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct ProposalRow {
     pub id: ProposalId,
     pub call: CallId,
+    /// The number of its reference, the check digit last.
+    pub number: String,
     pub topic: Option<Slug>,
     pub created_by: MemberId,
     pub created_at: Timestamp,
@@ -44,6 +48,10 @@ pub struct ProposalRow {
     pub reopened: BTreeMap<MemberId, Reopening>,
     /// Whether a decision is in force: every funder has signed it, and it was not rescinded.
     pub is_decided: bool,
+    /// What was decided, by the decision in force.
+    pub outcome: Option<Outcome>,
+    /// How many letters stand, once it is decided.
+    pub letters: u64,
     /// The label in force.
     pub label: Option<Label>,
 }
@@ -160,22 +168,52 @@ pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Res
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
 }
 
-/// Begins a proposal of these parties; the principal is the first who belongs to one.
+/// The proposals with a reference: of each program that has a call with its code one at the most.
+pub async fn referred_to(tx: &mut Tx, reference: &Reference) -> Result<Vec<ProposalId>, StoreError> {
+    let sql = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
+               WHERE c.code = $1 AND c.version > 0 AND c.code <> '' AND p.number = $2 AND p.number <> '' ORDER BY p.proposal_id";
+    let rows = tx.fetch_all(sql, args![reference.code(), reference.number()]).await?;
+    rows.iter().map(|row| row.parse("proposal_id")).collect()
+}
+
+/// Some proposal of a published call with the code.
+pub async fn some_under_code(tx: &mut Tx, code: &CallCode) -> Result<Option<ProposalId>, StoreError> {
+    let sql = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
+               WHERE c.code = $1 AND c.version > 0 AND c.code <> '' LIMIT 1";
+    tx.fetch_optional(sql, args![code]).await?.map(|row| row.parse("proposal_id")).transpose()
+}
+
+/// Whether a proposal under the call has the number.
+pub async fn is_number_taken(tx: &mut Tx, call: CallId, number: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM proposals WHERE call_id = $1 AND number = $2 AND number <> '') AS is_taken";
+    tx.fetch_one(sql, args![call, number]).await?.bool("is_taken")
+}
+
+/// A proposal that is begun.
+#[derive(Debug, Clone, Copy)]
+pub struct NewProposalRow<'a> {
+    pub id: ProposalId,
+    pub call: CallId,
+    /// Under the call's code, and not taken there.
+    pub reference: &'a Reference,
+    pub topic: Option<&'a Slug>,
+    pub parties: &'a BTreeSet<PartnerCode>,
+}
+
+/// Begins a proposal; the principal is the first who belongs to a party.
 pub async fn create(
     tx: &mut WriteTx,
     permit: &Permit,
-    id: ProposalId,
-    call: CallId,
-    topic: Option<&Slug>,
-    parties: &BTreeSet<PartnerCode>,
+    new: NewProposalRow<'_>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let NewProposalRow { id, call, reference, topic, parties } = new;
     assert!(permit.covers_call(&[Action::CreateProposal], call));
     let key = visible::parties_key(parties);
     tx.execute(
-        "INSERT INTO proposals (proposal_id, call_id, topic, created_by, created_at, parties_key) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        args![id, call, topic, permit.principal(), now, key],
+        "INSERT INTO proposals (proposal_id, call_id, number, topic, created_by, created_at, parties_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        args![id, call, reference.number(), topic, permit.principal(), now, key],
     )
     .await?;
     visible::tally(tx, call, &key).await?;
@@ -403,7 +441,7 @@ pub async fn advance(
 pub const AT_ONCE: usize = 500;
 
 const COLUMNS: &str =
-    "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
+    "SELECT proposal_id, call_id, number, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
 const DEADLINE_COLUMNS: &str = "SELECT p.proposal_id, p.call_id, p.parties_key, c.revision \
                                 FROM proposals p JOIN calls c ON c.call_id = p.call_id";
@@ -439,6 +477,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
         let proposal = ProposalRow {
             id,
             call: row.parse("call_id")?,
+            number: row.text("number")?,
             topic: row.opt_parse("topic")?,
             created_by: row.parse("created_by")?,
             created_at: row.time("created_at")?,
@@ -453,6 +492,8 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             reviewed: BTreeSet::new(),
             reopened: BTreeMap::new(),
             is_decided: false,
+            outcome: None,
+            letters: 0,
             label: label(row)?,
         };
         found.insert(id, proposal);
@@ -525,9 +566,16 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             }
         }
     }
-    let deciding = format!("(SELECT s.proposal_id, s.revision FROM decisions s WHERE {DECIDES}) t");
-    for row in tx.fetch_all(set("t.revision", &deciding), ids).await? {
-        of(&mut found, &row)?.is_decided = true;
+    let deciding = format!("(SELECT s.proposal_id, s.outcome FROM decisions s WHERE {DECIDES}) t");
+    for row in tx.fetch_all(set("t.outcome", &deciding), ids.clone()).await? {
+        let (outcome, proposal) = (row.parse("outcome")?, of(&mut found, &row)?);
+        (proposal.is_decided, proposal.outcome) = (true, Some(outcome));
+    }
+    if found.values().any(|proposal| proposal.is_decided) {
+        let standing = "(SELECT l.proposal_id, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL GROUP BY l.proposal_id) t";
+        for row in tx.fetch_all(set("t.letters", standing), ids).await? {
+            of(&mut found, &row)?.letters = row.count("letters")?;
+        }
     }
     for proposal in found.values_mut() {
         proposal.versions.sort_by_key(|version| version.number);

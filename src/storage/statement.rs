@@ -4,9 +4,12 @@
 //! places to look at are few.
 
 use super::{blob_key::BlobKey, error::StoreError};
-use crate::domain::id::{
-    CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
-    WrappedKeyId,
+use crate::domain::{
+    id::{
+        CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
+        WrappedKeyId,
+    },
+    reference::CallCode,
 };
 use sqlx::{SqlSafeStr as _, SqlStr, postgres::PgArguments, sqlite::SqliteArguments};
 use std::fmt::Display;
@@ -116,7 +119,7 @@ macro_rules! to_arg {
 }
 
 to_arg!(Text: str, PartnerCode, MemberId, Slug, Sha256, ProgramId, CallId, ProposalId, DocumentId, VaultId,
-    WrappedKeyId, ReviewId, DecisionId, BlobKey => |value| value.to_string());
+    WrappedKeyId, ReviewId, DecisionId, BlobKey, CallCode => |value| value.to_string());
 to_arg!(Text: String => |value| value.clone());
 to_arg!(Int: i64 => |value| *value);
 to_arg!(Int: i32, u32, u16, u8 => |value| i64::from(*value));

@@ -341,7 +341,7 @@ fn read_key(row: &Row) -> Result<WrappedKeyRow, StoreError> {
     })
 }
 
-fn read(row: &Row) -> Result<VaultRow, StoreError> {
+pub(super) fn read(row: &Row) -> Result<VaultRow, StoreError> {
     Ok(VaultRow {
         id: row.parse("vault_id")?,
         kind: row.parse("kind")?,

@@ -6,6 +6,7 @@ use crate::domain::{
     call::{self, AmendmentEffect, Audience, ExtensionScope, Moved, Phase},
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, Slug, VaultId},
     member::CallRole,
+    reference::{CallCode, Reference},
     review::{self, Points},
 };
 use jiff::SignedDuration;
@@ -14,6 +15,9 @@ use std::collections::BTreeSet;
 request! {
     /// What a call says. Signed and published as a whole, identified by the SHA-256 of its RFC 8785 canonical JSON.
     pub struct CallText {
+        /// What people call it, and what the references of its proposals begin with: 3 to 12 capital letters or digits, a letter first. Unique
+        /// among the published calls of a program; an amendment keeps it.
+        pub code: CallCode,
         pub title: String,
         pub text: String,
         /// Topics a proposal names one of; policies may depend on it. Empty: proposals have no topic.
@@ -211,6 +215,9 @@ answer! {
         /// The proposal for which it was moved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub proposal: Option<ProposalId>,
+        /// What people call the proposal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reference: Option<Reference>,
         /// Whether the date by which reviews are due was moved, and no deadline.
         pub reviews: bool,
         pub reason: String,
@@ -268,6 +275,7 @@ impl CallText {
         let total_threshold = self.total_threshold.map(|n| points(n, "total_threshold")).transpose()?;
         let criteria = self.criteria.iter().map(Criterion::to_domain).collect::<Result<_, _>>()?;
         Ok(call::CallText {
+            code: self.code.clone(),
             title: self.title.clone(),
             text: self.text.clone(),
             topics: self.topics.clone(),

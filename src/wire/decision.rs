@@ -4,6 +4,7 @@ use super::{Time, answer, request};
 use crate::domain::{
     decision::Outcome,
     id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+    reference::Reference,
     set_aside::SetAside,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,8 @@ answer! {
     pub struct Decision {
         pub id: DecisionId,
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         pub revision: u32,
         pub outcome: Outcome,
         pub manifest_sha256: Sha256,
@@ -69,6 +72,8 @@ answer! {
     pub struct Letter {
         pub id: DocumentId,
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         pub sent_by: MemberId,
         pub sent_at: Time,
         /// Whether the decision that it is about was superseded since.

@@ -4,6 +4,7 @@ use super::{Time, answer, request};
 use crate::domain::{
     id::{MemberId, PartnerCode, ProgramId, Sha256},
     member::PartnerRole,
+    suspension::{Suspension, SuspensionReason},
 };
 use std::collections::BTreeSet;
 
@@ -19,6 +20,16 @@ answer! {
         /// The partner card in RFC 8785 canonical JSON, as a string so that its digest can be checked as is.
         pub card: String,
         pub card_sha256: Sha256,
+        /// Left out while it takes part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub suspended: Option<PartnerSuspension>,
+    }
+
+    /// A partner takes no part for a while: its members ask for nothing but `/v1/me`, and its registrars for partners and members.
+    pub struct PartnerSuspension {
+        pub since: Time,
+        /// `own_request`, `keys_in_doubt`, `agreement_ended` or `host_decision`.
+        pub reason: SuspensionReason,
     }
 
     /// A member and the key card that its partner's registrar signed.
@@ -62,6 +73,25 @@ answer! {
         pub last_at: Time,
     }
 
+    /// What the exchange goes by when it judges a partner's certificates, beside the partner card.
+    pub struct PartnerTrustReport {
+        /// Whether each issuer of its members' certificates needs a revocation list.
+        pub needs_lists: bool,
+        /// When the first of its revocation lists expires, and shuts its issuer out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub lists_until: Option<Time>,
+        /// Certificates that end within 60 days, the next one first: those that came to the server that answers, since it was started.
+        pub certificates: Vec<SeenCertificate>,
+    }
+
+    /// A certificate that ends soon.
+    pub struct SeenCertificate {
+        pub member: MemberId,
+        /// SHA-256 of its subject public key info.
+        pub certificate: Sha256,
+        pub ends_at: Time,
+    }
+
     /// Who the server takes the caller for.
     pub struct Me {
         pub partner: PartnerCode,
@@ -77,6 +107,9 @@ answer! {
         pub host: PartnerCode,
         /// The server's clock.
         pub now: Time,
+        /// Left out while the partner takes part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub suspended: Option<PartnerSuspension>,
     }
 
     /// An agreement or forum under which calls run.
@@ -105,5 +138,11 @@ request! {
         pub lead: PartnerCode,
         /// Participating partners; the lead is one of them.
         pub partners: BTreeSet<PartnerCode>,
+    }
+}
+
+impl From<Suspension> for PartnerSuspension {
+    fn from(Suspension { since, reason }: Suspension) -> Self {
+        Self { since: since.into(), reason }
     }
 }

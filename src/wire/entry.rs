@@ -6,9 +6,21 @@ use super::{Time, answer};
 use crate::domain::{
     entry::EntryKind,
     id::{CallId, MemberId, ProgramId, ProposalId},
+    reference::{CallCode, Reference},
 };
 
 answer! {
+    /// A page of the log.
+    pub struct EntryPage {
+        pub items: Vec<Entry>,
+        /// The cursor of the page after this one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub next: Option<String>,
+        /// On the last page: the cursor to go on from, whenever there may be something new.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub bookmark: Option<String>,
+    }
+
     /// One accepted act.
     pub struct Entry {
         /// Counts up without gaps over the whole exchange; a reader sees those it may.
@@ -22,8 +34,14 @@ answer! {
         pub program: Option<ProgramId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub call: Option<CallId>,
+        /// The code of the call; no part of what was logged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub code: Option<CallCode>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub proposal: Option<ProposalId>,
+        /// What people call the proposal; no part of what was logged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reference: Option<Reference>,
         /// RFC 8785 canonical JSON, as a string so that it can be digested as is.
         // Its fields by kind are in `payloads`.
         pub payload: String,

@@ -4,6 +4,7 @@ use super::answer;
 use crate::domain::{
     id::{MemberId, PartnerCode, ProposalId},
     policy::PolicyOwner,
+    reference::Reference,
 };
 use std::collections::BTreeSet;
 
@@ -12,6 +13,8 @@ answer! {
     pub struct Explanation {
         pub member: MemberId,
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         /// `View`, `Read`, `ReadStaff` or `ViewDeliberation`, as policies call it.
         pub action: String,
         /// `permitted`, `denied` or `hidden`.

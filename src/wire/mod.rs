@@ -8,6 +8,7 @@ pub mod decision;
 pub mod directory;
 pub mod entry;
 pub mod explanation;
+pub mod inbox;
 pub mod page;
 pub mod policy;
 pub mod problem;

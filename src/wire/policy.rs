@@ -4,6 +4,7 @@ use super::{Time, answer, request};
 use crate::domain::{
     id::{MemberId, PartnerCode, ProposalId, Sha256},
     policy::{PolicyOwner, PolicyStatus},
+    reference::Reference,
 };
 use std::collections::BTreeMap;
 
@@ -53,6 +54,8 @@ answer! {
     /// Something that one member could do and then could not, or the other way round.
     pub struct PreviewedChange {
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         pub member: MemberId,
         /// `View` or `Read`.
         pub action: String,

@@ -48,6 +48,7 @@ catalogue! {
     CertificateRefused "certificate-refused" 401 "the certificate is no longer accepted" => "ask your partner's registrar whether the certificate expired or was revoked, and connect again with a valid one";
     CertificateClaimsOtherPartner "certificate-claims-other-partner" 401 "the certificate names a member of another partner" => "ask your partner's registrar for a certificate whose URI names your own partner";
     NotAMember "not-a-member" 403 "no key card is published for this certificate" => "ask your partner's registrar to publish a key card that names this certificate, then try again";
+    PartnerSuspended "partner-suspended" 403 "your partner takes no part for a while" => "ask your partner's registrar, who agrees with the host's operator when it takes part again; `entente me` says when it does";
     // what may be asked
     NotFound "not-found" 404 "there is no such thing, or you may not know of it" => "check the identifier; what you may see is in the lists";
     MethodNotAllowed "method-not-allowed" 405 "this address does not take that method" => "see `/openapi.json` for what each address takes";
@@ -167,6 +168,7 @@ impl Kind {
             Self::CertificateRefused
                 | Self::CertificateClaimsOtherPartner
                 | Self::NotAMember
+                | Self::PartnerSuspended
                 | Self::NotFound
                 | Self::MethodNotAllowed
                 | Self::Malformed

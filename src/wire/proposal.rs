@@ -7,9 +7,11 @@ use super::{
 };
 use crate::domain::{
     call::Phase,
-    id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
+    decision::Outcome,
+    id::{CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
     label::Label,
     proposal::{Relation, Status},
+    reference::Reference,
     vault::VaultKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,12 +28,16 @@ pub struct Filter {
     pub status: Option<Status>,
     /// What the caller has to do with it.
     pub mine: Option<Relation>,
+    /// Of this very reference.
+    pub reference: Option<Reference>,
+    /// Whose identifiers begin so.
+    pub begins: Option<IdBeginning>,
 }
 
 impl Filter {
     /// The parameters of the query.
     #[must_use]
-    pub fn query(&self) -> [(&'static str, Option<String>); 6] {
+    pub fn query(&self) -> [(&'static str, Option<String>); 8] {
         [
             ("call", self.call.map(|call| call.to_string())),
             ("phase", self.phase.map(|phase| phase.to_string())),
@@ -39,6 +45,8 @@ impl Filter {
             ("party", self.party.as_ref().map(ToString::to_string)),
             ("status", self.status.map(|status| status.to_string())),
             ("mine", self.mine.map(|mine| mine.to_string())),
+            ("reference", self.reference.as_ref().map(ToString::to_string)),
+            ("begins", self.begins.as_ref().map(ToString::to_string)),
         ]
     }
 }
@@ -54,7 +62,7 @@ request! {
         pub topic: Option<Slug>,
         /// Who is to be in each party, the caller among them. Everybody else is asked to join.
         pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
-        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`. A request has at most 32; others are asked once
+        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`. A request has at most 23; others are asked once
         /// the proposal is begun.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         pub invitations: BTreeMap<MemberId, String>,
@@ -108,15 +116,25 @@ request! {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl CreateProposal {
-    /// The most invitations of one request: others wait for their turn at writing until all are written.
-    pub const MOST_INVITATIONS: usize = 32;
+    /// The most invitations with which a proposal begins: twenty-four members with the one who begins it. Others wait for their turn at
+    /// writing until all are written.
+    pub const MOST_INVITATIONS: usize = 23;
+    /// The most wrapped keys with which a proposal begins, over all its vaults. Twenty-four members with two recipients each need 103.
+    pub const MOST_KEYS: usize = 104;
 }
 
 answer! {
     /// A proposal as the caller may see it: routing facts, never content.
     pub struct Proposal {
         pub id: ProposalId,
+        /// What people call it: the code of its call and a number with a check digit. The versions that the parties sign name it.
+        pub reference: Reference,
         pub call: CallId,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub topic: Option<Slug>,
@@ -147,6 +165,12 @@ answer! {
         /// Whom it is releasable to, if a label says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub label: Option<Label>,
+        /// What was decided, by the decision in force, for those who may know of it: parties, officers, and deciders who declared to be clear.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub decided: Option<Outcome>,
+        /// How many letters to the parties there are, for those who may read them.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub letters: u64,
         /// The version that waits for signatures or bytes.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pending: Option<Pending>,

@@ -4,6 +4,7 @@ use super::{Time, answer, policy::PreviewedChange, problem::LineFault, request};
 use crate::domain::{
     id::{MemberId, ProposalId, ReviewId, Sha256},
     member::ConflictGround,
+    reference::Reference,
     set_aside::SetAside,
 };
 
@@ -72,6 +73,8 @@ answer! {
     /// Where a reviewer stands with a proposal.
     pub struct Assignment {
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         pub reviewer: MemberId,
         pub assigned_at: Time,
         pub assigned_by: MemberId,
@@ -109,6 +112,8 @@ answer! {
     pub struct Review {
         pub id: ReviewId,
         pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
         pub reviewer: MemberId,
         pub revision: u32,
         pub manifest_sha256: Sha256,

@@ -8,15 +8,18 @@ use crate::domain::{
     decision::Outcome,
     entry::EntryKind,
     id::{
-        CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
-        WrappedKeyId,
+        CallId, DecisionId, DocumentId, IdBeginning, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256,
+        Slug, VaultId, WrappedKeyId,
     },
+    inbox::ItemKind,
     instant::instant,
     label::Label,
     member::{CallRole, ConflictGround, Declared, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
     proposal::{Relation, Sort, Status},
+    reference::{CallCode, Reference},
     set_aside::SetAside,
+    suspension::SuspensionReason,
     vault::{CardStatus, VaultKind, WrapTarget},
 };
 use jiff::Timestamp;
@@ -147,6 +150,12 @@ travels_as_text! {
         "^[0-9a-f]{64}$"
     );
     ProgramId: "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A program.", "prog");
+    CallCode: "BIRD26", pattern!("The code of a call.", "^[A-Z][A-Z0-9]{2,11}$");
+    IdBeginning: "01J9ZQ4N", pattern!("The beginning of an identifier, without its prefix.", "^[0-9A-HJKMNP-TV-Z]{4,26}$");
+    Reference: "BIRD26-48179", pattern!(
+        "The reference of a proposal: the code of its call, and a number whose last digit is a check digit.",
+        "^[A-Z][A-Z0-9]{2,11}-[0-9]{5,12}$"
+    );
     CallId: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A call.", "call");
     ProposalId: "prop_01J9ZQ4N6M8V7X5T3RGY5RS8GG", ulid!("A proposal.", "prop");
     DocumentId: "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A document or a letter.", "doc");
@@ -166,6 +175,7 @@ travels_as_text! {
     Sort: "-created", words!("The order of a list.", Sort);
     Outcome: "fund", words!("What is decided.", Outcome);
     SetAside: "conflict", words!("Why something no longer counts.", SetAside);
+    SuspensionReason: "keys_in_doubt", words!("Why a partner is suspended.", SuspensionReason);
     VaultKind: "panel", words!("Whom the content of a vault is for.", VaultKind);
     CardStatus: "active", words!("Whether a key card is in force.", CardStatus);
     WrapTarget: "ISR:avi.levi", pattern!(
@@ -179,6 +189,7 @@ travels_as_text! {
     );
     PolicyOwner: "ISR", pattern!("Whose policies: the code of a partner, or `guardrails`.", "^([A-Z][A-Z0-9]{1,7}|guardrails)$");
     PolicyStatus: "in_force", words!("The status of a version of policies.", PolicyStatus);
+    ItemKind: "review", words!("What an item of an inbox asks for.", ItemKind);
 }
 
 travels_as_text!(schema Time: "2026-04-01T15:00:00Z", text_form::TextForm::Instant);

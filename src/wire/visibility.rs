@@ -8,6 +8,7 @@ use crate::domain::{
     member::{CallRole, PartnerRole},
     policy::PolicyOwner,
     proposal::Status,
+    reference::Reference,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,9 @@ pub struct CallRoles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenProposal {
     pub proposal: ProposalId,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     pub call: CallId,
     pub owners: BTreeSet<PartnerCode>,
     /// Whether everybody is listed, as for an owner.

@@ -106,7 +106,7 @@ impl Stage {
 fn text() -> Value {
     let hours = |hours| (now() + SignedDuration::from_hours(hours)).to_string();
     json!({
-        "title": "A call", "text": "What is wanted.",
+        "code": "SMOKE", "title": "A call", "text": "What is wanted.",
         "criteria": [{ "name": "merit", "title": "Merit", "max": 5, "step": 0.5 }],
         "slots": [{
             "name": "plan", "title": "Plan", "required": true, "media_types": ["application/pdf"],

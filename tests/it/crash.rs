@@ -397,7 +397,7 @@ fn call_text() -> CallText {
                 "max_bytes": 10 << 20, "audience": audience })
     };
     serde_json::from_value(json!({
-        "title": "Joint research", "text": "Whatever happens.", "topics": ["energy"],
+        "code": "JOINT26", "title": "Joint research", "text": "Whatever happens.", "topics": ["energy"],
         "criteria": [{ "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5, "weight": 1 }],
         "slots": [slot("work-plan", "panel"), slot("shareholders", "staff")],
         "eligible": ["ISR", "USA"], "combined_roles": ["decider", "reviewer"],

@@ -8,7 +8,11 @@ use clap::{Command, CommandFactory};
 use entente::{
     cli::Cli,
     client::ClientError,
-    domain::{DailyQuota, Refusal, call::Phase},
+    domain::{
+        DailyQuota, Refusal,
+        call::Phase,
+        suspension::{Suspension, SuspensionReason},
+    },
     http::{
         arguments::Arguments,
         refusal::{CertificateRefusal, EdgeRefusal, Shared, Spent},
@@ -195,12 +199,14 @@ samples! { answers_of_the_service of ServiceError {
 samples! { refusals_of_the_edge of EdgeRefusal {
     CertificateRefused(CertificateRefusal::Revoked)
     CertificateRequired
+    PartnerSuspended { partner: of("KOR"), suspension: SUSPENDED }
     HeadersTooLarge { limit: 32_768 }
     Overloaded
     OverloadedPartner { what: Shared::Requests, limit: 512 }
     TooManyRequests { limit: 64 }
     TooManyBodies { limit: 64_000_000 }
     TooManyDownloads { limit: 8 }
+    TooManyWaits { limit: 8 }
     TooManyReads(SPENT)
     TooManyActs(SPENT)
     TooManyActsOfPartner(SPENT)
@@ -242,6 +248,7 @@ samples! { errors_of_the_client of ClientError {
     Transport { what: "the connection broke".into(), help: "try again".into() }
     Usage { what: "`work-plan` is not a slot of this call".into(), help: "`entente call show` lists them".into() }
     NotShown { what: "no key to the panel vault is wrapped to you".into(), help: "ask an officer for one".into() }
+    NothingNamed { what: "no proposal `BIRD26-48179` is shown to you".into(), help: "compare it with what you were told".into() }
     Local { what: "cannot read `identity.key`".into(), help: "check that the file is there and yours".into() }
     NotSigned(SignerError::OtherKey)
 } }
@@ -252,6 +259,9 @@ samples! { errors_of_signers of SignerError {
     OtherKey
     Failed("the helper program ended".into())
 } }
+
+const SUSPENDED: Suspension =
+    Suspension { since: jiff::Timestamp::constant(1_772_366_400, 0), reason: SuspensionReason::KeysInDoubt };
 
 const SPENT: Spent = Spent { per_minute: 60, at_once: 600, window: 600, wait: Duration::from_secs(1) };
 

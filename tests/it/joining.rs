@@ -219,7 +219,7 @@ async fn national_pki_signs_what_the_registrar_checked() {
     let told = said(&home, &["me"]).await;
     assert!(told.contains("your key card ends in 19 days") && told.contains("entente member renew"), "{told}");
     let told = said(&office.home, &["member", "list"]).await;
-    assert!(told.contains("1 key card of your nation ends within 60 days: ISR:lior"), "{told}");
+    assert!(told.contains("1 key card of your nation ends within 30 days: ISR:lior"), "{told}");
 
     // Another organisation and another role, with the same keys.
     let moved =

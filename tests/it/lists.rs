@@ -11,6 +11,7 @@ use crate::harness::many::Chance;
 use entente::{
     domain::{
         id::ProposalId,
+        member::CallRole,
         proposal::{Relation, Sort, Status},
     },
     policy::{
@@ -457,6 +458,11 @@ fn fits(filter: &Filter, proposal: &state::ProposalState, me: &MemberFacts) -> b
         && filter.mine.is_none_or(|mine| match mine {
             Relation::Party => facts.party_members.contains(&me.id),
             Relation::Assigned => facts.assigned.contains(&me.id),
+            Relation::Undeclared => {
+                let judges = facts.assigned.contains(&me.id)
+                    || [CallRole::Officer, CallRole::Decider].iter().any(|role| facts.call.has_role(&me.id, *role));
+                judges && !facts.declared_clear.contains(&me.id) && !facts.conflicts.contains(&me.id)
+            }
         })
 }
 

@@ -43,11 +43,15 @@ mod described;
 #[cfg(feature = "client")]
 mod extensions;
 #[cfg(feature = "client")]
+mod feed;
+#[cfg(feature = "client")]
 mod first_card;
 mod generated;
 #[cfg(feature = "client")]
 mod golden;
 mod harness;
+#[cfg(feature = "client")]
+mod inbox;
 #[cfg(feature = "client")]
 mod inverses;
 #[cfg(feature = "client")]
@@ -68,6 +72,8 @@ mod marks;
 mod older_states;
 mod packaging;
 #[cfg(feature = "client")]
+mod partner_cards;
+#[cfg(feature = "client")]
 mod plain_requests;
 #[cfg(feature = "client")]
 mod plaintext;
@@ -84,7 +90,11 @@ mod protected_keys;
 #[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]
+mod references;
+#[cfg(feature = "client")]
 mod refusals;
+#[cfg(feature = "client")]
+mod relay;
 #[cfg(feature = "client")]
 mod repeats;
 #[cfg(feature = "client")]
@@ -107,13 +117,21 @@ mod store_nouns;
 mod strict;
 #[cfg(feature = "client")]
 mod supervised;
+#[cfg(feature = "client")]
+mod suspension;
 mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;
 #[cfg(feature = "client")]
 mod time_zones;
 #[cfg(feature = "client")]
+mod titles;
+#[cfg(feature = "client")]
+mod tour;
+#[cfg(feature = "client")]
 mod turns;
+#[cfg(feature = "client")]
+mod unlock;
 mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;

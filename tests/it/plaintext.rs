@@ -32,7 +32,7 @@ use entente::{
 use jiff::SignedDuration;
 use memchr::memmem::{self, Finder};
 use reqwest::{Method, RequestBuilder};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
     io,
@@ -92,7 +92,9 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     let stage = call_with_a_public_title(world).await;
     let mut answers = Vec::new();
     let proposal = sealed_journey(&stage, &mut answers).await;
+    inboxes(&stage, &mut answers).await;
     misplaced_everywhere(&stage, proposal, &mut answers).await;
+    feeds(&stage, &mut answers).await;
     assert!(answers.len() > 20, "{}", answers.len());
 
     let mut places = ConnectionSlots::new();
@@ -188,6 +190,7 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     stage.assign(&[(proposal, "USA:carol")], false).await;
     stage.clear(proposal, &["USA:carol"]).await;
     stage.prepare_panel().await;
+    inboxes(stage, answers).await;
     let carol = stage.client("USA:carol");
     assert_eq!(carol.read_summary(proposal, VersionChoice::Standing).await.unwrap().title, SEALED[0]);
     let scores = ["excellence", "impact"].map(|name| (slug(name), 4.5));
@@ -205,6 +208,32 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     let letter = dana.send_letter(proposal, &SEALED[10].repeat(10)).await.unwrap();
     assert!(bob.read_letter(proposal, letter.id).await.unwrap().text.starts_with(SEALED[10]));
     proposal
+}
+
+/// Gathers the log as each of them reads it to its end.
+async fn feeds(stage: &Stage, answers: &mut Vec<String>) {
+    for member in ["USA:dana", "USA:bob", "USA:carol", "ISR:avi", "ISR:eitan"] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let ask = async |path: String| raw.request(Method::GET, &path).send().await.unwrap().text().await.unwrap();
+        let mut cursor = String::new();
+        loop {
+            let page = ask(format!("/v1/entries?limit=200{cursor}")).await;
+            let read: Value = serde_json::from_str(&page).unwrap();
+            answers.push(page);
+            let Some(next) = read["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+    }
+}
+
+/// Gathers what waits for everybody who takes part.
+async fn inboxes(stage: &Stage, answers: &mut Vec<String>) {
+    for member in ["ISR:avi", "USA:bob", "ISR:tamar", "USA:dana", "USA:carol", "USA:frank"] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let answer = raw.request(Method::GET, "/v1/inbox").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answers.push(answer.text().await.unwrap());
+    }
 }
 
 /// Puts the word wherever a request can carry it and be refused, and gathers every answer.

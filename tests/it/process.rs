@@ -495,7 +495,7 @@ pub(crate) async fn open_proposal(world: &DemoWorld) -> ProposalId {
 fn call_text() -> CallText {
     let at = |hours: i64| SystemClock.now() + SignedDuration::from_hours(hours);
     serde_json::from_value(json!({
-        "title": "Joint research", "text": "Large files are welcome.",
+        "code": "JOINT26", "title": "Joint research", "text": "Large files are welcome.",
         "criteria": [{ "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5, "weight": 1 }],
         "slots": [{ "name": "work-plan", "title": "Work plan", "required": true, "media_types": ["application/pdf"],
                     "max_bytes": 100 << 20, "audience": "panel" }],

@@ -10,6 +10,7 @@ use entente::{
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, VaultId},
         member::{CallRole, PartnerRole},
         proposal::{Parties, Status},
+        reference::{CallCode, Reference},
         vault::VaultKind,
     },
     policy::{
@@ -24,6 +25,7 @@ use entente::{
         migrate,
         partners::{self, PartnerRow},
         programs::{self, ProgramRow},
+        proposals::NewProposalRow,
         stated::NewStated,
         vaults::VaultRow,
     },
@@ -172,6 +174,7 @@ fn partner_row(code: &str) -> PartnerRow {
         zone: "UTC".into(),
         card_sha256: Sha256::of(card.as_bytes()),
         card,
+        suspension: None,
     }
 }
 
@@ -222,7 +225,7 @@ async fn with_call(store: &Store) -> Office {
     let permit = office.permit("USA:dana", Action::CreateProgram, Resource::Exchange);
     done!(store, tx => programs::create(&mut tx, &permit, &program_row(office.program.id)));
     let permit = office.permit("USA:dana", Action::CreateCall, Resource::Program(&office.program));
-    let text = NewText { json: "{}", sha256: Sha256::of(b"{}") };
+    let text = NewText { code: &is("JOINT26"), json: "{}", sha256: Sha256::of(b"{}") };
     done!(store, tx => calls::draft(&mut tx, &permit, office.call.id, office.program.id, text, at(4)));
     office
 }
@@ -235,10 +238,23 @@ fn parties() -> Parties {
     [(is("ISR"), ["ISR:avi"].map(is).into()), (is("USA"), ["USA:bob"].map(is).into())].into()
 }
 
+/// One for each proposal, by the last letter of its identifier.
+fn reference(proposal: ProposalId) -> Reference {
+    let last = proposal.to_string().into_bytes().pop().unwrap();
+    Reference::new(&is("JOINT26"), &format!("{last:04}"))
+}
+
 async fn create(store: &Store, office: &Office, proposal: ProposalId) {
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
-    let topic = is("energy");
-    done!(store, tx => entente::storage::proposals::create(&mut tx, &permit, proposal, office.call.id, Some(&topic), &owners(), at(5)));
+    let (topic, reference, owners) = (is("energy"), reference(proposal), owners());
+    let new = NewProposalRow {
+        id: proposal,
+        call: office.call.id,
+        reference: &reference,
+        topic: Some(&topic),
+        parties: &owners,
+    };
+    done!(store, tx => entente::storage::proposals::create(&mut tx, &permit, new, at(5)));
 }
 
 async fn with_proposal(store: &Store) -> Office {
@@ -351,7 +367,8 @@ async fn call_goes_from_draft_to_cancelled(store: Store) {
     let find = async || seen!(store, tx => calls::find(&mut tx, call)).unwrap();
     let drafted = find().await;
     assert_eq!((drafted.version, drafted.revision, drafted.vault, drafted.publication), (0, 1, None, None));
-    let text = |json| NewText { json, sha256: Sha256::of(str::as_bytes(json)) };
+    let code: CallCode = is("JOINT26");
+    let text = |json| NewText { code: &code, json, sha256: Sha256::of(str::as_bytes(json)) };
     let permit = office.on_call("USA:dana", Action::EditCall);
     done!(store, tx => calls::edit(&mut tx, &permit, call, text("{\"a\":1}")));
     let permit = office.on_call("USA:dana", Action::PublishCall);

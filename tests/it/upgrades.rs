@@ -24,6 +24,7 @@ on_both_engines! {
     party_members_from_before_work_where_lists_look,
     documents_from_before_count_for_their_nation,
     reviews_from_before_name_who_reopened_them,
+    calls_from_before_have_no_code_and_their_proposals_no_number,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -98,6 +99,7 @@ async fn partners_from_before_need_no_lists_until_some_are_found(store: Store) {
         zone: "UTC".into(),
         card: "{}".into(),
         card_sha256: Sha256::of(b"{}"),
+        suspension: None,
     };
     let mut tx = store.db.write().await.unwrap();
     partners::enrol(&mut tx, &row, at(1)).await.unwrap();
@@ -259,4 +261,32 @@ async fn reviews_from_before_name_who_reopened_them(store: Store) {
     let rows = tx.fetch_all("SELECT reopened_by FROM reviews ORDER BY review_id", args![]).await.unwrap();
     let by: Vec<_> = rows.iter().map(|row| row.opt_text("reopened_by").unwrap()).collect();
     assert_eq!(by, [Some("ISR:noa".to_owned()), Some("ISR:maya".to_owned()), None]);
+}
+
+async fn calls_from_before_have_no_code_and_their_proposals_no_number(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..25], at(0)).await.unwrap();
+    let before = [
+        "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) VALUES \
+         ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)",
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, valid_until, \
+         published_at) VALUES ('ISR:avi', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1)",
+        "INSERT INTO programs (program_id, name, lead, created_by, created_at) VALUES ('prog', 'Joint', 'ISR', 'ISR:avi', 1)",
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, created_at) \
+         VALUES ('call_1', 'prog', '{}', '', 1, 1, 1, 'ISR:avi', 1), ('call_2', 'prog', '{}', '', 1, 1, 1, 'ISR:avi', 1)",
+        "INSERT INTO proposals (proposal_id, call_id, created_by, created_at) VALUES ('prop_1', 'call_1', 'ISR:avi', 1), \
+         ('prop_2', 'call_1', 'ISR:avi', 1)",
+    ];
+    let mut tx = store.db.write().await.unwrap();
+    for sql in before {
+        tx.execute(sql, args![]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    migrate::run(&store.db, at(1)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    let named = "SELECT (SELECT COUNT(*) FROM calls WHERE code <> '') + (SELECT COUNT(*) FROM proposals WHERE number <> '') AS n";
+    assert_eq!(tx.fetch_one(named, args![]).await.unwrap().count("n").unwrap(), 0);
+    tx.execute("UPDATE proposals SET number = '48179' WHERE proposal_id = 'prop_1'", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let again = "UPDATE proposals SET number = '48179' WHERE proposal_id = 'prop_2'";
+    assert_eq!(store.refusal(again, args![]).await, "proposals_call_id_number_key");
 }

@@ -151,6 +151,26 @@ async fn submission_that_was_replaced_with_everything_that_names_it_is_not_what_
 }
 
 #[tokio::test]
+async fn names_that_differ_from_what_was_signed_are_named() {
+    on_both_engines(async |stage| {
+        let proposal = stage.submitted().await;
+        assert_eq!(found(&stage).await, Vec::<String>::new());
+        tamper(&stage, "UPDATE proposals SET number = '1' || number", args![]).await;
+        tamper(&stage, "UPDATE calls SET code = 'OTHER26'", args![]).await;
+        let mut expected = [
+            format!("version 1 of proposal {proposal}: its manifest names another reference than the proposal has"),
+            format!("the text of call {}: has another code than is on record", stage.call),
+        ];
+        expected.sort();
+        let mut found = found(&stage).await;
+        found.sort();
+        assert_eq!(found, expected);
+        stage.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn statements_of_one_member_that_changed_their_places_are_named() {
     on_both_engines(async |stage| {
         let both = two_decided(&stage).await;

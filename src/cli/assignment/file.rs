@@ -2,14 +2,27 @@
 
 use crate::{
     cli::rows,
-    domain::id::{MemberId, ProposalId},
+    client::naming::ProposalName,
+    domain::{
+        id::{IdError, MemberId},
+        reference::ReferenceError,
+    },
     reading,
-    wire::review::Pair,
 };
+use serde::Deserialize;
 use serde_json::Value;
+use std::fmt::Display;
 
 /// A proposal and who is to review it.
-type Line = (ProposalId, MemberId);
+type Line = (ProposalName, MemberId);
+
+/// The same in JSON.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedPair {
+    proposal: String,
+    reviewer: MemberId,
+}
 
 /// Reads assignments from the content of a file; JSON is recognised by its first character.
 ///
@@ -34,16 +47,18 @@ fn json(text: &str) -> Result<Vec<Line>, String> {
     }
     let Value::Array(items) = value else { return Err("wanted a list of assignments".into()) };
     let pairs = items.into_iter().enumerate().map(|(at, item)| {
-        let pair: Pair = reading::typed(item).map_err(|fault| format!("assignment {}: {fault}", at + 1))?;
-        Ok((pair.proposal, pair.reviewer))
+        let fault = |error: &dyn Display| format!("assignment {}: {error}", at + 1);
+        let pair: NamedPair = reading::typed(item).map_err(|error| fault(&error))?;
+        Ok((pair.proposal.parse().map_err(|error: ReferenceError| fault(&error))?, pair.reviewer))
     });
     pairs.collect()
 }
 
 fn csv(content: &[u8]) -> Result<Vec<Line>, String> {
     let lines = rows::read(content, &["proposal", "reviewer"], &[])?.into_iter().map(|row| {
-        let at = |error: crate::domain::id::IdError| format!("line {}: {error}", row.line);
-        Ok((row.cell("proposal").parse().map_err(at)?, row.cell("reviewer").parse().map_err(at)?))
+        let at = |error: &dyn Display| format!("line {}: {error}", row.line);
+        let proposal = row.cell("proposal").parse().map_err(|error: ReferenceError| at(&error))?;
+        Ok((proposal, row.cell("reviewer").parse().map_err(|error: IdError| at(&error))?))
     });
     lines.collect()
 }
@@ -71,6 +86,14 @@ mod tests {
         ] {
             assert_eq!(pairs(&text).unwrap(), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn proposals_are_named_as_people_call_them() {
+        let text = format!("proposal,reviewer\nbird26-48179,GBR:grace\n{},KOR:jiwoo\n", &A[..14]);
+        assert_eq!(pairs(&text).unwrap(), ["BIRD26-48179 GBR:grace", &format!("{} KOR:jiwoo", &A[..14])]);
+        let mistyped = pairs("proposal,reviewer\nBIRD26-48719,GBR:grace\n").unwrap_err();
+        assert!(mistyped.starts_with("line 2: `BIRD26-48719` is mistyped"), "{mistyped}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
         input::value_of,
         time::instant,
     },
+    domain::reference::CallCode,
     reading,
     wire::call::CallText,
 };
@@ -33,6 +34,9 @@ pub(super) fn read(path: &Path) -> Result<CallText> {
 
 fn parse(content: &[u8]) -> Result<CallText, String> {
     let mut value = value_of(content)?;
+    if let Some(Value::String(code)) = value.get_mut("code") {
+        *code = CallCode::typed(code).map_err(|error| format!("`code`: {error}"))?.to_string();
+    }
     for name in ["opens_at", "deadline_at", "reviews_due_at", "extendable_until"] {
         if let Some(Value::String(text)) = value.pointer_mut(&format!("/schedule/{name}")) {
             let at = instant(text).map_err(|error| format!("`{name}`: {error}"))?;
@@ -89,11 +93,17 @@ mod tests {
     }
 
     #[test]
+    fn code_is_typed_in_any_case() {
+        assert_eq!(parse(EXAMPLE.replace("\"AGRI27\"", "\" agri27\"").as_bytes()).unwrap().code.as_str(), "AGRI27");
+    }
+
+    #[test]
     fn fault_names_its_place() {
         let fault = |from: &str, to: &str| parse(EXAMPLE.replacen(from, to, 1).as_bytes()).unwrap_err();
         assert!(fault("17:00 Asia/Jerusalem", "17:00").contains("`deadline_at`"));
         assert!(fault("25 MiB", "25 MB").contains("`25 MB` is not a size"));
         assert!(fault("step = 0.5", "stop = 0.5").contains("stop"));
         assert!(fault("title =", "title").contains("line"));
+        assert!(fault("AGRI27\"", "AGRI-27\"").contains("`code`: `AGRI-27` is not a code such as `BIRD26`"));
     }
 }

@@ -53,9 +53,9 @@ pub(in crate::cli) fn page(
     let bound = text.to_domain().ok().map(|text| text.schedule.extension_bound());
     let others = if call.my_deadline_at == call.deadline_at { None } else { Some(call.deadline_at.0) };
     screen.fields(&[
-        ("call", call.id.to_string()),
+        ("call", screen.named(&text.code, &call.id)),
         ("title", text.title.clone()),
-        ("program", call.program.to_string()),
+        ("program", screen.id(&call.program)),
         ("phase", call.phase.to_string()),
         ("version", if call.version == 0 { "draft".to_owned() } else { call.version.to_string() }),
         ("lead", call.lead.to_string()),
@@ -101,7 +101,14 @@ pub(in crate::cli) fn lines(screen: &mut Screen, calls: &[Call], zone: &Zone, no
             format!("{mine}, for others {}", zone.both(call.deadline_at.0))
         };
         let roles = joined(&call.my_roles);
-        table.row([&*call.id.to_string(), &call.text.title, call.phase.as_str(), &at, &left, &roles]);
+        table.row([
+            &*screen.named(&call.text.code, &call.id),
+            &call.text.title,
+            call.phase.as_str(),
+            &at,
+            &left,
+            &roles,
+        ]);
     }
     screen.table(&table, "no calls that you may see");
 }
@@ -138,7 +145,10 @@ fn extended(screen: &mut Screen, extensions: &[CallExtension], zone: &Zone) {
     for extension in extensions {
         let of = match (&extension.partner, extension.proposal) {
             (Some(partner), _) => partner.to_string(),
-            (None, Some(proposal)) => proposal.to_string(),
+            (None, Some(proposal)) => match &extension.reference {
+                Some(reference) => screen.named(reference, &proposal),
+                None => proposal.to_string(),
+            },
             (None, None) if extension.reviews => "the reviews".to_owned(),
             (None, None) => "everyone".to_owned(),
         };

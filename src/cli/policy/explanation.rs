@@ -7,7 +7,8 @@ use super::super::{
     table::Table,
 };
 use crate::{
-    domain::id::{MemberId, PartnerCode, ProposalId},
+    client::naming::ProposalName,
+    domain::id::{MemberId, PartnerCode},
     wire::explanation::{ExplainedSide, Explanation, Reader},
 };
 use clap::{Args, ValueEnum};
@@ -16,7 +17,7 @@ use clap::{Args, ValueEnum};
 pub struct Explain {
     /// The proposal
     #[arg(long)]
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// Whose access [default: yours]
     #[arg(long)]
     member: Option<MemberId>,
@@ -59,7 +60,8 @@ impl ExplainedAction {
 pub(super) async fn explain(args: &Explain, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let Explain { proposal, member, action, owner, brief } = args;
-    let found = client.api().explanation(*proposal, member.as_ref(), action.name(), owner.as_ref()).await;
+    let proposal = client.find_proposal(proposal).await?.id;
+    let found = client.api().explanation(proposal, member.as_ref(), action.name(), owner.as_ref()).await;
     let found = found.map_err(|error| {
         let hidden = error.is_not_found();
         let error = CliError::from(error);
@@ -71,8 +73,9 @@ pub(super) async fn explain(args: &Explain, context: &Context) -> Result<()> {
 }
 
 /// Everybody who may know of a proposal.
-pub(super) async fn who(proposal: ProposalId, context: &Context) -> Result<()> {
+pub(super) async fn who(proposal: &ProposalName, context: &Context) -> Result<()> {
     let client = context.client().await?;
+    let proposal = client.find_proposal(proposal).await?.id;
     let mut readers = client.api().readers(proposal).await?;
     readers.sort_by(|a, b| (a.member.partner(), &a.member).cmp(&(b.member.partner(), &b.member)));
     context.out.answer(&whole(&readers), |screen| lines(screen, &readers))
@@ -99,7 +102,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, readers: &[Reader]) {
 pub(in crate::cli) fn show(screen: &mut Screen, found: &Explanation, brief: bool) {
     screen.fields(&[
         ("member", found.member.to_string()),
-        ("proposal", found.proposal.to_string()),
+        ("proposal", screen.named(&found.reference, &found.proposal)),
         ("action", found.action.clone()),
         ("outcome", found.outcome.clone()),
     ]);

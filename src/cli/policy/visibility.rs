@@ -82,10 +82,11 @@ pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
 
 pub(in crate::cli) fn show(screen: &mut Screen, changes: &[AccessChange]) {
     let mut table = Table::new(["PROPOSAL", "MEMBER", "WHAT", "NOW", "BECAUSE"]);
-    for AccessChange { proposal, member, what, gains, causes } in changes {
+    for AccessChange { proposal, reference, member, what, gains, causes } in changes {
         let causes: Vec<String> = causes.iter().map(cause_text).collect();
         let now = if *gains { "gained" } else { "lost" };
-        table.row([&proposal.to_string(), &member.to_string(), what, now, &causes.join("; ")]);
+        let named = reference.as_ref().map_or_else(|| proposal.to_string(), |name| screen.named(name, proposal));
+        table.row([&named, &member.to_string(), what, now, &causes.join("; ")]);
     }
     screen.table(&table, "nobody gained or lost access to anything");
 }

@@ -10,6 +10,7 @@ use crate::{
     },
     client::{
         Client, ClientError,
+        naming::ProposalName,
         opening::OpenedDocument,
         proposals::Summary,
         records::UploadRecord,
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct Open {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// The slot [default: every document you may read]
     slot: Option<Slug>,
     /// Folder, new file, or `-` for standard output that is not a terminal
@@ -47,7 +48,7 @@ pub struct Open {
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// Fetch the ciphertexts and check their digests as well
     #[arg(long)]
     fetch: bool,
@@ -58,7 +59,7 @@ pub struct VerifyArgs {
 #[derive(Debug, Args)]
 pub struct Resume {
     /// Of this proposal only
-    proposal: Option<ProposalId>,
+    proposal: Option<ProposalName>,
     /// Only list them
     #[arg(long)]
     list: bool,
@@ -138,7 +139,10 @@ pub(super) async fn summary(
 /// Sends again what interrupted uploads left.
 pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) -> Result<()> {
     let mut records = client.interrupted_uploads()?;
-    records.retain(|record| args.proposal.is_none_or(|proposal| record.proposal == proposal));
+    if let Some(name) = &args.proposal {
+        let proposal = client.find_proposal(name).await?.id;
+        records.retain(|record| record.proposal == proposal);
+    }
     if args.list {
         return context.out.answer(&json!({ "items": records }), |screen| tables::interrupted(screen, &records));
     }
@@ -213,20 +217,21 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
         let error = CliError::usage("a document is not written to a terminal");
         return Err(error.help("name a file with `-o FILE`, or send it on with `|` or `>`"));
     }
-    let all = targets(client, args).await?;
+    let id = client.find_proposal(&args.proposal).await?.id;
+    let all = targets(client, args, id).await?;
     if args.slot.is_none() {
         if to_stdout {
             return Err(
                 CliError::usage("several documents cannot go to standard output").help("name a slot or a folder")
             );
         }
-        return open_all(context, client, args, &all).await;
+        return open_all(context, client, args, id, &all).await;
     }
     let target = only(&all, args)?;
     if to_stdout {
         let (slot, party, stdout) = (&target.slot, target.party.as_ref(), std::io::stdout());
         let meter = context.meter(place(slot, party));
-        let (id, version) = (args.proposal, args.version.version);
+        let version = args.version.version;
         if args.sealed {
             client.download_document_to(id, slot, party, version, stdout, meter).await?;
         } else {
@@ -240,20 +245,21 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
     } else {
         args.output.clone()
     };
-    let opened = open_one(context, client, args, target, &path).await?;
+    let opened = open_one(context, client, args, (id, target), &path).await?;
     let answer = opened_json(&opened, &path);
     context.out.answer(&answer, |screen| tables::opened(screen, &[(opened, path)]))
 }
 
 /// Verifies a version.
 pub(super) async fn verify(context: &Context, client: &Client, args: &VerifyArgs) -> Result<()> {
-    let verified = client.manifest(args.proposal, args.version.version).await?;
+    let proposal = client.find_proposal(&args.proposal).await?.id;
+    let verified = client.manifest(proposal, args.version.version).await?;
     let mut not_shown = Vec::new();
     if args.fetch {
         for document in &verified.manifest.documents {
             let (slot, party) = (&document.slot, document.party.as_ref());
             let meter = context.meter(place(slot, party));
-            match client.check_document(args.proposal, slot, party, args.version.version, meter).await {
+            match client.check_document(proposal, slot, party, args.version.version, meter).await {
                 Ok(_) => {}
                 Err(error) if party.is_some() && is_closed(&error) => {
                     context.out.warn(&format!("{}: not fetched: {error}", place(slot, party)));
@@ -280,13 +286,13 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &VerifyArgs
     })
 }
 
-async fn targets(client: &Client, args: &Open) -> Result<Vec<Target>> {
+async fn targets(client: &Client, args: &Open, id: ProposalId) -> Result<Vec<Target>> {
     if args.version.version == VersionChoice::Working {
-        let documents = client.api().documents(args.proposal).await?;
+        let documents = client.api().documents(id).await?;
         let target = |Document { slot, party, media_type, .. }| Target { slot, party, media_type };
         return Ok(documents.into_iter().map(target).collect());
     }
-    let verified = client.manifest(args.proposal, args.version.version).await?;
+    let verified = client.manifest(id, args.version.version).await?;
     let documents = verified.manifest.documents.into_iter();
     Ok(documents
         .map(|document| Target { slot: document.slot, party: document.party, media_type: document.media_type })
@@ -315,11 +321,11 @@ async fn open_one(
     context: &Context,
     client: &Client,
     args: &Open,
-    target: &Target,
+    (id, target): (ProposalId, &Target),
     path: &Path,
 ) -> Result<OpenedDocument, ClientError> {
     let Target { slot, party, .. } = target;
-    let (id, version, meter) = (args.proposal, args.version.version, context.meter(place(slot, party.as_ref())));
+    let (version, meter) = (args.version.version, context.meter(place(slot, party.as_ref())));
     if args.sealed {
         client.download_document(id, slot, party.as_ref(), version, path, meter).await
     } else {
@@ -327,12 +333,12 @@ async fn open_one(
     }
 }
 
-async fn open_all(context: &Context, client: &Client, args: &Open, all: &[Target]) -> Result<()> {
+async fn open_all(context: &Context, client: &Client, args: &Open, id: ProposalId, all: &[Target]) -> Result<()> {
     std::fs::create_dir_all(&args.output)?;
     let (mut opened, mut closed) = (Vec::new(), Vec::new());
     for target in all.iter().filter(|target| args.party.is_none() || target.party == args.party) {
         let path = args.output.join(file_name(target, args.sealed));
-        match open_one(context, client, args, target, &path).await {
+        match open_one(context, client, args, (id, target), &path).await {
             Ok(document) => opened.push((document, path)),
             Err(error) if target.party.is_some() && is_closed(&error) => {
                 closed.push((place(&target.slot, target.party.as_ref()), error.to_string()));

@@ -10,10 +10,12 @@ use crate::{
         prompt::Consent,
         table::Table,
         time::Zone,
+        titles::named,
     },
     client::{
         Client,
         labels::{LabelChoice, Relabelling},
+        naming::ProposalName,
     },
     domain::id::{PartnerCode, ProposalId, Slug},
     wire::{
@@ -55,7 +57,7 @@ impl LabelArgs {
 #[derive(Debug, Args)]
 pub struct Relabel {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     #[command(flatten)]
     label: LabelArgs,
     /// Take the label away
@@ -77,14 +79,15 @@ pub struct Relabel {
 pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Result<()> {
     let choice = args.label.choice(args.none)?;
     if choice == LabelChoice::Keep && !args.sign {
-        return history(args.proposal, context, client).await;
+        return history(client.find_proposal(&args.proposal).await?.id, context, client).await;
     }
-    let plan = client.plan_label(args.proposal, &choice).await?;
-    let preview = client.api().preview_label(args.proposal, plan.statement.label.as_ref()).await?;
+    let found = client.find_proposal(&args.proposal).await?;
+    let plan = client.plan_label(found.id, &choice).await?;
+    let preview = client.api().preview_label(found.id, plan.statement.label.as_ref()).await?;
     args.shown.only_with(args.dry_run)?;
     if args.dry_run {
         let label = plan.statement.label.as_ref();
-        args.shown.sign(client, &client.sum_label(args.proposal, label, &preview).await?).await?;
+        args.shown.sign(client, &client.sum_label(found.id, label, &preview).await?).await?;
         let answer = json!({ "statement": plan.statement, "signed_by": plan.signed_by, "preview": preview });
         context.out.answer(&answer, |screen| {
             show_plan(screen, &plan, &preview);
@@ -94,7 +97,8 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
         return Ok(());
     }
     context.out.aside(|screen| show_plan(screen, &plan, &preview));
-    let act = format!("relabelling {} as {}", args.proposal, label_worded(plan.statement.label.as_ref()));
+    let which = if args.consent.is_given() { found.to_string() } else { named(client, &found).await };
+    let act = format!("relabelling {which} as {}", label_worded(plan.statement.label.as_ref()));
     let consequence = "anyone who gains access keeps what they read, and keys that are removed must be wrapped again";
     context.keyboard().consent(args.consent, &act, consequence).await?;
     let proposal = client.sign_label(&plan).await?;

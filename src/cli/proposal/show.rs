@@ -9,11 +9,12 @@ use crate::{
         table::{Table, size},
         time::{self, Zone},
     },
-    client::{Client, ClientError},
+    client::{Client, ClientError, titles::rows::Titled},
     domain::{
         call::{Audience, CallText},
         id::{PartnerCode, Slug},
         proposal::Status,
+        text::counted,
     },
     wire::{
         call::Call,
@@ -38,26 +39,31 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
         Err(error) => return Err(error.into()),
     };
     let call = client.call(proposal.call).await?;
+    let title = client.title_of(proposal).await;
     let mut answer = serde_json::to_value(proposal).unwrap_or_default();
     answer["documents"] = json!(documents);
+    if let Some(title) = &title {
+        answer["title"] = json!(title);
+    }
     context.out.answer(&answer, |screen| {
         let under = (&call.call, &call.rules);
-        page(screen, proposal, documents.as_deref(), under, (&zone, now, &zones));
+        page(screen, (proposal, title.as_deref()), documents.as_deref(), under, (&zone, now, &zones));
     })
 }
 
-/// One proposal under its call, with the documents that the reader may know of.
+/// One proposal under its call, with its title and the documents that the reader may know of.
 pub(in crate::cli) fn page(
     screen: &mut Screen,
-    proposal: &Proposal,
+    (proposal, title): (&Proposal, Option<&str>),
     documents: Option<&[Document]>,
     (call, rules): (&Call, &CallText),
     (zone, now, zones): (&Zone, Timestamp, &[(PartnerCode, String)]),
 ) {
     screen.fields(&[
-        ("proposal", proposal.id.to_string()),
-        ("call", format!("{}  {}", proposal.call, call.text.title)),
-        ("status", proposal.status.to_string()),
+        ("proposal", screen.named(&proposal.reference, &proposal.id)),
+        ("title", title.unwrap_or_default().to_owned()),
+        ("call", format!("{}  {}", screen.named(&call.text.code, &proposal.call), call.text.title)),
+        ("status", standing(proposal)),
         ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("parties", parties(proposal)),
         ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
@@ -104,16 +110,17 @@ pub(in crate::cli) fn page(
 ///
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is invalid.
-pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
+pub(super) fn list(context: &Context, page: &Page<Titled<Proposal>>) -> Result<()> {
     let (zone, now) = (context.zone()?, context.exchange_now());
     context.out.answer(page, |screen| lines(screen, &page.items, &zone, now))
 }
 
 /// Proposals, one a line.
-pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &Zone, now: Timestamp) {
-    let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"]);
-    for proposal in proposals {
-        let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>], zone: &Zone, now: Timestamp) {
+    let heads = ["PROPOSAL", "TITLE", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"];
+    let mut table = Table::new(heads).cutting("TITLE");
+    for Titled { item: proposal, title, .. } in proposals {
+        let (id, status) = (screen.named(&proposal.reference, &proposal.id), standing(proposal));
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
         let version = match (proposal.version, &proposal.void) {
             (Some(version), _) => version.to_string(),
@@ -121,9 +128,18 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &
             (None, None) => String::new(),
         };
         let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
-        table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
+        let (title, parties) = (title.clone().unwrap_or_default(), joined(proposal.parties.keys()));
+        table.row([id, title, status, parties, topic, version, at, left, mine(proposal)]);
     }
     screen.table(&table, "no proposals that you may see");
+}
+
+/// The status with what came of it, as the exchange has it: `submitted, fund, 1 letter`.
+fn standing(proposal: &Proposal) -> String {
+    let decided = proposal.decided.map(|outcome| outcome.to_string());
+    let letters = (proposal.letters > 0).then(|| counted(proposal.letters, "letter", "letters"));
+    let parts = std::iter::once(proposal.status.to_string()).chain(decided).chain(letters);
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Since when and why what the parties signed no longer counts, and what to do while there is time.

@@ -8,8 +8,7 @@ use crate::{
         output::{Screen, Style},
         table::{Table, size},
     },
-    client::{Client, signing::Signing},
-    domain::id::ProposalId,
+    client::{Client, naming::ProposalName, signing::Signing},
 };
 use clap::Args;
 use serde_json::json;
@@ -18,7 +17,7 @@ use std::io::IsTerminal;
 #[derive(Debug, Args)]
 pub struct SignArgs {
     /// The proposal
-    proposal: ProposalId,
+    proposal: ProposalName,
     /// Only show what would be signed
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +37,8 @@ pub struct SignArgs {
 /// Shows what would be signed, asks at a terminal, signs.
 pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
     let choice = args.label.choice(args.no_label)?;
-    let plan = client.plan_labelled(args.proposal, args.new_version, &choice).await?;
+    let proposal = client.find_proposal(&args.proposal).await?.id;
+    let plan = client.plan_labelled(proposal, args.new_version, &choice).await?;
     if args.dry_run {
         let documents: Vec<_> = plan
             .documents
@@ -65,7 +65,7 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
 pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Signing) {
     let manifest = &plan.manifest;
     screen.fields(&[
-        ("proposal", manifest.proposal.to_string()),
+        ("proposal", screen.named(&manifest.reference, &manifest.proposal)),
         ("version", manifest.version.to_string()),
         ("call text", manifest.call_text_sha256.to_string()),
         ("parties", joined(&manifest.parties)),

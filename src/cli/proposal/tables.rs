@@ -27,7 +27,7 @@ pub(in crate::cli) fn manifest(
 ) {
     let signers = signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
     screen.fields(&[
-        ("proposal", manifest.proposal.to_string()),
+        ("proposal", screen.named(&manifest.reference, &manifest.proposal)),
         ("version", manifest.version.to_string()),
         ("manifest", sha256.to_string()),
         ("call text", manifest.call_text_sha256.to_string()),

@@ -1,8 +1,8 @@
 //! Programs and calls.
 
-use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, zone};
+use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, reference_of, zone};
 use crate::{
-    cli::{call::show, log, program},
+    cli::{call::show, program},
     wire::call::{Call, CallExtension, Progress, RoleHolder},
 };
 use serde_json::{Value, json};
@@ -26,17 +26,6 @@ pub(super) fn show(pages: &mut Pages) {
         "reopened": 2, "decided": 3,
     }));
     pages.show("call progress $CALL", |screen| show::progress(screen, &progress));
-    let entries: Vec<_> = of(json!([
-        { "seq": 7, "at": "2026-02-20T08:00:00Z", "kind": "key_card.published", "actor": "ISR:registrar",
-          "payload": "{\"member\":\"ISR:avi\"}", "salt": "" },
-        { "seq": 9, "at": "2026-02-21T10:15:00Z", "kind": "program.created", "actor": "USA:dana", "program": PROGRAM,
-          "payload": "{}", "salt": "" },
-        { "seq": 1204, "at": "2026-03-01T22:05:00Z", "kind": "proposal.invitation_withdrawn", "actor": "USA:bob",
-          "call": CALL, "proposal": OTHER, "payload": "{}", "salt": "" },
-        { "seq": 1205, "at": "2026-03-01T22:06:00Z", "kind": "partner.enrolled", "payload": "{\"partner\":\"EU\"}",
-          "salt": "" },
-    ]));
-    pages.show("log", |screen| log::table(screen, &entries, &zone));
 }
 
 fn program() -> Value {
@@ -50,6 +39,7 @@ fn program() -> Value {
 pub(super) fn bilateral() -> Call {
     call(&json!({
         "id": CALL,
+        "code": "BIRD26",
         "title": "Israel–United States joint industrial research 2026",
         "eligible": ["ISR", "USA"],
         "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
@@ -63,6 +53,7 @@ pub(super) fn bilateral() -> Call {
 fn multilateral() -> Call {
     call(&json!({
         "id": "call_01J9ZR8C2D4E6F8G0H2J4K6M8N",
+        "code": "FIVE26",
         "title": "Five partners on energy storage and secure sensing 2026",
         "eligible": ["EU", "GBR", "ISR", "KOR", "USA"],
         "parties": { "at_least": 2, "at_most": 5 },
@@ -82,7 +73,7 @@ fn call(differs: &Value) -> Call {
     of(json!({
         "id": differs["id"], "program": PROGRAM, "lead": "USA", "phase": differs["phase"], "version": 1,
         "text": {
-            "title": differs["title"], "text": "One company from each nation proposes jointly.",
+            "code": differs["code"], "title": differs["title"], "text": "One company from each nation proposes jointly.",
             "topics": ["energy", "navigation", "quantum-sensing"],
             "criteria": [
                 criterion("excellence", "Excellence"), criterion("impact", "Impact"),
@@ -112,7 +103,7 @@ fn extensions() -> Vec<CallExtension> {
     of(json!([
         { "number": 1, "until": "2026-04-08T15:00:00Z", "partner": "ISR", "reviews": false, "reason": reason,
           "made_by": "USA:dana", "made_at": "2026-03-01T10:00:00Z" },
-        { "number": 2, "until": "2026-04-08T15:00:00Z", "proposal": OTHER, "reviews": false,
+        { "number": 2, "until": "2026-04-08T15:00:00Z", "proposal": OTHER, "reference": reference_of(OTHER), "reviews": false,
           "reason": "the server of one party was down on the day of the deadline", "made_by": "ISR:noa",
           "made_at": "2026-03-01T11:00:00Z" },
         { "number": 3, "until": "2026-06-15T15:00:00Z", "reviews": true, "reason": reason, "made_by": "USA:dana",

@@ -1,14 +1,19 @@
 //! Assignments, reviews, the ranking, decisions and letters.
 
-use super::{DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, THIRD, calls, of, read, zone};
+use super::{
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, read, reference_of, zone,
+};
 use crate::{
-    cli::{assignment, decision, letter, ranking, review},
+    cli::{assignment, decision, letter, ranking, review, todo},
     client::{
+        inbox::{Todo, in_words},
+        naming::FoundProposal,
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
+        titles::{KnownTitle, Titles},
     },
     domain::{
-        id::{MemberId, ProposalId},
+        id::MemberId,
         reopening::Reopening,
         review::{Points, Ranked},
         set_aside::SetAside,
@@ -23,15 +28,37 @@ use serde_json::json;
 const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
 pub(super) fn show(pages: &mut Pages) {
+    waiting(pages);
     assignments(pages);
     reviews(pages);
     ranked(pages);
     decided(pages);
 }
 
+fn waiting(pages: &mut Pages) {
+    let item = |kind: &str, about: serde_json::Value, due: Option<&str>| {
+        let mut item = json!({ "kind": kind, "due_at": due });
+        item.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+        in_words(of(item))
+    };
+    let proposal = |proposal: &str| json!({ "call": CALL, "proposal": proposal });
+    let items = vec![
+        item("review", proposal(PROPOSAL), Some("2026-03-01T08:00:00Z")),
+        item("declare", proposal(OTHER), Some("2026-03-09T08:00:00Z")),
+        item("approve_policy", json!({ "owner": "ISR", "version": 3 }), Some("2026-03-12T22:00:00Z")),
+        item("pass_keys", json!({ "call": CALL }), None),
+    ];
+    let todo = Todo { items, more: true, next_deadline: None, now: of(json!("2026-03-02T09:00:00Z")) };
+    pages.show("todo", |screen| todo::show(screen, &todo, &zone()));
+    let next_deadline = of(json!({ "call": CALL, "at": "2026-04-01T15:00:00Z" }));
+    let nothing = Todo { items: Vec::new(), more: false, next_deadline: Some(next_deadline), now: todo.now };
+    pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
+}
+
 fn assignments(pages: &mut Pages) {
-    let pairs: Vec<(ProposalId, MemberId)> =
-        [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (read(p), read(m))).into();
+    let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
+    let pairs: Vec<(FoundProposal, MemberId)> =
+        [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (found(p), read(m))).into();
     let fault: LineFault = of(json!({
         "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
     }));
@@ -44,7 +71,7 @@ fn assignments(pages: &mut Pages) {
                 has_reviewed: bool,
                 set_aside: Option<SetAside>| {
         json!({
-            "proposal": proposal, "reviewer": reviewer, "assigned_at": "2026-04-10T22:30:00Z", "assigned_by": "USA:olivia",
+            "proposal": proposal, "reference": reference_of(proposal), "reviewer": reviewer, "assigned_at": "2026-04-10T22:30:00Z", "assigned_by": "USA:olivia",
             "conflict": conflict, "has_reviewed": has_reviewed, "set_aside": set_aside.map(SetAside::as_str),
         })
     };
@@ -58,13 +85,20 @@ fn assignments(pages: &mut Pages) {
         line(PROPOSAL, "ISR:maya", None, false, None),
         line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
     ]));
+    let lines = titles().joined(lines, |line| line.proposal);
     pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
+}
+
+/// Of one of the proposals.
+fn titles() -> Titles {
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    [(read(PROPOSAL), title)].into_iter().collect()
 }
 
 fn handed_in() -> [Review; 2] {
     let review = |id: &str, reviewer: &str, revision: u32, reopened: Option<&str>, set_aside: Option<&str>| {
         json!({
-            "id": id, "proposal": PROPOSAL, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
+            "id": id, "proposal": PROPOSAL, "reference": REFERENCE, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
             "submitted_at": "2026-05-11T12:00:00Z", "reopened_at": reopened, "reopened_by": reopened.map(|_| "ISR:noa"),
             "set_aside": set_aside, "statement": "",
         })
@@ -120,25 +154,32 @@ fn ranked(pages: &mut Pages) {
     lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
     let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
-    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new() };
+    let references = [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into();
+    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    pages.show("ranking $CALL", |screen| ranking::show(screen, &criteria, &ranking, &zone()));
+    pages.show("ranking $CALL", |screen| {
+        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+    });
 }
 
 fn decided(pages: &mut Pages) {
     let decision = of(json!({
-        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": PROPOSAL, "revision": 1, "outcome": "fund",
+        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": PROPOSAL, "reference": REFERENCE, "revision": 1, "outcome": "fund",
         "manifest_sha256": DIGEST, "missing": ["USA"],
         "signatures": { "ISR": { "member": "ISR:eitan", "jws": "", "signed_at": "2026-06-20T09:00:00Z" } },
     }));
-    pages.show("decision show $PROPOSAL", |screen| decision::show(screen, &decision, &zone()));
+    pages.show("decision show $PROPOSAL", |screen| {
+        decision::show(screen, Some("Lodestone: navigation without satellites"), &decision, &zone());
+    });
     let letter = |id: &str, by: &str, at: &str, is_superseded: bool| {
-        json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
+        json!({ "id": id, "proposal": PROPOSAL, "reference": REFERENCE, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
                 "statement": "" })
     };
     let letters: Vec<_> = of(json!([
         letter("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "USA:olivia", "2026-06-21T09:00:00Z", true),
         letter("doc_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:noa", "2026-06-28T22:00:00Z", false),
     ]));
-    pages.show("letter list $PROPOSAL", |screen| letter::lines(screen, &letters, &zone()));
+    pages.show("letter list $PROPOSAL", |screen| {
+        letter::lines(screen, Some("Lodestone: navigation without satellites"), &letters, &zone());
+    });
 }

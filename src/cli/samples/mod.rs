@@ -5,6 +5,7 @@
 
 mod calls;
 mod judging;
+mod log;
 mod people;
 mod policies;
 mod proposals;
@@ -27,12 +28,22 @@ const WIDTH: usize = 80;
 const PROGRAM: &str = "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const REFERENCE: &str = "BIRD26-48179";
 const OTHER: &str = "prop_01J9ZR8C2D4E6F8G0H2J4K6M8N";
 const THIRD: &str = "prop_01J9ZS1T3V5W7X9Y1Z3A5B7C9D";
 const VAULT: &str = "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const DIGEST: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
 const OTHER_DIGEST: &str = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+/// What people call each of these proposals.
+fn reference_of(proposal: &str) -> &'static str {
+    match proposal {
+        PROPOSAL => REFERENCE,
+        OTHER => "BIRD26-09268",
+        _ => "BIRD26-77534",
+    }
+}
 
 /// What the screens show, and where in the sources their tables are made.
 #[derive(Debug, Default)]
@@ -57,6 +68,7 @@ fn all() -> Pages {
     calls::show(&mut pages);
     proposals::show(&mut pages);
     judging::show(&mut pages);
+    log::show(&mut pages);
     pages
 }
 

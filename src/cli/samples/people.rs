@@ -2,16 +2,21 @@
 
 use super::{DIGEST, OTHER_DIGEST, Pages, of, read, zone};
 use crate::{
-    cli::{directory, enrolment, member, pki, profile, trust},
+    cli::{directory, enrolment, member, partner_status, pki, profile, trust},
     client::{
         ClientError, Profile,
         approval::NewInvitation,
         directory::{ListedMember, ListedPartner},
+        partner_status::{CardEnd, PartnerStatus, RegistrarHolder, RegistrarStatus},
         profile::Pinned,
         verified::VerifiedMember,
     },
     dev_pki::cast::{AVI, Cast, DANA, DemoNation, GBR, ISR, KOR, NOA, USA},
-    sealing::card::{CardStatus, KeyCard, PartnerCard},
+    domain::expiry::NearEnd,
+    sealing::{
+        card::{CardStatus, KeyCard, PartnerCard},
+        certificates::AuthorityCertificate,
+    },
     wire::directory::MemberRefusal,
 };
 use serde_json::json;
@@ -66,6 +71,43 @@ fn partners(pages: &mut Pages) {
         listed(GBR, Some(DIGEST), true),
     ];
     pages.show("partner list", |screen| directory::lines(screen, &partners));
+    let status = PartnerStatus {
+        partner: listed(ISR, Some(DIGEST), true),
+        authorities: vec![AuthorityCertificate {
+            subject: "CN=Israel Root".into(),
+            key: read(DIGEST),
+            not_before: read("2025-01-01T00:00:00Z"),
+            not_after: read("2026-04-01T00:00:00Z"),
+        }],
+        registrars: vec![
+            RegistrarStatus {
+                key: read(DIGEST),
+                holder: Some(RegistrarHolder {
+                    member: read("ISR:registrar"),
+                    is_in_force: true,
+                    card_until: read("2027-01-01T00:00:00Z"),
+                }),
+            },
+            RegistrarStatus { key: read(OTHER_DIGEST), holder: None },
+        ],
+        policy: None,
+        waiting: Vec::new(),
+        members_in_force: 14,
+        ending: vec![
+            CardEnd { member: read("ISR:tamar"), ends_at: read("2026-02-27T00:00:00Z"), near: None },
+            CardEnd {
+                member: read(AVI.member),
+                ends_at: read("2026-03-06T00:00:00Z"),
+                near: Some(NearEnd { within: 7, days_left: 5 }),
+            },
+        ],
+        trust: Some(of(json!({
+            "needs_lists": true, "lists_until": "2026-03-20T00:00:00Z",
+            "certificates": [{ "member": AVI.member, "certificate": DIGEST, "ends_at": "2026-03-06T00:00:00Z" }],
+        }))),
+        now: read("2026-03-01T00:00:00Z"),
+    };
+    pages.show("partner status", |screen| partner_status::show(screen, &status, &zone()));
     let pin = |nation: DemoNation, fingerprint: &str| Pinned {
         card: PartnerCard {
             code: read(nation.code),

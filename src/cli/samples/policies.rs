@@ -25,7 +25,12 @@ pub(super) fn show(pages: &mut Pages) {
     let other = PolicyVersion { owner: super::read("USA"), ..versions[0].clone() };
     let fault = ClientError::unverified("no card of `USA` is pinned", "");
     let in_force = [listed(&guardrails, Ok(())), listed(&versions[0], Ok(())), listed(&other, Err(fault))];
-    pages.show("policy list", |screen| policy::show_in_force(screen, &in_force, &zone()));
+    let waiting = [listed(&versions[2], Ok(()))];
+    pages.show("policy list", |screen| {
+        policy::show_waiting(screen, &waiting, &zone());
+        screen.gap();
+        policy::show_in_force(screen, &in_force, &zone());
+    });
     pages.show("policy history ISR", |screen| policy::show_versions(screen, &versions, &zone()));
     pages.show("policy example --list", |screen| policy::show_recipes(screen, &cookbook::recipes()));
 }

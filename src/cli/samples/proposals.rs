@@ -1,6 +1,9 @@
 //! Proposals: lists, one with its documents, what is signed, labels, and who sees them.
 
-use super::{CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, RECIPIENT, THIRD, VAULT, calls, now, of, read, zone};
+use super::{
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, RECIPIENT, REFERENCE, THIRD, VAULT, calls, now, of, read,
+    reference_of, zone,
+};
 use crate::{
     cli::{
         key,
@@ -11,17 +14,19 @@ use crate::{
     client::{
         ClientError,
         labels::Relabelling,
+        naming::FoundProposal,
         opening::OpenedDocument,
         own_keys::{CheckedKey, KeyState},
         preview::Sums,
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
-        vaults::{Prepared, Wrapped},
+        titles::{KnownTitle, Titles},
+        vaults::{LackingSteps, Prepared, Wrapped},
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
     dev_pki::cast::{AVI, BOB, Cast, TAMAR},
-    domain::vault::VaultKind,
+    domain::{id::ProposalId, vault::VaultKind},
     sealing::statement::{Manifest, ManifestDocument},
     wire::{
         explanation::Reader,
@@ -42,12 +47,21 @@ pub(super) fn show(pages: &mut Pages) {
 
 fn listed(pages: &mut Pages) {
     let zone = zone();
-    pages.show("proposal list", |screen| show::lines(screen, &proposals(), &zone, now()));
+    let titles: Titles = [
+        (read(PROPOSAL), "Lodestone: navigation without satellites, by maps of the magnetic field and sensors small enough for a drone"),
+        (read(OTHER), "한빛로보틱스 무인 항법"),
+    ]
+    .map(|(id, title): (ProposalId, &str)| (id, KnownTitle { title: title.to_owned(), organisations: Vec::new() }))
+    .into_iter()
+    .collect();
+    let titled = titles.joined(proposals().into(), |proposal| proposal.id);
+    pages.show("proposal list", |screen| show::lines(screen, &titled, &zone, now()));
     let zones = [(read("USA"), "America/New_York".to_owned())];
     let (call, [proposal, ..]) = (calls::bilateral(), proposals());
     let rules = call.text.to_domain().unwrap();
     pages.show("proposal show $PROPOSAL", |screen| {
-        show::page(screen, &proposal, Some(&stored()), (&call, &rules), (&zone, now(), &zones));
+        let shown = (&proposal, titles.title(proposal.id));
+        show::page(screen, shown, Some(&stored()), (&call, &rules), (&zone, now(), &zones));
     });
 }
 
@@ -167,6 +181,7 @@ fn readers(pages: &mut Pages) {
     pages.show("policy who $PROPOSAL", |screen| explanation::lines(screen, &readers));
     let access = |proposal: &str, member: &str, what: &str, gains, causes| AccessChange {
         proposal: read(proposal),
+        reference: Some(read(reference_of(proposal))),
         member: read(member),
         what: what.into(),
         gains,
@@ -188,10 +203,16 @@ fn keys(pages: &mut Pages) {
     let missing = [lacks("panel", "USA:carol"), lacks("deliberation", "ISR:noa")];
     pages.show("key missing $PROPOSAL", |screen| key::show_missing(screen, &missing));
     let refused = ClientError::unverified("the key card of `KOR:minjun` is not signed by a registrar of KOR", "");
+    let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
     let prepared = Prepared {
-        vaults_made: vec![read(PROPOSAL)],
+        vaults_made: vec![found(PROPOSAL)],
         wrapped: Wrapped { done: missing.into(), refused: vec![(lacks("panel", "KOR:minjun"), refused)] },
-        skipped: vec![(read(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
+        skipped: vec![(found(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
+        lacking: LackingSteps {
+            undeclared: [(read("GBR:grace"), 2), (read("ISR:maya"), 1)].into(),
+            unassigned: 1,
+            own_undeclared: 0,
+        },
     };
     pages.show("key share $PROPOSAL", |screen| key::show_prepared(screen, &prepared));
     let (mine, broken) = ("key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "key_01J9ZR8C2D4E6F8G0H2J4K6M8N");
@@ -219,7 +240,7 @@ fn change(
     (gains, admits, fetched, key): (bool, bool, bool, bool),
 ) -> Value {
     json!({
-        "proposal": proposal, "member": member, "action": action, "gains": gains, "admits_nation": admits,
+        "proposal": proposal, "reference": reference_of(proposal), "member": member, "action": action, "gains": gains, "admits_nation": admits,
         "has_fetched": fetched, "needs_key": key,
     })
 }
@@ -233,18 +254,18 @@ pub(super) fn proposals() -> [Proposal; 3] {
     let times = ("2026-04-08T15:00:00Z", "2026-04-09T15:00:00Z", "2026-03-02T00:00:00Z");
     let (deadline_at, grace_until, created_at) = times;
     of(json!([
-        { "id": PROPOSAL, "call": CALL, "topic": "quantum-sensing", "status": "submitted",
+        { "id": PROPOSAL, "reference": REFERENCE, "call": CALL, "topic": "quantum-sensing", "status": "submitted",
           "parties": { "ISR": ["ISR:avi", "ISR:tamar"], "USA": ["USA:bob"] }, "invited": ["USA:kate"],
           "organisations": ["Blue Ridge Navigation", "Kinneret Sensing"], "deadline_at": deadline_at,
           "grace_until": grace_until, "version": 2, "manifest_sha256": OTHER_DIGEST, "created_at": created_at,
           "pending": { "version": 3, "manifest_sha256": DIGEST, "signed_by": ["USA"], "awaiting_signatures": ["ISR"],
                        "awaiting_documents": [{ "slot": "shareholders", "party": "ISR" }] },
           "mine": mine(true, false, false) },
-        { "id": OTHER, "call": CALL, "topic": "energy", "status": "preparing", "parties": { "ISR": ["ISR:gal"], "USA": ["USA:kate"] },
+        { "id": OTHER, "reference": reference_of(OTHER), "call": CALL, "topic": "energy", "status": "preparing", "parties": { "ISR": ["ISR:gal"], "USA": ["USA:kate"] },
           "organisations": [], "deadline_at": deadline_at, "grace_until": grace_until, "created_at": created_at,
           "void": { "version": 1, "since": created_at, "reason": "the call was amended" },
           "mine": mine(false, false, true) },
-        { "id": THIRD, "call": CALL, "status": "preparing", "parties": { "ISR": [], "USA": ["USA:mia"] }, "organisations": [],
+        { "id": THIRD, "reference": reference_of(THIRD), "call": CALL, "status": "preparing", "parties": { "ISR": [], "USA": ["USA:mia"] }, "organisations": [],
           "deadline_at": deadline_at, "grace_until": grace_until, "created_at": created_at,
           "mine": mine(false, true, false) },
     ]))
@@ -279,6 +300,7 @@ fn manifest() -> Manifest {
         call: read(CALL),
         call_text_sha256: read(DIGEST),
         proposal: read(PROPOSAL),
+        reference: read(REFERENCE),
         version: 3,
         parties: [read("ISR"), read("USA")].into(),
         documents: held().into(),

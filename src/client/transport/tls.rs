@@ -1,10 +1,16 @@
 //! TLS of the connection to the exchange: what the profile's files make of it, and what its failures say.
 
-use crate::client::{ClientError, Profile, Result};
+use super::signed::ConnectionKey;
+use crate::{
+    client::{ClientError, Profile, Result},
+    sealing::signer::Signer,
+};
 use jiff::Timestamp;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{error::Error as _, fs, io, path::Path, sync::Arc};
 
@@ -22,20 +28,28 @@ pub(in crate::client) fn roots(profile: &Profile) -> Result<RootCertStore> {
 }
 
 pub(super) fn tls(profile: &Profile, private_key: &[u8]) -> Result<ClientConfig> {
-    let roots = roots(profile)?;
     let key = PrivateKeyDer::from_pem_slice(private_key).map_err(|_| {
         let what = format!("no usable private key in `{}`", profile.private_key.display());
         ClientError::local(what, "give a PKCS #8 or SEC 1 key in PEM")
     })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let config = config.expect("the provider has TLS 1.3").with_root_certificates(roots);
-    config.with_client_auth_cert(certificates(&profile.certificate)?, key).map_err(|error| {
+    trusting(profile)?.with_client_auth_cert(certificates(&profile.certificate)?, key).map_err(|error| {
         ClientError::local(
             format!("certificate and private key cannot be used: {error}"),
             "check that they belong together",
         )
     })
+}
+
+/// The same, where the private key is with a signer.
+pub(super) fn by_signer(profile: &Profile, signer: Arc<dyn Signer>) -> Result<ClientConfig> {
+    let key = CertifiedKey::new(certificates(&profile.certificate)?, Arc::new(ConnectionKey(signer)));
+    Ok(trusting(profile)?.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))))
+}
+
+fn trusting(profile: &Profile) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    Ok(config.expect("the provider has TLS 1.3").with_root_certificates(roots(profile)?))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -10,6 +10,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId},
         policy::PolicyOwner,
         proposal::Status,
+        reference::Reference,
     },
     wire::visibility::{MemberAccess, SeenProposal},
 };
@@ -20,6 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccessChange {
     pub proposal: ProposalId,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     pub member: MemberId,
     /// `view`, `read`, `read_restricted:<partner>` or `read_reviews`.
     pub what: String,
@@ -71,8 +75,11 @@ pub fn compare(old: &VisibilityManifest, new: &VisibilityManifest) -> Vec<Access
         }
         let (proposal, member) = key;
         let causes = causes(old, new, *proposal, member);
+        let seen = new.proposals.get(proposal).or_else(|| old.proposals.get(proposal));
+        let reference = seen.and_then(|seen| seen.reference.clone());
         changes.extend(before.symmetric_difference(after).map(|what| AccessChange {
             proposal: *proposal,
+            reference: reference.clone(),
             member: member.clone(),
             what: what.clone(),
             gains: after.contains(what),

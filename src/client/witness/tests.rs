@@ -152,7 +152,7 @@ fn proposal_that_is_withdrawn_no_more_is_met_once_unless_the_member_reinstated_i
 
 fn decision(outcome: &str, final_at: Option<&str>) -> Decision {
     serde_json::from_value(json!({
-        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": proposal().id, "revision": 1, "outcome": outcome,
+        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": proposal().id, "reference": proposal().reference, "revision": 1, "outcome": outcome,
         "manifest_sha256": Sha256::of(b"manifest"), "signatures": {}, "missing": [], "final_at": final_at,
     }))
     .unwrap()

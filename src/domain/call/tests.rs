@@ -27,6 +27,7 @@ fn text() -> CallText {
         threshold: None,
     };
     CallText {
+        code: "WATER26".parse().unwrap(),
         title: "Water".into(),
         text: String::new(),
         topics: BTreeSet::new(),
@@ -125,7 +126,7 @@ fn text_that_nobody_could_meet_is_refused() {
 }
 
 #[test]
-fn text_for_more_than_a_manifest_holds_is_refused() {
+fn text_for_more_parties_than_a_proposal_has_is_refused() {
     let partners: BTreeSet<PartnerCode> = (10..50).map(|n| format!("N{n}").parse().unwrap()).collect();
     let of = |at_least: u32, slots: u32| {
         let parties = PartyRule { at_least, at_most: 40, required: BTreeSet::new() };
@@ -134,11 +135,10 @@ fn text_for_more_than_a_manifest_holds_is_refused() {
     };
     let participants: BTreeSet<PartnerCode> = partners.iter().chain(&text().funders).cloned().collect();
     let refused = |text: CallText| text.validate(&participants).err().map(|refusal| refusal.to_string());
-    assert_eq!(refused(of(32, 31)), None, "32 times 31 documents and the summary");
-    let found = refused(of(32, 32)).unwrap();
-    assert!(found.contains("32 parties would need 1025 documents"), "{found}");
-    let found = refused(of(33, 1)).unwrap();
-    assert!(found.contains("asks for 33 parties, and a proposal has at most 32"), "{found}");
+    assert_eq!(refused(of(24, 40)), None);
+    assert!(refused(of(24, 41)).unwrap().contains("at most 40 slots"));
+    let found = refused(of(25, 1)).unwrap();
+    assert!(found.contains("asks for 25 parties, and a proposal has at most 24"), "{found}");
     let mut required = of(2, 1);
     required.parties.required = partners.iter().take(33).cloned().collect();
     assert!(refused(required).unwrap().contains("asks for 33 parties"));

@@ -52,6 +52,7 @@ fn numbers(page: &str, columns: usize) -> Vec<(String, Vec<u64>)> {
 fn tables_of_the_decisions_have_the_defaults() {
     // A quota that is added gets its row.
     let Quotas {
+        programs_per_partner,
         proposals_per_member,
         drafts_per_member,
         calls_per_day_per_partner,
@@ -79,7 +80,8 @@ fn tables_of_the_decisions_have_the_defaults() {
         acts_per_minute_per_member,
         acts_per_minute_per_partner,
     } = Quotas::default();
-    let defaults: [(&str, &[u64]); 19] = [
+    let defaults: [(&str, &[u64]); 20] = [
+        ("programs", &[programs_per_partner]),
         ("proposals never submitted", &[proposals_per_member]),
         ("calls drafted and not published", &[drafts_per_member]),
         ("calls drafted within 24 hours", &[calls_per_day_per_partner]),

@@ -48,7 +48,7 @@ pub(in crate::http) fn call_text() -> Value {
         })
     };
     json!({
-        "title": "Joint industrial research", "text": "One company from each nation proposes jointly.",
+        "code": "BIRD26", "title": "Joint industrial research", "text": "One company from each nation proposes jointly.",
         "topics": ["energy", "navigation"],
         "criteria": [
             { "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5, "weight": 2, "threshold": 3.0 },

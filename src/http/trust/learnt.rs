@@ -7,7 +7,10 @@ use super::super::{
 };
 use super::{PartnerTrust, TrustFault, TrustNotice};
 use crate::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        id::{PartnerCode, Sha256},
+        suspension::Suspension,
+    },
     storage::partners::{FoundLists, ListRecord},
 };
 use std::{
@@ -24,6 +27,7 @@ pub(super) struct PartnerMaterial {
     pub(super) code: PartnerCode,
     pub(super) anchors: Vec<Anchor>,
     pub(super) registrars: BTreeSet<Sha256>,
+    pub(super) suspension: Option<Suspension>,
     pub(super) lists: Vec<RevocationList>,
     /// What an anchor cannot be used for: it shuts the whole partner out.
     pub(super) anchor_faults: Vec<TrustFault>,
@@ -89,6 +93,7 @@ impl PartnerMaterial {
             code: code.clone(),
             anchors: Vec::new(),
             registrars: partner.registrars,
+            suspension: partner.suspension,
             lists: Vec::new(),
             anchor_faults: Vec::new(),
             list_faults: Vec::new(),

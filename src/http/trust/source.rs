@@ -1,7 +1,10 @@
 //! Where partners are kept, and where it is recorded whose revocation lists were found.
 
 use crate::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        id::{PartnerCode, Sha256},
+        suspension::Suspension,
+    },
     storage::partners::{FoundLists, ListRecord},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -20,6 +23,8 @@ pub struct PartnerTrust {
     pub crls: Vec<CertificateRevocationListDer<'static>>,
     /// What is on record of its lists in the folder.
     pub record: ListRecord,
+    /// None while it takes part.
+    pub suspension: Option<Suspension>,
 }
 
 /// Why partners cannot be loaded, or their lists recorded.

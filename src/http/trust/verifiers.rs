@@ -10,7 +10,10 @@ use super::{
     },
     TrustFault, unix,
 };
-use crate::domain::id::{PartnerCode, Sha256};
+use crate::domain::{
+    id::{PartnerCode, Sha256},
+    suspension::Suspension,
+};
 use jiff::Timestamp;
 use rustls::{
     RootCertStore,
@@ -26,7 +29,9 @@ pub(super) struct PartnerVerifiers {
     pub(super) lists: Arc<Lists>,
     /// The keys of those who sign its key cards.
     pub(super) registrars: BTreeSet<Sha256>,
-    /// Over anchors, lists and registrars: shows whether anything changed.
+    /// None while it takes part.
+    pub(super) suspension: Option<Suspension>,
+    /// Over all of it: shows whether anything changed.
     pub(super) digest: Sha256,
 }
 
@@ -36,6 +41,7 @@ impl PartnerVerifiers {
         anchors: Vec<Anchor>,
         lists: Arc<Lists>,
         registrars: BTreeSet<Sha256>,
+        suspension: Option<Suspension>,
     ) -> Result<Self, TrustFault> {
         let verifiers = anchors
             .iter()
@@ -43,9 +49,10 @@ impl PartnerVerifiers {
             .collect::<Result<_, _>>()
             .map_err(|fault| TrustFault::Anchor { partner: partner.clone(), fault })?;
         let parts = anchors.iter().map(|anchor| Sha256::of(&anchor.der)).chain(lists.digests());
-        let parts = parts.chain(registrars.iter().copied());
+        let suspended = suspension.map(|found| Sha256::of(format!("{} {}", found.since, found.reason).as_bytes()));
+        let parts = parts.chain(registrars.iter().copied()).chain(suspended);
         let digest: Vec<u8> = parts.flat_map(|digest| *digest.as_bytes()).collect();
-        Ok(Self { verifiers, lists, registrars, digest: Sha256::of(&digest), anchors })
+        Ok(Self { verifiers, lists, registrars, suspension, digest: Sha256::of(&digest), anchors })
     }
 
     /// The keys it vouches by.

@@ -6,6 +6,7 @@ use crate::{
         call::{MAX_DOCUMENTS, MAX_PARTIES, is_media_type},
         id::{CallId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
         label::Label,
+        reference::Reference,
     },
     sealing::{canonical::MAX_SAFE_INTEGER, recipient},
 };
@@ -45,6 +46,8 @@ pub struct Manifest {
     pub call_text_sha256: Sha256,
     /// The proposal.
     pub proposal: ProposalId,
+    /// What people call the proposal: signed, so that nobody can tell them another one by it.
+    pub reference: Reference,
     /// Version of the proposal, from 1.
     pub version: u32,
     /// The partners that own it jointly.

@@ -48,6 +48,7 @@ fn manifest() -> Manifest {
         call: id(CALL),
         call_text_sha256: Sha256::of(b"text"),
         proposal: id(PROPOSAL),
+        reference: id("BIRD26-48179"),
         version: 1,
         parties: [id("ISR"), id("USA")].into(),
         documents: vec![
@@ -206,7 +207,7 @@ fn malformed_manifests_are_refused() {
         ("sorted by slot", |m| m.documents.reverse()),
         ("sorted by slot", |m| m.documents[1] = m.documents[0].clone()),
         ("1 to 1024 documents", |m| m.documents.clear()),
-        ("1 to 32 parties", |m| m.parties.clear()),
+        ("1 to 24 parties", |m| m.parties.clear()),
         ("not a party of the proposal", |m| m.documents[1].party = Some(id("KOR"))),
         ("`version` begins at 1", |m| m.version = 0),
         ("size of a sealed document", |m| m.documents[0].size = 0),

@@ -119,6 +119,7 @@ fn holds(condition: &Predicate, me: &MemberId, state: &ProposalState) -> bool {
         RowFact::CommittedSince(version) => since(*version, |known| known.committed_at.is_some()),
         RowFact::CompleteSince(version) => since(*version, |known| known.complete_at.is_some()),
         RowFact::OneOf(ids) => ids.contains(&row.id),
+        RowFact::Begins(beginning) => beginning.begins(&row.id.to_string()),
     };
     condition.holds_with(me, &state.facts, HeldRoles::of(me, &state.facts.call), &rows)
 }

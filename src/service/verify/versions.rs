@@ -78,7 +78,12 @@ const CALL_TEXTS: &[Column] = &[("call_id", Text), ("version", Int), ("text_json
 
 const PROPOSALS: &[Column] = &[("proposal_id", Text), ("call_id", Text)];
 
-const CALLS: &[Column] = &[("call_id", Text), ("text_json", Text), ("text_sha256", Text)];
+const NUMBERS: &[Column] = &[("proposal_id", Text), ("number", Text)];
+
+const CALLS: &[Column] = &[("call_id", Text), ("text_json", Text), ("text_sha256", Text), ("code", Text)];
+
+/// The schema from which on calls have codes and proposals numbers.
+const REFERENCES: i64 = 26;
 
 impl Verifier<'_> {
     /// Every version and label is what its parties signed, all of them where it counts; the versions that are complete.
@@ -87,13 +92,28 @@ impl Verifier<'_> {
         snapshot: &mut Snapshot<'_>,
         signatures: &Signatures,
     ) -> Result<Vec<Complete>> {
-        let (mut complete, mut parties, report) = (Vec::new(), Parties::new(), &mut self.report);
+        let (mut complete, mut parties, mut numbers) = (Vec::new(), Parties::new(), HashMap::new());
+        let report = &mut self.report;
+        if report.verified.state.schema >= REFERENCES {
+            snapshot
+                .each("proposals", &NUMBERS[..1], NUMBERS, |cells| {
+                    let row = Named { columns: NUMBERS, cells: &cells };
+                    numbers.insert(row.text("proposal_id").to_owned(), row.text("number").to_owned());
+                    Ok::<_, StoreError>(())
+                })
+                .await?;
+        }
         snapshot
             .each("manifests", &MANIFESTS[..2], MANIFESTS, |cells| {
                 let row = Named { columns: MANIFESTS, cells: &cells };
                 let proposal = row.text("proposal_id");
                 let what = format!("version {} of proposal {proposal}", row.int("version"));
                 match manifest(&row, signatures) {
+                    Ok(manifest)
+                        if numbers.get(proposal).is_some_and(|number| number != manifest.reference.number()) =>
+                    {
+                        report.found(what, "its manifest names another reference than the proposal has");
+                    }
                     Ok(manifest) => {
                         if row.cell("complete_at").is_some() {
                             let documents = manifest.documents.iter().map(|named| {
@@ -184,12 +204,19 @@ impl Verifier<'_> {
     /// The text of every call, drafts too, has the digest it is known by.
     pub(super) async fn texts(&mut self, snapshot: &mut Snapshot<'_>) -> Result<()> {
         let report = &mut self.report;
+        let has_code = report.verified.state.schema >= REFERENCES;
+        let columns = if has_code { CALLS } else { &CALLS[..3] };
         snapshot
-            .each("calls", &CALLS[..1], CALLS, |cells| {
-                let row = Named { columns: CALLS, cells: &cells };
+            .each("calls", &columns[..1], columns, |cells| {
+                let row = Named { columns, cells: &cells };
+                let what = || format!("the text of call {}", row.text("call_id"));
                 if !row.has_digest("text_json", "text_sha256") {
-                    let what = format!("the text of call {}", row.text("call_id"));
-                    report.found(what, "does not have the digest on record");
+                    report.found(what(), "does not have the digest on record");
+                } else if has_code
+                    && let Ok(text) = serde_json::from_str::<CallText>(row.text("text_json"))
+                    && text.code.as_str() != row.text("code")
+                {
+                    report.found(what(), "has another code than is on record");
                 }
                 Ok::<_, StoreError>(())
             })

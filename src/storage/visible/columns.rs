@@ -8,7 +8,7 @@ use super::{
     values::{Asks, Part, SoughtColumn, how_many},
 };
 use crate::{
-    domain::id::MemberId,
+    domain::id::{MemberId, ProposalId},
     policy::predicate::{Atom, Flag, Members, Piece, Predicate, RowFact, Set, Text, Value},
 };
 use std::collections::{BTreeSet, HashMap};
@@ -183,6 +183,12 @@ impl<'a> SqlBuilder<'a> {
             Atom::Row(RowFact::CompleteSince(version)) => format!("p.complete_under >= {}", self.bind(version)),
             Atom::Row(RowFact::OneOf(ids)) if ids.is_empty() => "FALSE".to_owned(),
             Atom::Row(RowFact::OneOf(ids)) => format!("p.proposal_id IN ({})", self.bind_all(ids)),
+            // One after the last letter of base 32, so that the identifiers are one stretch of the index.
+            Atom::Row(RowFact::Begins(beginning)) => {
+                let first = format!("{}{beginning}", ProposalId::PREFIX);
+                let (from, to) = (self.bind(&first), self.bind(&format!("{first}[")));
+                format!("(p.proposal_id >= {from} AND p.proposal_id < {to})")
+            }
             // The call is known before its proposals are asked for.
             Atom::Flag(_)
             | Atom::Equals(..)

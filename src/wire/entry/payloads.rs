@@ -11,7 +11,7 @@ mod judgements;
 mod proposals;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::domain::entry::EntryKind;
 
@@ -74,6 +74,9 @@ macro_rules! kinds {
 kinds! {
     PartnerEnrolled(PartnerRecorded),
     PartnerChanged(PartnerRecorded),
+    PartnerSuspended,
+    PartnerResumed,
+    PartnerRemoved,
     ListsWaived,
     ClockAccepted,
     KeyCardPublished,

@@ -49,7 +49,7 @@ instant() { date -u -d "@$(($(date +%s) + $1))" +%FT%TZ; }
 jq -n --arg program "$(jq -r .id program.json)" --arg opens "$(instant -60)" --arg deadline "$(instant 3600)" --arg due "$(instant 7200)" '
   def slot($name; $audience): {name: $name, title: $name, required: true, media_types: ["application/pdf"], max_bytes: 1000000,
     audience: $audience};
-  {program: $program, text: {title: "Navigation without satellites", text: "Joint call \u0026 more", topics: ["sensing"],
+  {program: $program, text: {code: "NAV26", title: "Navigation without satellites", text: "Joint call \u0026 more", topics: ["sensing"],
    criteria: [{name: "excellence", title: "Excellence", max: 5, step: 0.5, weight: 1, threshold: 3}],
    slots: [slot("work-plan"; "panel"), slot("shareholders"; "staff")], eligible: ["ISR", "USA"], funders: ["ISR", "USA"],
    parties: {at_least: 2, at_most: 2, required: ["ISR", "USA"]},

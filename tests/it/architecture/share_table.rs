@@ -8,8 +8,8 @@ use entente::share_table::{
     DOCUMENTS_PER_SLOT, DOWNLOADS, DRAFTS_PER_MEMBER, Division, EVALUATIONS, EXTENSIONS_PER_CALL_PER_PARTNER,
     HANDSHAKES, HANDSHAKES_PER_ADDRESS, LABELS_PER_PROPOSAL, LOG_LOOKS, LOGGED_READS_PER_MINUTE, LONGEST_LOOK,
     LONGEST_MANIFEST, LONGEST_READ, LOOKS_BEFORE_ACTS, MANIFESTS, POLICY_TEXTS, POLICY_VERSIONS_PER_DAY,
-    PROPOSALS_PER_MEMBER, READERS, REQUESTS, SCANS, STORED_BYTES_PER_DAY_PER_MEMBER, STORED_BYTES_PER_DAY_PER_PARTNER,
-    VERSIONS_PER_PROPOSAL, WRAPPED_KEYS_PER_RECIPIENT_PER_PARTNER,
+    PROGRAMS_PER_PARTNER, PROPOSALS_PER_MEMBER, READERS, REQUESTS, SCANS, STORED_BYTES_PER_DAY_PER_MEMBER,
+    STORED_BYTES_PER_DAY_PER_PARTNER, VERSIONS_PER_PROPOSAL, WAITS, WRAPPED_KEYS_PER_RECIPIENT_PER_PARTNER,
 };
 use std::{fs, time::Duration};
 
@@ -53,6 +53,7 @@ fn decision_on_shares_has_the_numbers_of_the_table_of_shares() {
         ("handshakes", handshakes),
         ("requests being answered", counted(REQUESTS)),
         ("downloads", counted(DOWNLOADS)),
+        ("requests that wait", counted(WAITS)),
         ("bytes of bodies", sized(BODY_BYTES)),
         ("bytes of answers", sized(ANSWER_BYTES)),
     ] {
@@ -82,6 +83,7 @@ fn decision_on_shares_has_the_places_of_the_table_of_shares() {
 #[test]
 fn decision_on_quotas_has_the_numbers_of_the_table_of_shares() {
     for (what, numbers) in [
+        ("programs", PROGRAMS_PER_PARTNER.to_string()),
         ("proposals never submitted", PROPOSALS_PER_MEMBER.to_string()),
         ("calls drafted and not published", DRAFTS_PER_MEMBER.to_string()),
         ("calls drafted within", CALLS_PER_DAY_PER_PARTNER.to_string()),
@@ -113,6 +115,7 @@ fn conventions_of_the_api_have_the_numbers_of_the_table_of_shares() {
         ("reads that leave", [grouped(LOGGED_READS_PER_MINUTE.into()), String::new(), String::new()]),
         ("requests at a time", held(REQUESTS)),
         ("downloads at a time", held(DOWNLOADS)),
+        ("requests that wait at a time", held(WAITS)),
     ] {
         assert_eq!(row("docs/API-DESIGN.md", what)[..3], numbers, "{what}");
     }

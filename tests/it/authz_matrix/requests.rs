@@ -147,9 +147,13 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     let mut asks = vec![
         get("/openapi.json"),
         get("/v1/me"),
+        get("/v1/inbox"),
+        get("/v1/waiting"),
         get("/v1/partners"),
         get("/v1/partners/{partner}"),
         get("/v1/partners/{partner}/refusals").note("of ISR"),
+        get("/v1/partners/{partner}/trust").note("of ISR"),
+        get("/v1/partners/{partner}/trust").note("of USA").at("partner", "USA"),
         get("/v1/partners/{partner}/visibility").note("of ISR"),
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),
@@ -331,7 +335,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
 fn empty_text() -> Value {
     let then = Timestamp::UNIX_EPOCH;
     json!({
-        "title": "", "text": "", "criteria": [], "slots": [], "eligible": [], "funders": [],
+        "code": "EMPTY", "title": "", "text": "", "criteria": [], "slots": [], "eligible": [], "funders": [],
         "parties": { "at_least": 1, "at_most": 1 },
         "schedule": { "opens_at": then, "deadline_at": then, "grace_seconds": 0, "reviews_due_at": then },
     })

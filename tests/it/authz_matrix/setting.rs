@@ -11,8 +11,8 @@ use entente::{
     dev_pki::{
         Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec,
         cast::{
-            AVI, BOB, CAROL, DANA, DemoNation, EITAN, FERN, FRANK, GAL, ISR, JIWOO, KATE, KOR, LIOR, MAYA, MIA, NOA,
-            OLIVIA, OMAR, ORI, OSCAR, PAZ, RHEA, SHIR, TAL, USA, YAEL,
+            AVI, BOB, CAROL, DANA, DemoNation, EITAN, FERN, FRANK, GAL, ISR, ISR_RELAY, JIWOO, KATE, KOR, LIOR, MAYA,
+            MIA, NOA, OLIVIA, OMAR, ORI, OSCAR, PAZ, RHEA, SHIR, TAL, USA, YAEL,
         },
     },
     domain::{
@@ -37,7 +37,7 @@ const NATIONS: &[DemoNation] = &[
     DemoNation { cast: &[DANA, OLIVIA, OMAR, BOB, KATE, CAROL, RHEA, FRANK, FERN, OSCAR, MIA], ..USA },
     DemoNation {
         authority: KOR.authority,
-        cast: &[NOA, AVI, GAL, TAL, MAYA, YAEL, EITAN, LIOR, SHIR, PAZ, ORI],
+        cast: &[NOA, AVI, GAL, TAL, MAYA, YAEL, EITAN, LIOR, SHIR, PAZ, ORI, ISR_RELAY],
         ..ISR
     },
     DemoNation { cast: &[JIWOO], ..KOR },
@@ -328,6 +328,7 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("conflict-pol.", "ISR:paz"),
     ("invited-pol.", "ISR:ori"),
     ("host-policy", "USA:drafter"),
+    ("relay", "ISR:relay"),
 ];
 
 pub(super) fn id(member: &str) -> MemberId {
@@ -371,6 +372,7 @@ fn text(schedule: &serde_json::Value) -> CallText {
         })
     };
     let text = json!({
+        "code": "MATRIX",
         "title": "Joint industrial research",
         "text": "One company from each nation.",
         "topics": ["energy"],

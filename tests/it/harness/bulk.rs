@@ -26,7 +26,7 @@ use entente::{
 };
 use std::collections::BTreeMap;
 
-/// Most keys in one request, over all its vaults.
+/// Most keys in one request that only adds keys.
 pub(crate) const KEYS: usize = 128;
 
 /// The key with which a member of the cast signs.
@@ -44,11 +44,11 @@ pub(crate) fn wrap(key: &SigningKey, vault: VaultId, to: WrapTarget, recipient: 
     WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }
 }
 
-/// So many members of these nations in turn, each with three recipients, written to the tables: they have no certificates.
+/// So many members of these nations in turn, each with four recipients, written to the tables: they have no certificates.
 pub(crate) async fn guests(stage: &Stage, nations: &[&str], count: usize) -> Vec<(MemberId, String)> {
     let guest = |(nation, number): (&&str, usize)| id(&format!("{nation}:guest-{number}"));
     let members: Vec<MemberId> = nations.iter().cycle().zip(0..count).map(guest).collect();
-    let each = |member: &MemberId| [(); 3].map(|()| (member.clone(), new_identity().recipient().to_owned()));
+    let each = |member: &MemberId| [(); 4].map(|()| (member.clone(), new_identity().recipient().to_owned()));
     let guests: Vec<_> = members.iter().flat_map(each).collect();
     let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
     for member in &members {
@@ -65,7 +65,7 @@ pub(crate) async fn guests(stage: &Stage, nations: &[&str], count: usize) -> Vec
     guests
 }
 
-/// A proposal of Avi's that asks all of these to join, with as many keys as a request may bring: for each of them to the panel's vault, and
+/// A proposal of Avi's that asks all of these to join, with as many keys as it may begin with: for each of them to the panel's vault, and
 /// to that of the parties as long as there is room. Korea's policies let nobody read.
 pub(crate) async fn beginning(stage: &Stage, guests: &[(MemberId, String)]) -> CreateProposal {
     let (me, key) = (id("ISR:avi"), signing_key(stage, "ISR:avi"));
@@ -79,7 +79,7 @@ pub(crate) async fn beginning(stage: &Stage, guests: &[(MemberId, String)]) -> C
         invitations.insert(member.clone(), sign_statement(&key, &statement).unwrap());
     }
     let readers: Vec<_> = guests.iter().filter(|(member, _)| *member.partner() != code("KOR")).collect();
-    let mut room = KEYS;
+    let mut room = CreateProposal::MOST_KEYS;
     let mut vaults = Vec::new();
     for (kind, party) in
         [(VaultKind::Staff, Some(me.partner().clone())), (VaultKind::Panel, None), (VaultKind::Parties, None)]

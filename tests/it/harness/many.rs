@@ -7,12 +7,16 @@ use entente::{
         ambient::Clock,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256},
         name::folded,
+        reference::{CallCode, Reference},
     },
-    storage::{Arg, Db, Sql, args, visible},
+    storage::{Arg, Db, Row, Sql, WriteTx, args, visible},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 /// Numbers that look random and follow from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
@@ -106,7 +110,7 @@ const TABLES: &[(&str, &[&str])] = &[
         "call_extensions",
         &["call_id", "number", "scope", "partner", "proposal_id", "until_at", "reason", "made_by", "made_at"],
     ),
-    ("proposals", &["proposal_id", "call_id", "topic", "created_by", "created_at", "withdrawn_at"]),
+    ("proposals", &["proposal_id", "call_id", "number", "topic", "created_by", "created_at", "withdrawn_at"]),
     ("proposal_members", &["proposal_id", "member", "partner", "added_at"]),
     (
         "manifests",
@@ -166,7 +170,10 @@ impl Rows {
     pub(crate) async fn write(&mut self, db: &Db) {
         let mut tx = db.write().await.unwrap();
         for ((table, columns), waiting) in TABLES.iter().zip(&mut self.waiting) {
-            let waiting = std::mem::take(waiting);
+            let mut waiting = std::mem::take(waiting);
+            if *table == "proposals" && !waiting.is_empty() {
+                number(&mut tx, &mut waiting, columns.len()).await;
+            }
             for rows in waiting.chunks(columns.len() * AT_ONCE) {
                 let marks = (1..=rows.len()).map(|n| format!("${n}")).collect::<Vec<_>>();
                 let marks: Vec<_> = marks.chunks(columns.len()).map(|row| format!("({})", row.join(", "))).collect();
@@ -246,7 +253,10 @@ impl Rows {
         let id = proposal.id;
         let withdrawn = proposal.is_withdrawn.then_some(1_i64);
         let by = &proposal.members[0];
-        self.add("proposals", args![id, proposal.call, proposal.topic, by, proposal.created_at, withdrawn]);
+        // The digits of its reference; the check digit follows from the call's code, once that is written.
+        static NUMBERS: AtomicU32 = AtomicU32::new(1);
+        let digits = format!("{:08}", NUMBERS.fetch_add(1, Ordering::Relaxed));
+        self.add("proposals", args![id, proposal.call, digits, proposal.topic, by, proposal.created_at, withdrawn]);
         for member in proposal.members {
             self.add("proposal_members", args![id, member, member.partner(), 0_i64]);
         }
@@ -338,6 +348,28 @@ pub(crate) struct Proposal<'a> {
     pub(crate) is_withdrawn: bool,
 }
 
+/// The code of every call: calls that are written as rows need no code of their own.
+const CODE: &str = "MANY";
+
+/// A reference under that code.
+pub(crate) fn reference(number: u32) -> Reference {
+    Reference::new(&CODE.parse().unwrap(), &format!("{number:08}"))
+}
+
+/// Adds the check digits to the numbers of proposals that are about to be written, each by the code of its call.
+async fn number(tx: &mut WriteTx, proposals: &mut [Arg], width: usize) {
+    let calls = tx.fetch_all("SELECT call_id, text_json FROM calls", args![]).await.unwrap();
+    let code = |row: &Row| {
+        let text: Value = serde_json::from_str(&row.text("text_json").unwrap()).unwrap();
+        (row.text("call_id").unwrap(), text["code"].as_str().unwrap().parse::<CallCode>().unwrap())
+    };
+    let codes: BTreeMap<String, CallCode> = calls.iter().map(code).collect();
+    for row in proposals.chunks_mut(width) {
+        let (Arg::Text(Some(call)), Arg::Text(Some(digits))) = (&row[1], &row[2]) else { panic!("{row:?}") };
+        row[2] = Arg::text(Reference::new(&codes[call], digits).number());
+    }
+}
+
 /// The text of a call, with these instants in seconds.
 pub(crate) fn text(
     eligible: &BTreeSet<PartnerCode>,
@@ -349,7 +381,7 @@ pub(crate) fn text(
     let codes = |set: &BTreeSet<PartnerCode>| set.iter().map(ToString::to_string).collect::<Vec<_>>();
     let due = deadline_at.checked_add(jiff::SignedDuration::from_hours(1000)).unwrap();
     json!({
-        "title": "A call", "text": "", "topics": [], "slots": [],
+        "code": CODE, "title": "A call", "text": "", "topics": [], "slots": [],
         "criteria": [{ "name": "merit", "title": "Merit", "max": 5.0, "step": 0.5 }],
         "eligible": codes(eligible), "funders": codes(funders), "parties": { "at_least": 1, "at_most": 3 },
         "schedule": {

@@ -306,7 +306,10 @@ pub(crate) struct Drafts {
 
 impl Drafts {
     fn next(&self, stage: &Stage, numbers: &mut Numbers) -> (Request, Effect) {
-        let text = CallText { title: format!("Draft {:016x}", numbers.next()), ..stage.text.clone() };
+        let number = numbers.next();
+        // Another code than the published call's.
+        let code = format!("D{:08X}", number >> 32).parse().unwrap();
+        let text = CallText { code, title: format!("Draft {number:016x}"), ..stage.text.clone() };
         let sha256 = text.digest();
         match self.drafts.last() {
             Some((id, _, tag)) if numbers.below(4) > 0 => {

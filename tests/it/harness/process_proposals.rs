@@ -8,6 +8,7 @@ use entente::{
         ambient::{Clock, SystemClock, SystemRng},
         call::{SUMMARY_MEDIA_TYPE, SUMMARY_SLOT},
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+        reference::Reference,
     },
     sealing::{
         seal::seal_bytes,
@@ -40,6 +41,8 @@ pub(crate) struct Proposals {
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
     id: ProposalId,
+    /// Once the exchange has answered.
+    reference: Option<Reference>,
     pair: [&'static str; 2],
     /// The vaults of all and of the first one's party.
     panel: (VaultId, String),
@@ -76,12 +79,14 @@ impl Proposals {
     }
 
     pub(super) fn learn(&mut self, effect: Effect, answer: &Answer, tell: &mut impl FnMut(&str, u64)) {
-        if let Effect::Created(work) = effect {
+        if let Effect::Created(mut work) = effect {
             tell("proposal.created", 1);
             tell("proposal.member_invited", 1);
             tell("vault.created", 3);
             tell("key.wrapped", work.keys);
-            assert_eq!(answer.json::<Proposal>().id, work.id);
+            let made = answer.json::<Proposal>();
+            assert_eq!(made.id, work.id);
+            work.reference = Some(made.reference);
             self.work = Some(work);
             return;
         }
@@ -243,6 +248,7 @@ impl Work {
             call: call.0,
             call_text_sha256: call.1,
             proposal: self.id,
+            reference: self.reference.clone().expect("it was begun"),
             version,
             parties: self.pair.iter().map(|member| partner(member)).collect(),
             documents: self.documents.values().cloned().collect(),
@@ -337,6 +343,7 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
     };
     let work = Work {
         id,
+        reference: None,
         pair,
         panel,
         staff,

@@ -20,12 +20,21 @@ use entente::{
         member::CallRole,
         policy::PolicyOwner,
         proposal::Parties,
+        reference::CallCode,
     },
     wire::{call::CallText, directory::CreateProgram, review::Assigned},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use std::{collections::BTreeSet, ops::Deref, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 use tokio::sync::OnceCell;
 
 /// The two nations of the call, and Korea, which takes no part in it.
@@ -279,7 +288,13 @@ impl Stage {
     }
 }
 
-/// The call's text.
+/// A code that no other call has: the tests of one program run side by side.
+pub(crate) fn fresh_code() -> CallCode {
+    static CODES: AtomicU32 = AtomicU32::new(1);
+    format!("CALL{}", CODES.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
+/// The text of a call, with a code of its own.
 pub(crate) fn text(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     let criterion = |name: &str, title: &str| json!({ "name": name, "title": title, "max": 5.0, "step": 0.5, "weight": 1, "threshold": 3.0 });
     let slot = |name: &str, required: bool, media_type: &str, max_bytes: u64, audience: &str| {
@@ -289,7 +304,7 @@ pub(crate) fn text(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
         })
     };
     let text = json!({
-        "title": "Joint industrial research", "text": "One company from each nation proposes jointly.",
+        "code": fresh_code(), "title": "Joint industrial research", "text": "One company from each nation proposes jointly.",
         "topics": ["energy", "navigation"],
         "criteria": [criterion("excellence", "Excellence"), criterion("impact", "Impact")],
         "total_threshold": 6.0,

@@ -3,7 +3,7 @@
 
 use super::policies;
 use crate::harness::{
-    many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, text},
+    many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, reference, text},
     postgres::{Database, LIMITS},
     scratch::scratch,
 };
@@ -17,6 +17,8 @@ use entente::{
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        endings::SeenCertificates,
+        feed::Feed,
         leftover_keys::LeftoverKeys,
         lists::KnownLists,
         marks,
@@ -175,11 +177,13 @@ impl World {
             lists: KnownLists::default(),
             leftover_keys: LeftoverKeys::default(),
             long_work: LongWorkQueues::default(),
+            feed: Feed::default(),
             signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
             quotas: Quotas::default(),
             usage: Usage::default(),
+            seen_certificates: SeenCertificates::default(),
         };
         Ground { name, exchange, _folder: folder, _database: database }
     }
@@ -219,6 +223,7 @@ fn proposal(
             call,
             call_text_sha256: Sha256::of(b"a text"),
             proposal,
+            reference: reference(1),
             version: u32::try_from(version).unwrap(),
             parties: parties.clone(),
             documents: Vec::new(),

@@ -4,7 +4,7 @@
 use super::lies::{key_of, tamper};
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id, quiet, summary, text},
+    stage::{Stage, fresh_code, id, quiet, summary, text},
 };
 use entente::{
     client::{ExitClass, directory::NewKeyCard},
@@ -158,6 +158,7 @@ async fn criterion_with_a_character_in_its_title_that_nobody_sees_is_neither_dra
         assert!(refused.contains(&said), "{refused}");
     }
     wanted.criteria[1].title = "영향 — השפעה".into();
+    wanted.code = fresh_code();
     dana.draft_call(stage.program, &wanted).await.unwrap();
     stage.stop().await;
 }

@@ -4,7 +4,7 @@ use super::arrivals::{begun_in, in_pieces, put as put_annex, sealed_annex};
 use crate::harness::{
     exchange::fresh_key,
     process::until,
-    stage::{Stage, id, pdf, quiet, slug, text},
+    stage::{Stage, fresh_code, id, pdf, quiet, slug, text},
     world::{Raw, Store},
 };
 use entente::{
@@ -17,7 +17,11 @@ use entente::{
         proposal::Status,
     },
     sealing::{card::KeyCard, identity::new_identity},
-    wire::{call::Call, problem::Problem},
+    wire::{
+        call::{Call, CallText},
+        directory::CreateProgram,
+        problem::Problem,
+    },
 };
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -82,7 +86,7 @@ async fn member_drafts_so_many_calls(store: Store) {
     let Some(stage) = with(store, &settings).await else { return };
     let dana = stage.client("USA:dana");
     let text = text(stage.clock.now(), stage.deadline);
-    let draft = async || dana.draft_call(stage.program, &text).await;
+    let draft = async || dana.draft_call(stage.program, &CallText { code: fresh_code(), ..text.clone() }).await;
     let first = draft().await.unwrap().id;
     draft().await.unwrap();
     let told = reached(draft().await);
@@ -100,6 +104,29 @@ async fn member_drafts_so_many_calls(store: Store) {
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
     draft().await.unwrap();
     stage.stop().await;
+}
+
+async fn partner_leads_so_many_programs(store: Store) {
+    let Some(stage) = with(store, &[("quotas.programs_per_partner", "2")]).await else { return };
+    let dana = stage.client("USA:dana");
+    let create = async |lead: &str| {
+        let lead = lead.parse().unwrap();
+        let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
+        dana.api().create_program(&CreateProgram { name: "Another".into(), lead, partners }).await
+    };
+    // The stage's own is the first.
+    create("USA").await.unwrap();
+    let told = reached(create("USA").await);
+    assert!(told.contains("no more than 2 programs that one partner leads"), "{told}");
+    create("ISR").await.unwrap();
+    assert_eq!(dana.api().programs(&Paging::default()).await.unwrap().items.len(), 3, "what was refused left nothing");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn partner_leads_so_many_programs_at_most() {
+    partner_leads_so_many_programs(Store::Sqlite).await;
+    partner_leads_so_many_programs(Store::Postgres).await;
 }
 
 async fn drafts_of(dana: &Client) -> Vec<Call> {

@@ -1,6 +1,8 @@
 //! What hangs on a proposal, and the log: the same contract.
 
-use super::{Office, create, id, is, owners, parties, stated, vault_row, with_call, with_people, with_proposal};
+use super::{
+    Office, create, id, is, owners, parties, reference, stated, vault_row, with_call, with_people, with_proposal,
+};
 use crate::store_facade::{Store, at, on_both_engines};
 use entente::{
     domain::{
@@ -9,6 +11,7 @@ use entente::{
         id::{MemberId, ProposalId, Sha256, Slug},
         member::ConflictGround,
         proposal::{Sort, Version},
+        reference::Reference,
         reopening::Reopening,
         vault::VaultKind,
     },
@@ -21,7 +24,7 @@ use entente::{
         held_blobs::{self, HeldBlob},
         idempotency::{self, Recorded},
         invitations,
-        proposals::{self, SignatureRow},
+        proposals::{self, NewProposalRow, SignatureRow},
         reviews::{self, NewAssignment, ReviewRow},
         vaults,
         visible::{self, CallGroup, CallGroups, ListPosition, PageRequest, ProposalQuery},
@@ -122,8 +125,15 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
         [a, d]
     );
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
-    let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &owners(), at(5)));
+    let (own, taken, owners) = (Reference::new(&is("JOINT26"), "9999"), reference(a), owners());
+    let new = |id, reference| NewProposalRow { id, call: office.call.id, reference, topic: None, parties: &owners };
+    let again = refused!(store, tx => proposals::create(&mut tx, &permit, new(a, &own), at(5)));
     assert_eq!(again, "proposals_pkey");
+    let again = refused!(store, tx => proposals::create(&mut tx, &permit, new(is("prop_01J9ZQ4N6M8V7X5T3R2P1K0HGZ"), &taken), at(5)));
+    assert_eq!(again, "proposals_call_id_number_key");
+    assert!(seen!(store, tx => proposals::is_number_taken(&mut tx, call, taken.number())));
+    assert!(!seen!(store, tx => proposals::is_number_taken(&mut tx, call, own.number())));
+    assert_eq!(seen!(store, tx => proposals::referred_to(&mut tx, &taken)), [], "the call is a draft");
 }
 
 fn version(number: u32) -> Version {

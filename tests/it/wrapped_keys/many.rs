@@ -20,7 +20,7 @@ use entente::{
         statement::{VaultStatement, verify_signed},
     },
     storage::{args, entries::EntryRow},
-    wire::proposal::{AddKeys, WrappedKeyIn},
+    wire::proposal::{AddKeys, CreateProposal, WrappedKeyIn},
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -172,9 +172,9 @@ async fn proposal_that_begins_with_many(store: Store) {
     let entries = stage.log().await.split_off(before);
     let asked: Vec<String> = body.invitations.keys().map(ToString::to_string).collect();
     assert_eq!(told(&entries, EntryKind::MemberInvited, "member"), asked);
-    assert_eq!(told(&entries, EntryKind::KeyWrapped, "holder").len(), KEYS);
+    assert_eq!(told(&entries, EntryKind::KeyWrapped, "holder").len(), CreateProposal::MOST_KEYS);
     let kinds: Vec<EntryKind> = entries.iter().map(|entry| entry.kind).collect();
-    assert_eq!((kinds.len(), kinds[0]), (1 + asked.len() + 3 + KEYS, EntryKind::ProposalCreated));
+    assert_eq!((kinds.len(), kinds[0]), (1 + asked.len() + 3 + CreateProposal::MOST_KEYS, EntryKind::ProposalCreated));
     let vault = |place: usize| (kinds[place], kinds[place + 1]) == (EntryKind::VaultCreated, EntryKind::KeyWrapped);
     let first = 1 + asked.len();
     assert!(vault(first) && vault(first + 2) && vault(first + 2 + 1 + 1 + guests.len()), "{kinds:?}");

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
         policy::PolicyOwner,
+        suspension::SuspensionReason,
     },
     wire::Time,
 };
@@ -18,6 +19,27 @@ payload! {
         pub card_sha256: Sha256,
         /// The card, as canonical JSON in a string.
         pub card: String,
+    }
+
+    /// A partner takes no part from now on.
+    pub struct PartnerSuspended {
+        pub partner: PartnerCode,
+        /// `own_request`, `keys_in_doubt`, `agreement_ended` or `host_decision`.
+        pub reason: SuspensionReason,
+    }
+
+    /// A partner that was suspended takes part again.
+    pub struct PartnerResumed {
+        pub partner: PartnerCode,
+        /// When it was suspended.
+        pub suspended_at: Time,
+    }
+
+    /// A partner on which nothing depended is no longer enrolled.
+    pub struct PartnerRemoved {
+        pub partner: PartnerCode,
+        /// Fingerprint of its last card.
+        pub card_sha256: Sha256,
     }
 
     /// A partner no longer publishes revocation lists.

@@ -393,8 +393,27 @@ fn judgements() -> Vec<(Payload, Value)> {
     ]
 }
 
-fn samples() -> Vec<(Payload, Value)> {
-    [exchange_and_calls(), proposals(), judgements()].concat()
+/// The same of kinds that are about a partner that stops.
+fn partners_that_stop() -> Vec<(Payload, Value)> {
+    vec![
+        (
+            PartnerSuspended { partner: id("ISR"), reason: id("keys_in_doubt") }.into(),
+            json!({ "partner": "ISR", "reason": "keys_in_doubt" }),
+        ),
+        (
+            PartnerResumed { partner: id("ISR"), suspended_at: instant() }.into(),
+            json!({ "partner": "ISR", "suspended_at": INSTANT }),
+        ),
+        (
+            PartnerRemoved { partner: id("ISR"), card_sha256: sha256("card") }.into(),
+            json!({ "partner": "ISR", "card_sha256": sha256("card") }),
+        ),
+    ]
+}
+
+/// A payload of each kind, and its fields.
+pub(crate) fn samples() -> Vec<(Payload, Value)> {
+    [exchange_and_calls(), partners_that_stop(), proposals(), judgements()].concat()
 }
 
 #[test]

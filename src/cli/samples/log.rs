@@ -1,0 +1,40 @@
+//! The log: an entry of each kind as a sentence.
+
+use super::{CALL, PROGRAM, PROPOSAL, Pages, of, zone};
+use crate::{
+    cli::log,
+    domain::entry::EntryKind,
+    wire::entry::{
+        Entry,
+        payloads::{Payload, tests::samples},
+    },
+};
+use serde_json::json;
+
+pub(super) fn show(pages: &mut Pages) {
+    let entries: Vec<Entry> = (1..).zip(samples()).map(|(seq, (payload, _))| entry(seq, &payload)).collect();
+    pages.show("log --all --keys", |screen| log::lines(screen, &entries, &zone()));
+    pages.show("log", |screen| log::lines(screen, &[], &zone()));
+}
+
+/// An entry with this payload, about a program, a call and a proposal as far as its kind is.
+fn entry(seq: u64, payload: &Payload) -> Entry {
+    let kind = payload.kind();
+    let family = kind.as_str().split('.').next().unwrap_or_default();
+    let subjects: &[(&str, &str)] = match family {
+        "partner" | "clock" | "key_card" | "policy" => &[],
+        "program" => &[("program", PROGRAM)],
+        "call" => &[("program", PROGRAM), ("call", CALL)],
+        _ => &[("program", PROGRAM), ("call", CALL), ("proposal", PROPOSAL)],
+    };
+    let mut fields = json!({
+        "seq": seq, "at": "2026-03-01T22:05:00Z", "kind": kind, "payload": payload.canonical(), "salt": "",
+    });
+    if !matches!(family, "partner" | "clock") && kind != EntryKind::DocumentDropped {
+        fields["actor"] = json!("USA:dana");
+    }
+    for (name, id) in subjects {
+        fields[*name] = json!(id);
+    }
+    of(fields)
+}

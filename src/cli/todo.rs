@@ -1,0 +1,155 @@
+//! `entente todo`: what waits for the member, what is due first first, each with the command that does it.
+
+use super::{
+    context::Context,
+    error::Result,
+    output::{Screen, Style},
+    time::{Zone, until},
+};
+use crate::{
+    client::inbox::{Todo, TodoItem},
+    domain::inbox::ItemKind,
+};
+use clap::Args;
+use jiff::Timestamp;
+
+/// The width of a terminal that a line is made for.
+const WIDTH: usize = 80;
+
+/// Show what waits for you: what is due, and the command that does it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  entente todo
+  entente todo --kind declare --kind review
+  entente --json todo | jq -r '.items[] | [.kind, .due_at, .command] | @tsv'
+
+Kinds: invited, void (sign again, since an amendment), sign, bytes_missing, deadline_near, sign_label, read_letter, declare, \
+pass_keys, read, review, sign_decision, approve_policy, card_expiring, renew_members.
+
+The exchange finds it at the moment you ask, by the same policies that decide on each act. No passphrase is needed.")]
+pub struct TodoArgs {
+    /// Only what is of this kind; may be given several times
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<ItemKind>,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: TodoArgs, context: &Context) -> Result<()> {
+    let client = context.client().await?;
+    let mut todo = client.todo().await?;
+    if !args.kind.is_empty() {
+        todo.items.retain(|item| args.kind.contains(&item.item.kind));
+    }
+    let zone = context.zone()?;
+    context.out.answer(&todo, |screen| show(screen, &todo, &zone))
+}
+
+/// One line an item, and when something comes next where nothing waits.
+pub(super) fn show(screen: &mut Screen, todo: &Todo, zone: &Zone) {
+    let now = todo.now.0;
+    if todo.items.is_empty() {
+        screen.line("Nothing waits for you.");
+    }
+    let due = |item: &TodoItem| item.item.due_at.map(|due| due.0);
+    let width = |cell: &dyn Fn(&TodoItem) -> String| todo.items.iter().map(|item| cell(item).len()).max().unwrap_or(0);
+    let day = |item: &TodoItem| due(item).map_or_else(|| "-".to_owned(), |due| zone.short(due, now));
+    let left = |item: &TodoItem| due(item).map(|due| until(due, now)).unwrap_or_default();
+    let what = |item: &TodoItem| item.what.clone();
+    let (days, lefts, whats) = (width(&day), width(&left), width(&what));
+    for item in &todo.items {
+        let begin = format!("{:days$}  {:lefts$}  {:whats$}", day(item), left(item), what(item));
+        let style = if due(item).is_some_and(|due| due <= now) { Style::Yellow } else { Style::Plain };
+        if begin.len() + 2 + item.command.len() <= WIDTH {
+            screen.styled(&[(style, &begin), (Style::Plain, &format!("  {}", item.command))]);
+        } else {
+            screen.styled(&[(style, begin.trim_end())]);
+            screen.line(&format!("    {}", item.command));
+        }
+    }
+    if todo.items.iter().any(|item| item.item.due_at.is_some()) {
+        screen.styled(&[(Style::Dim, &format!("Times are those of {}.", zone.name()))]);
+    }
+    if todo.more {
+        screen.styled(&[(Style::Yellow, "More waits than is shown; it comes up as you do what is here.")]);
+    }
+    if todo.items.is_empty()
+        && let Some(next) = &todo.next_deadline
+    {
+        screen.line(&next_deadline(next.at.0, now, &next.call.to_string(), zone));
+    }
+}
+
+fn next_deadline(at: Timestamp, now: Timestamp, call: &str, zone: &Zone) -> String {
+    format!("The next deadline is {}, {}, of {call}.", zone.both(at), until(at, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::Cli,
+        wire::{
+            Time,
+            inbox::{InboxItem, NextDeadline},
+        },
+    };
+    use clap::Parser;
+    use unicode_width::UnicodeWidthStr;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn of_every_kind() -> Todo {
+        let items = ItemKind::ALL.iter().map(|kind| {
+            let item = InboxItem {
+                kind: *kind,
+                call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
+                proposal: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
+                owner: "ISR".parse().ok(),
+                version: Some(3),
+                members: Some(12),
+                due_at: Some(Time(at("2026-04-04T12:00:00Z"))),
+                since: None,
+            };
+            crate::client::inbox::in_words(item)
+        });
+        let now = Time(at("2026-04-01T12:00:00Z"));
+        Todo { items: items.collect(), more: false, next_deadline: None, now }
+    }
+
+    fn shown(todo: &Todo) -> String {
+        let zone = Zone::named("Asia/Jerusalem").unwrap();
+        Screen::shown_at(WIDTH, |screen| show(screen, todo, &zone)).0
+    }
+
+    #[test]
+    fn command_of_every_item_is_one_that_parses() {
+        for item in of_every_kind().items {
+            Cli::try_parse_from(item.command.split(' ')).unwrap_or_else(|error| panic!("{}: {error}", item.command));
+            let without = InboxItem { proposal: None, ..item.item };
+            if without.kind == ItemKind::PassKeys {
+                let command = crate::client::inbox::in_words(without).command;
+                Cli::try_parse_from(command.split(' ')).unwrap_or_else(|error| panic!("{command}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_fit_a_terminal_and_say_when_in_the_readers_zone() {
+        let text = shown(&of_every_kind());
+        assert!(text.lines().all(|line| line.width() <= WIDTH), "{text}");
+        assert!(text.contains("4 Apr 15:00  in 3 days"), "{text}");
+        assert!(text.contains("Times are those of Asia/Jerusalem."), "{text}");
+    }
+
+    #[test]
+    fn where_nothing_waits_the_next_deadline_is_named() {
+        let call = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
+        let next = NextDeadline { call, at: Time(at("2026-04-11T12:00:00Z")) };
+        let todo = Todo { items: Vec::new(), next_deadline: Some(next), ..of_every_kind() };
+        let text = shown(&todo);
+        assert!(text.starts_with("Nothing waits for you.\n"), "{text}");
+        assert!(text.contains("2026-04-11 12:00 UTC (15:00 Asia/Jerusalem), in 10 days"), "{text}");
+    }
+}

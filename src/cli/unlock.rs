@@ -1,0 +1,219 @@
+//! `entente unlock` and `entente lock`: asks for passphrases once, has the opened keys held by a process of their own, and ends it.
+//!
+//! The process is this program again. What it is to hold it gets through a pipe, never as an argument or in the environment.
+
+use super::{
+    context::Context,
+    error::{CliError, Result},
+    output::Screen,
+    signals,
+    time::Zone,
+};
+use crate::{
+    client::{
+        Home, Profile,
+        unlock::{
+            self, HoldLimits, KeyHolder, LONGEST_LIMIT, OpenedKeys, holder, link,
+            protocol::{HeldKeys, HolderStatus},
+        },
+    },
+    process::{State, tell_manager},
+};
+use clap::Args;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use std::{env, process::Command, time::Duration};
+
+/// Enter the passphrases of your keys once, for all commands of the next hours
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  entente unlock                      for 8 hours, or until nothing used the keys for 4 hours
+  entente unlock --for 30m
+  entente unlock --status
+  entente lock                        forgets them at once
+
+The opened keys are held in the memory of a process of their own, which commands of your account ask to open and to sign; it \
+never gives a key out. Commands find it by themselves; `--no-unlock` and the variable ENTENTE_NO_UNLOCK make them ask as before. The \
+key agent never uses it. SECURITY.md says what it protects from. Not available on Windows.")]
+pub struct UnlockArgs {
+    /// Hold the keys this long, such as `30m` or `8h`; `24h` at most
+    #[arg(long = "for", value_name = "TIME", default_value = "8h", value_parser = time_argument)]
+    total: Duration,
+    /// Forget them after this time without use
+    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = time_argument)]
+    idle: Duration,
+    /// Hold the keys in this process, for a supervisor
+    #[arg(long)]
+    foreground: bool,
+    /// Show what is held, and how long
+    #[arg(long, conflicts_with_all = ["total", "idle", "foreground"])]
+    status: bool,
+    /// Hold what comes from standard input: the process that this command starts
+    #[arg(long, hide = true, conflicts_with_all = ["foreground", "status"])]
+    hold: bool,
+}
+
+impl UnlockArgs {
+    /// Whether the keys are held by this process, which then ends by a signal.
+    pub(super) fn holds(&self) -> bool {
+        self.hold || self.foreground
+    }
+
+    /// Whether another `entente unlock` started it, and nobody reads what it says.
+    pub(super) fn is_started(&self) -> bool {
+        self.hold
+    }
+}
+
+/// Runs `entente unlock`.
+pub(super) async fn run(args: UnlockArgs, context: &Context) -> Result<()> {
+    unlock::require_support()?;
+    let clock = context.ambient.clock.clone();
+    if args.hold {
+        let ending = signals::ending_signal()?;
+        return Ok(holder::run(clock, ended_by(ending)).await?);
+    }
+    let (home, profile) = profile_of(context)?;
+    let zone = context.zone()?;
+    let found = KeyHolder::find(&home, &profile.name)?;
+    if args.status {
+        return show_found(found.as_deref(), &profile, context, &zone);
+    }
+    if let Some(found) = found.as_deref().filter(|_| !args.foreground)
+        && found.is_up_to_date(&profile)?
+    {
+        context.out.note("the keys are unlocked already; `entente lock` forgets them");
+        return show(context, found.status(), &zone);
+    }
+    let limits = HoldLimits { total: args.total, idle: args.idle };
+    let opened = open(&profile, context).await?;
+    for sentence in &opened.left_out {
+        context.out.note(&format!("not held: {sentence}"));
+    }
+    if let Some(found) = found
+        && !args.foreground
+    {
+        context.out.note("other keys of this profile were unlocked, of files that have changed; they are forgotten");
+        link::lock(&home, &found.status().profile)?;
+    }
+    if args.foreground {
+        return hold_here(&home, opened, limits, context, &zone).await;
+    }
+    let program = env::current_exe().map_err(|error| CliError::failed(format!("cannot find this program: {error}")))?;
+    let mut program = Command::new(program);
+    program.args(["unlock", "--hold"]);
+    let start = move || holder::start(program, &home, opened, limits);
+    let status = tokio::task::spawn_blocking(start).await.map_err(CliError::failed)??;
+    show(context, &status, &zone)
+}
+
+/// Runs `entente lock`.
+pub(super) async fn lock(context: &Context) -> Result<()> {
+    unlock::require_support()?;
+    let (home, profile) = profile_of(context)?;
+    let name = profile.name.clone();
+    // On a thread of its own: it waits for the end of the other process.
+    let lock = move || link::lock(&home, &name);
+    let was_held = tokio::task::spawn_blocking(lock).await.map_err(CliError::failed)??;
+    let name = profile.name;
+    context.out.done(&if was_held {
+        format!("the keys of the profile `{name}` are forgotten; commands ask for passphrases again")
+    } else {
+        format!("no keys of the profile `{name}` were held")
+    })
+}
+
+fn profile_of(context: &Context) -> Result<(Home, Profile)> {
+    let home = context.home()?;
+    let profile = home.profile(context.global.profile.as_deref())?;
+    Ok((home, profile))
+}
+
+/// Asks for the passphrases, on a thread of its own: an interruption is heard meanwhile.
+async fn open(profile: &Profile, context: &Context) -> Result<OpenedKeys> {
+    let (profile, keyboard) = (profile.clone(), context.keyboard());
+    let open = move || unlock::open(&profile, &keyboard);
+    Ok(tokio::task::spawn_blocking(open).await.map_err(CliError::failed)??)
+}
+
+async fn hold_here(home: &Home, opened: OpenedKeys, limits: HoldLimits, context: &Context, zone: &Zone) -> Result<()> {
+    let ending = signals::ending_signal()?;
+    let ready = |status: &HolderStatus| {
+        tell_manager(State::Ready);
+        // A supervisor that reads nothing is no reason to stop.
+        let _ = show(context, status, zone);
+    };
+    holder::hold(home, opened, limits, context.ambient.clock.clone(), ended_by(ending), ready).await?;
+    tell_manager(State::Stopping);
+    context.out.note("the keys are forgotten");
+    Ok(())
+}
+
+/// Completes with a signal, whichever it is.
+async fn ended_by(ending: impl Future<Output = signals::Signal>) {
+    ending.await;
+}
+
+fn show_found(found: Option<&KeyHolder>, profile: &Profile, context: &Context, zone: &Zone) -> Result<()> {
+    let Some(found) = found else {
+        return context.out.answer(&json!({ "unlocked": false, "profile": profile.name }), |screen| {
+            screen
+                .line(&format!("the keys of the profile `{}` are locked: commands ask for passphrases", profile.name));
+        });
+    };
+    if !found.is_up_to_date(profile)? {
+        context.out.warn("a key file of the profile has changed since; run `entente unlock` again");
+    }
+    show(context, found.status(), zone)
+}
+
+fn show(context: &Context, status: &HolderStatus, zone: &Zone) -> Result<()> {
+    let mut value = serde_json::to_value(status).map_err(CliError::failed)?;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("unlocked".to_owned(), json!(true));
+    }
+    context.out.answer(&value, |screen| lines(screen, status, zone))?;
+    for missing in &status.missing {
+        context.out.note(missing);
+    }
+    Ok(())
+}
+
+fn lines(screen: &mut Screen, status: &HolderStatus, zone: &Zone) {
+    let held = status.files.iter().map(|held| match &held.keys {
+        HeldKeys::Identity { recipients } => format!("identity {}: {}", held.file, recipients.join(" ")),
+        HeldKeys::PrivateKey { .. } => format!("private key {}", held.file),
+    });
+    screen.fields(&[
+        ("profile", status.profile.clone()),
+        ("holds", held.collect::<Vec<_>>().join("\n")),
+        ("until", zone.both(status.until)),
+        ("without use until", zone.both(status.idle_until)),
+    ]);
+}
+
+fn time_argument(text: &str) -> Result<Duration, String> {
+    let wanted: SignedDuration = text.parse().map_err(|_| "write a time such as `30m` or `8h`".to_owned())?;
+    let wanted = Duration::try_from(wanted).unwrap_or_default();
+    if (Duration::from_secs(1)..=LONGEST_LIMIT).contains(&wanted) {
+        Ok(wanted)
+    } else {
+        Err("give one from a second to 24 hours".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::unlock::{USUAL_IDLE, USUAL_LIMIT};
+
+    #[test]
+    fn keys_are_held_a_day_at_most() {
+        assert_eq!(time_argument("30m").unwrap(), Duration::from_mins(30));
+        assert_eq!(time_argument("24h").unwrap(), LONGEST_LIMIT);
+        assert_eq!((time_argument("8h").unwrap(), time_argument("4h").unwrap()), (USUAL_LIMIT, USUAL_IDLE));
+        for wrong in ["0s", "25h", "-1m", "tomorrow", "8"] {
+            assert!(time_argument(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What waits for the member: the exchange's items, joined with what it cannot know, each in words and with the command that does it.
+//!
+//! An item is the exchange's word, and a hint: the command verifies whatever it acts on. Nothing here needs a passphrase.
+
+use super::{Client, Result};
+use crate::{
+    domain::inbox::{CARD_RUNS_OUT, ItemKind},
+    wire::{
+        Time,
+        inbox::{Inbox, InboxItem, NextDeadline},
+    },
+};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Everything that waits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Todo {
+    /// What is due first comes first.
+    pub items: Vec<TodoItem>,
+    /// Whether more waits than is shown.
+    pub more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_deadline: Option<NextDeadline>,
+    /// The exchange's clock.
+    pub now: Time,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TodoItem {
+    #[serde(flatten)]
+    pub item: InboxItem,
+    /// In a word or two.
+    pub what: String,
+    /// What to type.
+    pub command: String,
+}
+
+impl Client {
+    /// What waits for the profile's member.
+    pub async fn todo(&self) -> Result<Todo> {
+        let inbox = self.api().inbox().await?;
+        // Where the own nation's card is not pinned, the exchange's word about the key card stands.
+        let ends = self.key_expiry().await.ok().map(|expiry| expiry.first());
+        Ok(joined(inbox, ends))
+    }
+}
+
+/// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the
+/// key card does.
+fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
+    let Inbox { mut items, more, next_deadline, now } = inbox;
+    if let Some(ends_at) = keys_end {
+        items.retain(|item| item.kind != ItemKind::CardExpiring);
+        if ends_at <= now.0 + CARD_RUNS_OUT {
+            items.push(InboxItem {
+                kind: ItemKind::CardExpiring,
+                call: None,
+                proposal: None,
+                owner: None,
+                version: None,
+                members: None,
+                due_at: Some(Time(ends_at)),
+                since: None,
+            });
+        }
+    }
+    items.sort_by_key(|item| item.due_at.map_or(Timestamp::MAX, |due| due.0));
+    Todo { items: items.into_iter().map(in_words).collect(), more, next_deadline, now }
+}
+
+/// An item in words, with its command.
+#[must_use]
+pub fn in_words(item: InboxItem) -> TodoItem {
+    TodoItem { what: what(&item), command: command(&item), item }
+}
+
+/// What a person reads and types for the proposal of an item, or its call.
+#[must_use]
+pub fn named(item: &InboxItem) -> String {
+    match (item.proposal, item.call) {
+        (Some(proposal), _) => proposal.to_string(),
+        (None, Some(call)) => call.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+/// What is to be done, in a word or two.
+fn what(item: &InboxItem) -> String {
+    match item.kind {
+        ItemKind::Invited => "join party".into(),
+        ItemKind::Void => "sign again".into(),
+        ItemKind::Sign => "sign".into(),
+        ItemKind::BytesMissing => "send files".into(),
+        ItemKind::DeadlineNear => "hand in".into(),
+        ItemKind::SignLabel => "sign label".into(),
+        ItemKind::ReadLetter => "letter".into(),
+        ItemKind::Declare => "declare".into(),
+        ItemKind::PassKeys => "pass keys".into(),
+        ItemKind::Read => "read".into(),
+        ItemKind::Review => "review".into(),
+        ItemKind::SignDecision => "decide".into(),
+        ItemKind::ApprovePolicy => "approve".into(),
+        ItemKind::CardExpiring => "renew keys".into(),
+        ItemKind::RenewMembers => item.members.map_or_else(|| "renew".into(), |members| format!("renew {members}")),
+    }
+}
+
+/// The command that does it, or that shows what to choose.
+fn command(item: &InboxItem) -> String {
+    let named = named(item);
+    match item.kind {
+        ItemKind::Invited => format!("entente proposal accept {named}"),
+        ItemKind::Void | ItemKind::Sign => format!("entente proposal sign {named}"),
+        ItemKind::BytesMissing | ItemKind::DeadlineNear => format!("entente proposal status {named}"),
+        ItemKind::SignLabel => format!("entente proposal label {named} --sign"),
+        ItemKind::ReadLetter => format!("entente letter open {named}"),
+        ItemKind::Declare => format!("entente conflict declare {named} --none"),
+        ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
+        ItemKind::PassKeys => format!("entente key share {named}"),
+        ItemKind::Read => format!("entente proposal summary {named}"),
+        ItemKind::Review => format!("entente review submit {named}"),
+        ItemKind::SignDecision => format!("entente decision show {named}"),
+        ItemKind::ApprovePolicy => {
+            let owner = item.owner.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("entente policy approve {owner} {}", item.version.unwrap_or_default())
+        }
+        ItemKind::CardExpiring => "entente member renew".into(),
+        ItemKind::RenewMembers => "entente member list".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn item(kind: ItemKind, due: Option<&str>) -> InboxItem {
+        let proposal = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok();
+        let due_at = due.map(|due| Time(at(due)));
+        InboxItem { kind, call: None, proposal, owner: None, version: None, members: None, due_at, since: None }
+    }
+
+    fn inbox(items: Vec<InboxItem>) -> Inbox {
+        Inbox { items, more: false, next_deadline: None, now: Time(at("2026-04-01T00:00:00Z")) }
+    }
+
+    #[test]
+    fn what_is_due_first_comes_first_and_what_has_no_end_last() {
+        let items = vec![
+            item(ItemKind::ReadLetter, None),
+            item(ItemKind::Sign, Some("2026-04-09T00:00:00Z")),
+            item(ItemKind::Review, Some("2026-03-09T00:00:00Z")),
+        ];
+        let kinds: Vec<_> = joined(inbox(items), None).items.into_iter().map(|item| item.item.kind).collect();
+        assert_eq!(kinds, [ItemKind::Review, ItemKind::Sign, ItemKind::ReadLetter]);
+    }
+
+    #[test]
+    fn certificate_that_ends_first_is_what_is_renewed() {
+        let exchange = || inbox(vec![item(ItemKind::CardExpiring, Some("2026-05-20T00:00:00Z"))]);
+        let due = |ends: Option<&str>| {
+            let todo = joined(exchange(), ends.map(at));
+            todo.items.iter().map(|item| item.item.due_at.unwrap().0).collect::<Vec<_>>()
+        };
+        assert_eq!(due(None), [at("2026-05-20T00:00:00Z")]);
+        assert_eq!(due(Some("2026-05-01T00:00:00Z")), [at("2026-05-01T00:00:00Z")]);
+        assert!(due(Some("2026-07-01T00:00:00Z")).is_empty(), "renewed already, as this machine knows");
+    }
+}

@@ -1,0 +1,512 @@
+//! Titles of proposals, for those who may open the summary: opened and verified once on the member's machine, and kept there sealed.
+//!
+//! Decides for which proposals of a list a summary is opened, whom that may ask for a passphrase, and when a title goes again. It must
+//! never stand in the way of a list: a proposal whose summary cannot be opened, for whatever reason, is shown without a title. The
+//! exchange learns no title; it learns which summaries a member fetched, as with any document, and each of them once.
+
+pub mod rows;
+mod store;
+
+pub use store::KnownTitle;
+
+use super::{
+    Client, ClientError, Result, blocking,
+    progress::{NoProgress, ProgressListener, ProgressStep},
+    proposals::Summary,
+    verified::{VerifiedCall, VersionChoice},
+};
+use crate::{
+    domain::{
+        id::{CallId, ProposalId},
+        proposal::Status,
+        vault::VaultKind,
+    },
+    sealing::{identity::Keyring, local_key::LocalKey, seal::SealError},
+    wire::proposal::{Proposal, Vault},
+};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+};
+use store::{Access, FoundTitles, TitleFile, TitleKey, TitlePlace};
+
+/// How many summaries are opened side by side.
+const AT_ONCE: usize = 4;
+/// Titles are kept each time that so many were opened: an interruption costs no more.
+const KEPT_AFTER: usize = 100;
+/// The most summaries that do not verify of which each is named.
+const NAMED: usize = 3;
+
+/// Whether somebody may be asked for a passphrase, so that titles are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassphraseRule {
+    /// Nobody is asked.
+    Never,
+    /// If there is a summary to open that was not opened before.
+    ForNew,
+    /// Also for titles that are kept here.
+    Always,
+}
+
+/// Of what a list has everything that the member may see: a kept title of a proposal that is missing there goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListExtent {
+    Everything,
+    Call(CallId),
+    Part,
+}
+
+impl ListExtent {
+    fn has(self, call: CallId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Call(whole) => whole == call,
+            Self::Part => false,
+        }
+    }
+}
+
+/// Titles by proposal. One that is not known is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Titles {
+    known: BTreeMap<ProposalId, KnownTitle>,
+    sealed: usize,
+}
+
+impl Titles {
+    /// The title of a proposal.
+    #[must_use]
+    pub fn title(&self, proposal: ProposalId) -> Option<&str> {
+        self.known(proposal).map(|known| &*known.title)
+    }
+
+    /// What is known of a proposal.
+    #[must_use]
+    pub fn known(&self, proposal: ProposalId) -> Option<&KnownTitle> {
+        self.known.get(&proposal)
+    }
+
+    /// How many are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// How many are kept on this machine and were not opened: that takes a passphrase that was not given.
+    #[must_use]
+    pub fn sealed(&self) -> usize {
+        self.sealed
+    }
+}
+
+impl FromIterator<(ProposalId, KnownTitle)> for Titles {
+    fn from_iter<I: IntoIterator<Item = (ProposalId, KnownTitle)>>(known: I) -> Self {
+        Self { known: known.into_iter().collect(), sealed: 0 }
+    }
+}
+
+/// A proposal whose title is wanted.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'p> {
+    row: &'p Proposal,
+    place: TitlePlace,
+    version: VersionChoice,
+}
+
+impl<'p> Wanted<'p> {
+    /// If the row says that the member may open the summary of a version that somebody has signed. The exchange may still say no.
+    fn of(row: &'p Proposal) -> Option<Self> {
+        let mine = &row.mine;
+        let access = if mine.is_party || mine.is_invited {
+            Access::Party
+        } else if row.status != Status::Submitted || !mine.is_clear {
+            return None;
+        } else if mine.is_assigned {
+            Access::Assignment
+        } else {
+            Access::Office
+        };
+        let (manifest, version) = match (row.manifest_sha256, &row.pending) {
+            (Some(standing), _) => (standing, VersionChoice::Standing),
+            (None, Some(pending)) => (pending.manifest_sha256, VersionChoice::Number(pending.version)),
+            (None, None) => return None,
+        };
+        let place = TitlePlace { proposal: row.id, call: row.call, manifest, access };
+        Some(Self { row, place, version })
+    }
+}
+
+/// What is kept on this machine, as it was read.
+struct Shelf {
+    file: TitleFile,
+    /// Kept titles that the member may not see any more, or that are of an earlier version.
+    lost: BTreeSet<TitlePlace>,
+}
+
+/// The calls of what is to be opened, as far as they verify.
+type Calls = BTreeMap<CallId, Arc<VerifiedCall>>;
+
+impl Client {
+    /// The titles of these proposals, which the exchange has just shown, as far as the member may open the summaries. Those that are
+    /// known are read from this machine without asking the exchange; others are opened and verified, and kept from then on.
+    pub async fn titles(
+        &self,
+        rows: &[Proposal],
+        extent: ListExtent,
+        rule: PassphraseRule,
+        progress: Arc<dyn ProgressListener>,
+    ) -> Titles {
+        // A summary is verified by most of the client, and lists are part of many commands: their futures stay small.
+        Box::pin(self.find_titles(rows, extent, rule, progress)).await
+    }
+
+    async fn find_titles(
+        &self,
+        rows: &[Proposal],
+        extent: ListExtent,
+        rule: PassphraseRule,
+        progress: Arc<dyn ProgressListener>,
+    ) -> Titles {
+        let wanted: Vec<Wanted<'_>> = rows.iter().filter_map(Wanted::of).collect();
+        let mut shelf = self.shelf(rows, &wanted, extent);
+        self.keep_titles(&shelf.lost, None, Vec::new()).await;
+        let there = shelf.file.places();
+        let (known, missing): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|wanted| there.contains(&wanted.place));
+        let Some(keyring) = self.keyring_by(rule, &known, &missing).await else {
+            return Titles { sealed: known.len(), ..Titles::default() };
+        };
+        let key = match self.title_key(&mut shelf, &keyring).await {
+            Ok(key) => Arc::new(key),
+            Err(error) => {
+                self.warn(&format!("no titles are shown: {error}"));
+                return Titles::default();
+            }
+        };
+        let places = known.iter().map(|wanted| wanted.place).collect();
+        let opened = shelf.file.open(&key, &places);
+        let is_open: BTreeSet<TitlePlace> = opened.iter().map(|(place, _)| *place).collect();
+        let damaged = known.into_iter().filter(|wanted| !is_open.contains(&wanted.place));
+        let missing: Vec<_> = missing.into_iter().chain(damaged).take(store::MOST).collect();
+        let mut titles: Titles = opened.into_iter().map(|(place, title)| (place.proposal, title)).collect();
+        let new = self.open_titles(&missing, (&keyring, &key), progress).await;
+        titles.known.extend(new);
+        titles
+    }
+
+    /// The title of a proposal that the exchange has just shown, if nobody has to be asked for a passphrase.
+    pub async fn title_of(&self, row: &Proposal) -> Option<String> {
+        let rows = std::slice::from_ref(row);
+        let titles = self.titles(rows, ListExtent::Part, PassphraseRule::Never, Arc::new(NoProgress)).await;
+        titles.title(row.id).map(str::to_owned)
+    }
+
+    /// The same of a proposal by its identifier. `None` also if it is not shown.
+    pub async fn title_by_id(&self, id: ProposalId) -> Option<String> {
+        // Without an identity at hand there is nothing to ask the exchange for.
+        self.unasked_keyring().await?;
+        let row = self.api().proposal(id).await.ok()?;
+        self.title_of(&row).await
+    }
+
+    /// The titles of everything in a call that the member may see.
+    pub async fn titles_of_call(
+        &self,
+        call: CallId,
+        rule: PassphraseRule,
+        progress: Arc<dyn ProgressListener>,
+    ) -> Result<Titles> {
+        let rows = self.api().all_proposals(Some(call)).await?;
+        Ok(self.titles(&rows, ListExtent::Call(call), rule, progress).await)
+    }
+
+    /// What is kept on this machine, and what of it is to go now that the exchange has shown these rows.
+    fn shelf(&self, rows: &[Proposal], wanted: &[Wanted<'_>], extent: ListExtent) -> Shelf {
+        let profile = &self.profile().name;
+        let file = match self.home().titles(profile) {
+            Ok(FoundTitles::File(file)) => file,
+            Ok(FoundTitles::Damaged(fault)) => {
+                let path = self.home().titles_path(profile);
+                self.warn(&format!(
+                    "the titles in `{}` are damaged ({fault}) and are set aside; those that you may open are opened again",
+                    path.display()
+                ));
+                if let Err(error) = self.home().change_titles(profile, |_| Ok(false)) {
+                    self.warn(&error.to_string());
+                }
+                TitleFile::default()
+            }
+            Err(error) => {
+                self.warn(&format!("the titles that are kept on this machine cannot be read: {error}"));
+                TitleFile::default()
+            }
+        };
+        let shown: BTreeSet<ProposalId> = rows.iter().map(|row| row.id).collect();
+        let wanted: BTreeSet<TitlePlace> = wanted.iter().map(|wanted| wanted.place).collect();
+        let is_lost =
+            |place: &TitlePlace| (shown.contains(&place.proposal) || extent.has(place.call)) && !wanted.contains(place);
+        let lost = file.places().into_iter().filter(is_lost).collect();
+        Shelf { file, lost }
+    }
+
+    /// The identities to open titles with, as far as the rule lets somebody be asked for them. `None` if nothing takes them.
+    async fn keyring_by(
+        &self,
+        rule: PassphraseRule,
+        known: &[Wanted<'_>],
+        missing: &[Wanted<'_>],
+    ) -> Option<Arc<Keyring>> {
+        if known.is_empty() && missing.is_empty() {
+            return None;
+        }
+        if let Some(keyring) = self.unasked_keyring().await {
+            return Some(keyring);
+        }
+        let asks = match rule {
+            PassphraseRule::Never => false,
+            PassphraseRule::ForNew => !self.profile().identities.is_empty() && self.can_open_one_of(missing).await,
+            PassphraseRule::Always => true,
+        };
+        if !asks {
+            return None;
+        }
+        let keyring =
+            self.keyring().await.inspect_err(|error| self.warn(&format!("no titles are shown: {error}"))).ok()?;
+        // A device may want a touch for each of them. That is for those who ask for titles.
+        Some(keyring).filter(|keyring| rule == PassphraseRule::Always || !keyring.has_plugin())
+    }
+
+    /// Whether the member holds a key to one of these summaries.
+    async fn can_open_one_of(&self, missing: &[Wanted<'_>]) -> bool {
+        let calls = self.calls_of(missing).await;
+        for wanted in missing {
+            match self.vaults_to_open(wanted.row, wanted.place.access, &calls).await {
+                Ok(Some(_)) => return true,
+                Err(error) if error.is_passing() => return false,
+                Ok(None) | Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// The calls of these proposals, verified: one question for each call.
+    async fn calls_of(&self, wanted: &[Wanted<'_>]) -> Calls {
+        let ids: BTreeSet<CallId> = wanted.iter().map(|wanted| wanted.place.call).collect();
+        let mut calls = Calls::new();
+        for id in ids {
+            match self.call(id).await {
+                Ok(call) => {
+                    calls.insert(id, call);
+                }
+                Err(error @ ClientError::Unverified { .. }) => self.warn(&format!("no titles under `{id}`: {error}")),
+                Err(error) if error.is_passing() => break,
+                Err(_) => {}
+            }
+        }
+        calls
+    }
+
+    /// The vaults of a proposal, if the one that the summary is sealed to is open to the member now.
+    async fn vaults_to_open(
+        &self,
+        row: &Proposal,
+        access: Access,
+        calls: &Calls,
+    ) -> Result<Option<(Arc<VerifiedCall>, Vec<Vault>)>> {
+        let Some(call) = calls.get(&row.call) else { return Ok(None) };
+        // Those who judge have nothing to fetch before the opening.
+        if access != Access::Party && !call.is_opened(self.exchange_now()) {
+            return Ok(None);
+        }
+        let vaults = self.api().vaults(row.id).await?;
+        let holders = [self.member_id().await?.to_string(), call.publication.vault.to_string()];
+        let panel = vaults.iter().find(|vault| vault.kind == VaultKind::Panel);
+        let has_key = panel.is_some_and(|panel| panel.keys.iter().any(|key| holders.contains(&key.holder)));
+        Ok(has_key.then(|| (call.clone(), vaults)))
+    }
+
+    /// The key of the kept titles; a new one if there is none, or none that an identity of this machine opens.
+    async fn title_key(&self, shelf: &mut Shelf, keyring: &Arc<Keyring>) -> Result<TitleKey> {
+        if let Some(sealed) = shelf.file.sealed_key() {
+            let (keyring, sealed) = (keyring.clone(), sealed.to_owned());
+            match blocking(move || Ok(TitleKey::unseal(&keyring, sealed))).await? {
+                Ok(key) => return Ok(key),
+                Err(
+                    SealError::NoMatchingIdentity | SealError::Damaged | SealError::Truncated | SealError::Shape(_),
+                ) => {
+                    self.warn(
+                        "the titles that are kept on this machine are sealed to other keys than yours; those that you may open are \
+                         opened again",
+                    );
+                    shelf.file = TitleFile::default();
+                }
+                // A plugin or a file of this machine stands in the way, and may not the next time.
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut recipients = keyring.recipients().to_vec();
+        if recipients.is_empty() {
+            recipients = self.member(&self.member_id().await?).await?.recipients().to_vec();
+        }
+        let key = LocalKey::generate(&*self.ambient().rng);
+        blocking(move || TitleKey::new(key, &recipients)).await
+    }
+
+    /// Opens summaries for their titles, and keeps the titles.
+    async fn open_titles(
+        &self,
+        missing: &[Wanted<'_>],
+        (keyring, key): (&Arc<Keyring>, &Arc<TitleKey>),
+        progress: Arc<dyn ProgressListener>,
+    ) -> Vec<(ProposalId, KnownTitle)> {
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let calls = Arc::new(self.calls_of(missing).await);
+        let (mut all, mut unkept, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        let total = missing.len() as u64;
+        let work: Vec<_> = missing.iter().map(|wanted| (wanted.row.clone(), wanted.place, wanted.version)).collect();
+        let opening = stream::iter(work).map(|(row, place, version)| {
+            let (client, calls) = (self.clone(), calls.clone());
+            async move { (place, client.open_title(row, place, version, &calls).await) }
+        });
+        let mut opening = pin!(opening.buffer_unordered(AT_ONCE));
+        let mut done = 0;
+        while let Some((place, opened)) = opening.next().await {
+            done += 1;
+            progress.update(ProgressStep::Titles, done, total);
+            match opened {
+                Ok(Some(title)) => {
+                    all.push((place.proposal, title.clone()));
+                    unkept.push((place, title));
+                }
+                Ok(None) => {}
+                Err(error) if error.is_passing() => {
+                    let left = "other titles are left out, since the exchange does not answer";
+                    self.warn(&format!("{left}: {error}"));
+                    break;
+                }
+                Err(error @ ClientError::Unverified { .. }) => faults.push((place.proposal, error)),
+                // No key, or none that opens; the documents are not for the member. Those who want to know why open it by itself.
+                Err(_) => {}
+            }
+            if unkept.len() >= KEPT_AFTER {
+                self.keep_titles(&BTreeSet::new(), Some((keyring, key)), std::mem::take(&mut unkept)).await;
+            }
+        }
+        progress.update(ProgressStep::Titles, total, total);
+        self.keep_titles(&BTreeSet::new(), Some((keyring, key)), unkept).await;
+        self.warn_of_unverified(&faults);
+        all
+    }
+
+    /// Opens the summary of that very version. `None` if it is not open to the member, or another version is there by now.
+    async fn open_title(
+        &self,
+        row: Proposal,
+        place: TitlePlace,
+        version: VersionChoice,
+        calls: &Calls,
+    ) -> Result<Option<KnownTitle>> {
+        let id = row.id;
+        let Some((call, vaults)) = self.vaults_to_open(&row, place.access, calls).await? else { return Ok(None) };
+        match self.summary_of(row, call, &vaults, version).await {
+            Ok((summary, manifest)) => Ok((manifest == Some(place.manifest)).then(|| titled(&summary))),
+            Err(error @ ClientError::Unverified { .. }) => {
+                // The row was shown some time ago: a version that was signed since contradicts it, and nobody lied.
+                let now = self.api().proposal(id).await?;
+                let is_same = Wanted::of(&now).is_some_and(|wanted| wanted.place.manifest == place.manifest);
+                if is_same { Err(error) } else { Ok(None) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes titles out of what is kept and puts opened ones in. Where that fails it is said, and the titles are shown all the same.
+    async fn keep_titles(
+        &self,
+        lost: &BTreeSet<TitlePlace>,
+        key: Option<(&Arc<Keyring>, &Arc<TitleKey>)>,
+        opened: Vec<(TitlePlace, KnownTitle)>,
+    ) {
+        if lost.is_empty() && opened.is_empty() {
+            return;
+        }
+        let (home, profile, lost) = (self.home().clone(), self.profile().name.clone(), lost.clone());
+        let key = key.map(|(keyring, key)| (keyring.clone(), key.clone()));
+        let kept = blocking(move || {
+            if !lost.is_empty() {
+                home.forget_titles_aside(&profile)?;
+            }
+            let change = |file: &mut TitleFile| {
+                let is_changed = file.remove(|place| lost.contains(place));
+                let Some((keyring, key)) = key.filter(|_| !opened.is_empty()) else { return Ok(is_changed) };
+                // Another command may have begun the file meanwhile, under a key of its own.
+                let theirs = file.sealed_key().filter(|sealed| *sealed != key.sealed()).map(str::to_owned);
+                match theirs.map(|sealed| TitleKey::unseal(&keyring, sealed)) {
+                    Some(Ok(theirs)) => file.put(&theirs, &opened),
+                    Some(Err(_)) | None => file.put(&key, &opened),
+                }
+                Ok(true)
+            };
+            home.change_titles(&profile, change).map(drop)
+        });
+        if let Err(error) = kept.await {
+            self.warn(&format!("the titles are not kept on this machine: {error}"));
+        }
+    }
+
+    fn warn_of_unverified(&self, faults: &[(ProposalId, ClientError)]) {
+        for (id, fault) in faults.iter().take(NAMED) {
+            self.warn(&format!("`{id}` is shown without its title, since its summary does not verify: {fault}"));
+        }
+        if faults.len() > NAMED {
+            self.warn(&format!("the same holds for {} more", faults.len() - NAMED));
+        }
+    }
+}
+
+fn titled(summary: &Summary) -> KnownTitle {
+    KnownTitle::new(&summary.title, summary.team.iter().map(|person| &*person.organisation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client::testing, domain::id::Sha256};
+
+    fn access(change: impl FnOnce(&mut Proposal)) -> Option<(Access, Sha256)> {
+        let mut row = testing::proposal();
+        (row.status, row.version, row.manifest_sha256) = (Status::Submitted, Some(1), Some(Sha256::of(b"standing")));
+        row.mine = serde_json::from_value(serde_json::json!({
+            "is_party": false, "is_assigned": false, "is_clear": false, "has_reviewed": false,
+        }))
+        .unwrap();
+        change(&mut row);
+        Wanted::of(&row).map(|wanted| (wanted.place.access, wanted.place.manifest))
+    }
+
+    #[test]
+    fn summary_is_wanted_of_those_rows_alone_whose_reader_may_open_it() {
+        let standing = Sha256::of(b"standing");
+        assert_eq!(access(|_| ()), None, "who has declared nothing");
+        assert_eq!(access(|row| row.mine.is_assigned = true), None, "assigned, and has declared nothing");
+        assert_eq!(access(|row| row.mine.is_clear = true), Some((Access::Office, standing)));
+        let assigned = |row: &mut Proposal| (row.mine.is_clear, row.mine.is_assigned) = (true, true);
+        assert_eq!(access(assigned), Some((Access::Assignment, standing)));
+        let withdrawn = |row: &mut Proposal| (row.mine.is_clear, row.status) = (true, Status::Withdrawn);
+        assert_eq!(access(withdrawn), None, "what was withdrawn is the parties' alone");
+        let own = |row: &mut Proposal| (row.mine.is_party, row.status) = (true, Status::Withdrawn);
+        assert_eq!(access(own), Some((Access::Party, standing)));
+        assert_eq!(access(|row| row.mine.is_invited = true), Some((Access::Party, standing)));
+        let unsigned = |row: &mut Proposal| (row.mine.is_party, row.manifest_sha256, row.version) = (true, None, None);
+        assert_eq!(access(unsigned), None, "nobody has signed it");
+    }
+}

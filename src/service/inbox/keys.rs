@@ -1,0 +1,150 @@
+//! Keys that wait to be passed on: by officers to those who judge and to other officers, within the parties to those who lack one.
+//!
+//! Officers pass on all keys of a call by one command, so they have one item for each call.
+
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, PER_KIND, STEPS, bare, loaded, on_proposal};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, ProposalId},
+        inbox::ItemKind,
+    },
+    policy::{Action, Resource, facts::MemberFacts},
+    service::{
+        Result, evaluation,
+        state::{self, ProposalState},
+        unit::View,
+        vault_access::{may_name, may_wrap, opens_call_vault, reads},
+        vaults::needs_own_key,
+    },
+    storage::inbox::{self as store, LackingHolder},
+    wire::inbox::InboxItem,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// How many proposals of each call are looked at in one round, as long as none was found where a key can be passed on: mostly the first is one.
+const ROUNDS: [usize; 3] = [1, 20, CANDIDATES as usize];
+
+/// The facts about those who lack keys.
+type Holders = Arc<HashMap<MemberId, MemberFacts>>;
+
+impl FoundItems {
+    pub(super) async fn add_keys(&mut self, view: &mut View<'_>) -> Result<()> {
+        let mut calls = self.lacking_officers(view).await?;
+        self.add_lacking_on_panel(view, &mut calls).await?;
+        let items = calls.into_iter().map(|call| InboxItem { call: Some(call), ..bare(ItemKind::PassKeys) });
+        self.items.extend(items);
+        self.add_lacking_in_parties(view).await
+    }
+
+    /// The calls of which another officer lacks the key.
+    async fn lacking_officers(&mut self, view: &mut View<'_>) -> Result<BTreeSet<CallId>> {
+        let me = view.me.id.clone();
+        let lacking = store::lacking_officers(&mut view.tx, &me, CANDIDATES).await?;
+        self.more |= lacking.len() >= CANDIDATES as usize;
+        let ids: BTreeSet<CallId> = lacking.iter().map(|(call, _)| *call).collect();
+        let ids: Vec<CallId> = ids.into_iter().collect();
+        let revisions = store::revisions(&mut view.tx, &ids).await?;
+        let mut calls = state::calls(view.exchange, &mut view.tx, &revisions, view.now).await?;
+        let holders: Vec<MemberId> = lacking.iter().map(|(_, holder)| holder.clone()).collect();
+        let facts = state::members(view.exchange, &mut view.tx, &holders, view.now).await?;
+        calls.retain(|id, call| {
+            let mut lacking = lacking.iter().filter(|(of, _)| of == id).filter_map(|(_, holder)| facts.get(holder));
+            view.may(Action::UseCallVault, Resource::Call(&call.facts))
+                && lacking.any(|holder| opens_call_vault(holder, &view.policies, call))
+        });
+        Ok(calls.into_keys().collect())
+    }
+
+    /// Adds the calls of which somebody who judges lacks a key that the member may pass on.
+    async fn add_lacking_on_panel(&mut self, view: &mut View<'_>, calls: &mut BTreeSet<CallId>) -> Result<()> {
+        let me = view.me.id.clone();
+        let lacking = store::lacking_on_panel(&mut view.tx, &me, CANDIDATES).await?;
+        self.more |= lacking.len() >= CANDIDATES as usize;
+        let facts = holders(view, &lacking).await?;
+        let mut waiting: BTreeMap<CallId, Vec<(ProposalId, Vec<LackingHolder>)>> = BTreeMap::new();
+        for (id, lacking) in by_proposal(lacking) {
+            let Some(call) = lacking.first().map(|one| one.vault.call) else { continue };
+            waiting.entry(call).or_default().push((id, lacking));
+        }
+        for size in ROUNDS {
+            waiting.retain(|call, proposals| !calls.contains(call) && !proposals.is_empty());
+            let some = waiting.values_mut().flat_map(|proposals| proposals.drain(..size.min(proposals.len())));
+            let some: Vec<(ProposalId, Vec<LackingHolder>)> = some.collect();
+            for part in some.chunks(LOADED_AT_ONCE) {
+                let ids: Vec<ProposalId> = part.iter().map(|(id, _)| *id).collect();
+                let mut states = loaded(view, &ids).await?;
+                for (id, lacking) in part {
+                    let Some(state) = states.remove(id).filter(|state| !calls.contains(&state.row.call)) else {
+                        continue;
+                    };
+                    let call = state.row.call;
+                    if can_pass_on(view, state, lacking.clone(), &facts).await? {
+                        calls.insert(call);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One item for each proposal of the member's own of whose parties somebody lacks a key that the member may pass on.
+    async fn add_lacking_in_parties(&mut self, view: &mut View<'_>) -> Result<()> {
+        let me = view.me.id.clone();
+        let lacking = store::lacking_in_parties(&mut view.tx, &me, CANDIDATES).await?;
+        self.more |= lacking.len() >= CANDIDATES as usize;
+        let facts = holders(view, &lacking).await?;
+        let all: Vec<(ProposalId, Vec<LackingHolder>)> = by_proposal(lacking).into_iter().collect();
+        self.more |= all.len() > PER_KIND as usize;
+        let part = &all[..all.len().min(PER_KIND as usize)];
+        let ids: Vec<ProposalId> = part.iter().map(|(id, _)| *id).collect();
+        let mut states = loaded(view, &ids).await?;
+        for (id, lacking) in part {
+            let Some(state) = states.remove(id) else { continue };
+            let item = on_proposal(&state, ItemKind::PassKeys, None, None);
+            if can_pass_on(view, state, lacking.clone(), &facts).await? {
+                self.items.push(item);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn by_proposal(lacking: Vec<LackingHolder>) -> BTreeMap<ProposalId, Vec<LackingHolder>> {
+    let mut by_proposal: BTreeMap<ProposalId, Vec<LackingHolder>> = BTreeMap::new();
+    for one in lacking {
+        by_proposal.entry(one.proposal).or_default().push(one);
+    }
+    by_proposal
+}
+
+async fn holders(view: &mut View<'_>, lacking: &[LackingHolder]) -> Result<Holders> {
+    let ids: BTreeSet<&MemberId> = lacking.iter().map(|lacking| &lacking.holder).collect();
+    let ids: Vec<MemberId> = ids.into_iter().cloned().collect();
+    Ok(Arc::new(state::members(view.exchange, &mut view.tx, &ids, view.now).await?))
+}
+
+/// Whether the member may pass on one of these keys, and its holder may read by it: as the list of missing keys has it.
+async fn can_pass_on(
+    view: &View<'_>,
+    state: ProposalState,
+    lacking: Vec<LackingHolder>,
+    facts: &Holders,
+) -> Result<bool> {
+    let (policies, me, facts) = (Arc::clone(&view.policies), view.me.clone(), Arc::clone(facts));
+    // Of each: whether one may wrap, and whether the other may read.
+    let steps = lacking.len() * 3 * STEPS;
+    let decide = move || -> Result<bool> {
+        for LackingHolder { vault, holder, .. } in &lacking {
+            let Some(holder) = facts.get(holder) else { continue };
+            let is_asked = may_name(&me, &state, &holder.id) && needs_own_key(vault.kind, &state, &holder.id);
+            if is_asked && reads(holder, &policies, vault, &state)? && may_wrap(&me, &policies, vault, &state)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    evaluation::done(view.exchange, &view.me.id, steps, decide).await?
+}

@@ -1,0 +1,264 @@
+//! Where to look for what waits for a member: one statement a kind, which begins at the member's own rows.
+//!
+//! Nothing here is an item. What is found may be hidden from the member, or may wait for nobody any more by the rules of the domain: the
+//! service decides on each. Each statement names a bounded number of rows, and what it costs follows what the member takes part in, not how
+//! much the exchange holds.
+
+use super::{
+    Arg, Row, Sql, StoreError, Tx, args, many,
+    vaults::{self, VaultRow},
+};
+use crate::domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256};
+use jiff::Timestamp;
+
+/// A proposal on which something may wait for the member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    pub proposal: ProposalId,
+    pub since: Option<Timestamp>,
+}
+
+/// A proposal of the member's own that is not handed in, or not as its newest version has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfinishedProposal {
+    pub proposal: ProposalId,
+    /// The newest version that the member's party has signed; 0 if it has signed none.
+    pub signed: u32,
+    /// When the newest version was proposed.
+    pub newest_at: Option<Timestamp>,
+}
+
+/// A relabelling that the member's party has not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsignedLabel {
+    pub proposal: ProposalId,
+    pub number: u32,
+    /// The manifest of the version that it is about.
+    pub manifest: Sha256,
+    pub since: Timestamp,
+}
+
+/// A proposal that the member is to review, whose key the member has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToReview {
+    pub proposal: ProposalId,
+    /// When the member declared to have no conflict.
+    pub since: Timestamp,
+    /// Whether the member has fetched a document of it.
+    pub has_read: bool,
+}
+
+/// A member who lacks a key to a vault that the asking member can open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LackingHolder {
+    pub proposal: ProposalId,
+    /// Without its statement.
+    pub vault: VaultRow,
+    pub holder: MemberId,
+}
+
+/// The key cards of a partner that run out within some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiringCards {
+    pub cards: u64,
+    pub first_at: Timestamp,
+}
+
+/// The proposals that the member is asked to join, the longest first.
+pub async fn invitations(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT i.proposal_id, i.invited_at AS since FROM party_invitations i \
+               WHERE i.member = $1 AND i.acceptance IS NULL ORDER BY i.invited_at, i.proposal_id LIMIT $2";
+    tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
+}
+
+/// The member's own proposals that are not finished, the newest first.
+pub async fn unfinished(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<UnfinishedProposal>, StoreError> {
+    let sql = "SELECT p.proposal_id, \
+               (SELECT MAX(s.version) FROM manifest_signatures s WHERE s.proposal_id = p.proposal_id AND s.partner = $2) AS signed, \
+               (SELECT MAX(m.created_at) FROM manifests m WHERE m.proposal_id = p.proposal_id) AS newest_at \
+               FROM proposal_members q JOIN proposals p ON p.proposal_id = q.proposal_id JOIN calls c ON c.call_id = p.call_id \
+               WHERE q.member = $1 AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+               AND (p.complete_under < c.baseline OR p.complete_under = 0 OR EXISTS (SELECT 1 FROM manifests m \
+                    WHERE m.proposal_id = p.proposal_id AND m.complete_at IS NULL AND NOT EXISTS (SELECT 1 FROM manifests n \
+                    WHERE n.proposal_id = m.proposal_id AND n.version > m.version))) \
+               ORDER BY p.created_at DESC, p.proposal_id LIMIT $3";
+    let row = |row: &Row| {
+        Ok(UnfinishedProposal {
+            proposal: row.parse("proposal_id")?,
+            signed: small("signed", row.opt_int("signed")?.unwrap_or_default())?,
+            newest_at: row.opt_time("newest_at")?,
+        })
+    };
+    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(row).collect()
+}
+
+/// The newest relabellings of the member's own proposals, where they wait for the member's party.
+pub async fn unsigned_labels(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<UnsignedLabel>, StoreError> {
+    let sql = "SELECT l.proposal_id, l.number, l.manifest_sha256, l.created_at FROM proposal_members q \
+               JOIN label_statements l ON l.proposal_id = q.proposal_id \
+               WHERE q.member = $1 AND l.in_force_at IS NULL \
+               AND NOT EXISTS (SELECT 1 FROM label_statements n WHERE n.proposal_id = l.proposal_id AND n.number > l.number) \
+               AND NOT EXISTS (SELECT 1 FROM label_signatures s WHERE s.proposal_id = l.proposal_id AND s.number = l.number \
+                               AND s.partner = $2) \
+               ORDER BY l.created_at, l.proposal_id LIMIT $3";
+    let row = |row: &Row| {
+        Ok(UnsignedLabel {
+            proposal: row.parse("proposal_id")?,
+            number: small("number", row.int("number")?)?,
+            manifest: row.parse("manifest_sha256")?,
+            since: row.time("created_at")?,
+        })
+    };
+    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(row).collect()
+}
+
+/// The member's own proposals with a letter that the member has not fetched, the longest first.
+pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    // What was fetched is on the log alone. An identifier has no letter that LIKE reads as a pattern but `_`, which it fits.
+    let sql = "SELECT l.proposal_id, MIN(l.sent_at) AS since FROM proposal_members q \
+               JOIN letters l ON l.proposal_id = q.proposal_id \
+               WHERE q.member = $1 AND l.withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM log_entries e \
+                    WHERE e.proposal_id = l.proposal_id AND e.actor = $1 AND e.kind = 'letter.fetched' \
+                    AND e.payload LIKE '%' || l.letter_id || '%') \
+               GROUP BY l.proposal_id ORDER BY MIN(l.sent_at), l.proposal_id LIMIT $2";
+    tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
+}
+
+/// The proposals that the member is to review and can open, whose review is not in.
+pub async fn to_review(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<ToReview>, StoreError> {
+    let sql = "SELECT a.proposal_id, d.declared_at, EXISTS (SELECT 1 FROM log_entries e \
+                    WHERE e.proposal_id = a.proposal_id AND e.actor = $1 AND e.kind = 'document.fetched') AS has_read \
+               FROM assignments a \
+               JOIN declarations d ON d.proposal_id = a.proposal_id AND d.member = a.reviewer AND NOT d.conflict \
+               WHERE a.reviewer = $1 AND NOT EXISTS (SELECT 1 FROM reviews r \
+                    WHERE r.proposal_id = a.proposal_id AND r.reviewer = a.reviewer AND r.reopened_at IS NULL \
+                    AND r.revision = (SELECT MAX(l.revision) FROM reviews l \
+                                      WHERE l.proposal_id = r.proposal_id AND l.reviewer = r.reviewer)) \
+               AND EXISTS (SELECT 1 FROM vaults v JOIN wrapped_keys k ON k.vault_id = v.vault_id \
+                    WHERE v.proposal_id = a.proposal_id AND v.kind = 'panel' AND k.holder = a.reviewer) \
+               ORDER BY d.declared_at, a.proposal_id LIMIT $2";
+    let row = |row: &Row| {
+        Ok(ToReview {
+            proposal: row.parse("proposal_id")?,
+            since: row.time("declared_at")?,
+            has_read: row.bool("has_read")?,
+        })
+    };
+    tx.fetch_all(sql, args![me, limit]).await?.iter().map(row).collect()
+}
+
+/// The proposals with a decision that waits for the signature of the member's nation, in calls where the member decides.
+pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT s.proposal_id, s.proposed_at AS since FROM call_roles r JOIN decisions s ON s.call_id = r.call_id \
+               WHERE r.member = $1 AND r.role = 'decider' AND s.final_at IS NULL AND s.withdrawn_at IS NULL \
+               AND NOT EXISTS (SELECT 1 FROM decision_signatures g WHERE g.decision_id = s.decision_id AND g.partner = $2) \
+               ORDER BY s.proposed_at, s.proposal_id LIMIT $3";
+    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(candidate).collect()
+}
+
+/// Members of the panel who lack a key of a proposal on which the member, an officer who can open it, has declared to have no conflict.
+/// Reviewers are named for the panel's vault, and for that of the reviews once theirs is in; deciders for every vault.
+pub async fn lacking_on_panel(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<LackingHolder>, StoreError> {
+    let sql = format!(
+        "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder \
+         FROM declarations d \
+         JOIN proposals p ON p.proposal_id = d.proposal_id \
+         JOIN call_roles r ON r.call_id = p.call_id AND r.member = d.member AND r.role = 'officer' \
+         JOIN calls c ON c.call_id = p.call_id \
+         JOIN declarations o ON o.proposal_id = d.proposal_id AND o.member <> d.member AND NOT o.conflict \
+         JOIN vaults v ON v.proposal_id = d.proposal_id AND v.kind IN ('panel', 'staff', 'deliberation') \
+         WHERE d.member = $1 AND NOT d.conflict AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = d.member) \
+         AND NOT EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'officer') \
+         AND (EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'decider') \
+              OR v.kind = 'panel' AND EXISTS (SELECT 1 FROM assignments a \
+                    WHERE a.proposal_id = d.proposal_id AND a.reviewer = o.member) \
+              OR v.kind = 'deliberation' AND EXISTS (SELECT 1 FROM reviews w \
+                    WHERE w.proposal_id = d.proposal_id AND w.reviewer = o.member)) \
+         AND {LACKS} ORDER BY d.proposal_id, v.vault_id, o.member LIMIT $2"
+    );
+    tx.fetch_all(Sql::built(sql), args![me, limit]).await?.iter().map(lacking).collect()
+}
+
+/// Members of the parties who lack a key of a proposal to which the member is party and can open it.
+pub async fn lacking_in_parties(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<LackingHolder>, StoreError> {
+    let sql = format!(
+        "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder \
+         FROM proposal_members q \
+         JOIN proposals p ON p.proposal_id = q.proposal_id \
+         JOIN proposal_members o ON o.proposal_id = q.proposal_id AND o.member <> q.member \
+         JOIN vaults v ON v.proposal_id = q.proposal_id AND v.kind IN ('panel', 'staff', 'parties') \
+         WHERE q.member = $1 AND p.withdrawn_at IS NULL \
+         AND (v.kind <> 'staff' OR v.party = q.partner AND o.partner = q.partner) \
+         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = q.member) \
+         AND {LACKS} ORDER BY q.proposal_id, v.vault_id, o.member LIMIT $2"
+    );
+    tx.fetch_all(Sql::built(sql), args![me, limit]).await?.iter().map(lacking).collect()
+}
+
+/// Officers who lack a key to the vault of a call that the member, an officer there too, can open.
+pub async fn lacking_officers(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<(CallId, MemberId)>, StoreError> {
+    let sql = "SELECT c.call_id, o.member FROM call_roles r \
+               JOIN calls c ON c.call_id = r.call_id \
+               JOIN call_roles o ON o.call_id = r.call_id AND o.role = 'officer' AND o.member <> r.member \
+               WHERE r.member = $1 AND r.role = 'officer' AND c.cancelled_at IS NULL \
+               AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = r.member) \
+               AND EXISTS (SELECT 1 FROM member_recipients m WHERE m.member = o.member AND NOT EXISTS \
+                    (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = m.member \
+                     AND k.recipient = m.recipient)) \
+               ORDER BY c.call_id, o.member LIMIT $2";
+    let rows = tx.fetch_all(sql, args![me, limit]).await?;
+    rows.iter().map(|row| Ok((row.parse("call_id")?, row.parse("member")?))).collect()
+}
+
+/// The key cards of a partner that are active now and run out by then; none if there is none.
+pub async fn expiring_cards(
+    tx: &mut Tx,
+    partner: &PartnerCode,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<ExpiringCards>, StoreError> {
+    let sql = "SELECT COUNT(*) AS cards, MIN(valid_until) AS first_at FROM members \
+               WHERE partner = $1 AND status = 'active' AND valid_until > $2 AND valid_until <= $3";
+    let row = tx.fetch_one(sql, args![partner, now, until]).await?;
+    let cards = row.count("cards")?;
+    Ok(row.opt_time("first_at")?.map(|first_at| ExpiringCards { cards, first_at }))
+}
+
+/// The calls in which the member has a role, each with its revision.
+pub async fn calls_with_role(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<(CallId, u64)>, StoreError> {
+    let sql = "SELECT DISTINCT c.call_id, c.revision FROM call_roles r JOIN calls c ON c.call_id = r.call_id \
+               WHERE r.member = $1 AND r.role <> 'observer' AND c.cancelled_at IS NULL ORDER BY c.call_id DESC LIMIT $2";
+    revisions_of(&tx.fetch_all(sql, args![me, limit]).await?)
+}
+
+/// The revisions of these calls.
+pub async fn revisions(tx: &mut Tx, calls: &[CallId]) -> Result<Vec<(CallId, u64)>, StoreError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT call_id, revision FROM calls WHERE call_id IN ({})", many::marks(1, calls.len()));
+    revisions_of(&tx.fetch_all(Sql::once(sql), calls.iter().map(Arg::text).collect()).await?)
+}
+
+/// The condition that the member `o` lacks a key to the vault `v` for some recipient of the newest key card.
+const LACKS: &str = "EXISTS (SELECT 1 FROM member_recipients m WHERE m.member = o.member AND NOT EXISTS \
+                     (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = m.member \
+                      AND k.recipient = m.recipient))";
+
+fn candidate(row: &Row) -> Result<Candidate, StoreError> {
+    Ok(Candidate { proposal: row.parse("proposal_id")?, since: row.opt_time("since")? })
+}
+
+fn lacking(row: &Row) -> Result<LackingHolder, StoreError> {
+    let (vault, proposal) = (vaults::read(row)?, row.parse("proposal_id")?);
+    Ok(LackingHolder { proposal, vault, holder: row.parse("holder")? })
+}
+
+fn revisions_of(rows: &[Row]) -> Result<Vec<(CallId, u64)>, StoreError> {
+    rows.iter().map(|row| Ok((row.parse("call_id")?, row.count("revision")?))).collect()
+}
+
+fn small(column: &str, number: i64) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(|_| StoreError::corrupt(column, "a small number"))
+}

@@ -1,0 +1,242 @@
+//! A request waits until the log has something that its caller may read: what is hidden does not end it, and while it waits it holds nothing
+//! that others need.
+
+use crate::harness::{
+    exchange::Answered,
+    many::{self, Proposal, Rows},
+    process::{ended, entente, until},
+    stage::{Stage, id},
+    world::Store,
+};
+use entente::{
+    domain::{
+        ambient::Clock,
+        entry::{EntryKind, Readers},
+        id::ProposalId,
+        member::ConflictGround,
+    },
+    storage::entries::{self, EntryRow},
+};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// A stage on each engine that is here.
+async fn stages() -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        stages.extend(Stage::open_on(store).await);
+    }
+    stages
+}
+
+async fn get(stage: &Stage, member: &str, query: &str) -> Value {
+    let raw = stage.raw(Some(stage.credential(member)));
+    raw.request(Method::GET, &format!("/v1/entries?limit=200{query}")).send().await.unwrap().expect_status(200).await
+}
+
+/// Where the log ends for a member, as far as these kinds go.
+async fn bookmark(stage: &Stage, member: &str, kind: &str) -> String {
+    let mut cursor = String::new();
+    loop {
+        let found = get(stage, member, &format!("{kind}{cursor}")).await;
+        if let Some(bookmark) = found["bookmark"].as_str() {
+            assert!(found.get("next").is_none(), "the last page has no next one");
+            return bookmark.to_owned();
+        }
+        cursor = format!("&cursor={}", found["next"].as_str().unwrap());
+    }
+}
+
+/// Waits for so many seconds from a bookmark on.
+fn waiting(stage: &Stage, member: &str, bookmark: &str, seconds: u64) -> JoinHandle<Response> {
+    let raw = stage.raw(Some(stage.credential(member)));
+    let request = raw.request(Method::GET, &format!("/v1/entries?limit=200&wait={seconds}&cursor={bookmark}"));
+    tokio::spawn(async move { request.send().await.unwrap() })
+}
+
+/// Until so many requests wait.
+async fn until_wait(stage: &Stage, count: usize) {
+    let feed = &stage.server.exchange.feed;
+    until("to wait", async || (feed.waiting() == count).then_some(())).await;
+}
+
+/// Writes an entry that every member may read, or one about a proposal: past all acts of this server, as another server of its database does.
+async fn append(stage: &Stage, proposal: Option<ProposalId>) -> u64 {
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    let row = EntryRow {
+        seq: 0,
+        at: stage.clock.now(),
+        kind: if proposal.is_some() { EntryKind::ProposalCreated } else { EntryKind::KeyCardPublished },
+        readers: if proposal.is_some() { Readers::Parties } else { Readers::Members },
+        actor: Some(id("ISR:registrar")),
+        program: proposal.map(|_| stage.program),
+        call: proposal.map(|_| stage.call),
+        proposal,
+        payload: "{}".to_owned(),
+        salt: vec![0; 32],
+    };
+    let seq = entries::append(&mut tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    seq
+}
+
+/// The numbers of the entries on a page.
+fn numbers(page: &Value) -> Vec<u64> {
+    page["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wait_ends_with_what_the_caller_may_read_and_never_with_what_is_hidden() {
+    for stage in stages().await {
+        let proposal = stage.submitted().await;
+        stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+        let mut bookmarks = Vec::new();
+        for member in ["ISR:avi", "USA:olivia", "KOR:minjun"] {
+            bookmarks.push(bookmark(&stage, member, "").await);
+        }
+        let began = Instant::now();
+        let party = waiting(&stage, "ISR:avi", &bookmarks[0], 30);
+        let (recused, stranger) =
+            (waiting(&stage, "USA:olivia", &bookmarks[1], 3), waiting(&stage, "KOR:minjun", &bookmarks[2], 3));
+        until_wait(&stage, 3).await;
+        let seq = append(&stage, Some(proposal)).await;
+        let seen = party.await.unwrap().expect_status(200).await;
+        assert_eq!(numbers(&seen), [seq]);
+        for (hidden_from, before) in [(recused, &bookmarks[1]), (stranger, &bookmarks[2])] {
+            let empty = hidden_from.await.unwrap().expect_status(200).await;
+            assert!(began.elapsed() >= Duration::from_secs(3), "what is hidden ended a wait");
+            assert_eq!(numbers(&empty), [0_u64; 0]);
+            let after = empty["bookmark"].as_str().unwrap();
+            assert!(after != before && after.len() == before.len(), "whether it has moved cannot be seen");
+            assert!(empty.get("next").is_none(), "that much of it is hidden would show");
+        }
+        // From the bookmark after a wait one goes on: nothing that may be read is left out, nothing comes twice.
+        let go_on = bookmark(&stage, "KOR:minjun", "").await;
+        let waits = waiting(&stage, "KOR:minjun", &go_on, 30);
+        until_wait(&stage, 1).await;
+        append(&stage, Some(proposal)).await;
+        let seq = append(&stage, None).await;
+        assert_eq!(numbers(&waits.await.unwrap().expect_status(200).await), [seq]);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wait_goes_past_more_hidden_entries_than_one_look_examines() {
+    for stage in stages().await {
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        let proposals: Vec<ProposalId> = (1..=450).map(|number| many::id("prop", number)).collect();
+        for proposal in &proposals {
+            rows.proposal(&Proposal {
+                id: *proposal,
+                call: stage.call,
+                topic: Some("navigation"),
+                members: &members,
+                created_at: stage.clock.now(),
+                is_withdrawn: false,
+            });
+        }
+        let db = &stage.server.exchange.db;
+        rows.write(db).await;
+        many::index(db).await;
+        let waits = waiting(&stage, "KOR:minjun", &bookmark(&stage, "KOR:minjun", "").await, 30);
+        until_wait(&stage, 1).await;
+        for proposal in proposals {
+            append(&stage, Some(proposal)).await;
+        }
+        let seq = append(&stage, None).await;
+        assert_eq!(numbers(&waits.await.unwrap().expect_status(200).await), [seq]);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bookmark_counts_for_its_member_and_its_kinds_alone() {
+    let stage = Stage::open().await;
+    let mine = bookmark(&stage, "ISR:avi", "&kind=call").await;
+    assert_ne!(mine, bookmark(&stage, "ISR:avi", "&kind=call").await, "two at one place differ");
+    assert_eq!(get(&stage, "ISR:avi", &format!("&kind=call&cursor={mine}")).await["items"], json!([]));
+    for (member, kind) in [("USA:bob", "&kind=call"), ("ISR:avi", "&kind=program"), ("ISR:avi", "")] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let answer = raw.request(Method::GET, &format!("/v1/entries?cursor={mine}{kind}")).send().await.unwrap();
+        assert_eq!(answer.problem().await, (400, "bad-cursor".into()), "{member} {kind}");
+    }
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    for wait in ["31", "-1", "1.5", "soon"] {
+        let answer = raw.request(Method::GET, &format!("/v1/entries?wait={wait}")).send().await.unwrap();
+        assert_eq!(answer.problem().await, (400, "malformed".into()), "{wait}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_wait_are_counted_by_themselves_and_leave_other_places_free() {
+    let settings = [("limits.requests_per_member", "1")];
+    let stage = Stage::open_with(Store::Sqlite, &settings).await.unwrap();
+    let place = bookmark(&stage, "KOR:minjun", "").await;
+    let mut waits = Vec::new();
+    for count in 1..=8 {
+        // Each of them is alone among those that are answered, since those before it wait.
+        waits.push(waiting(&stage, "KOR:minjun", &place, 30));
+        until_wait(&stage, count).await;
+    }
+    let refused = waiting(&stage, "KOR:minjun", &place, 30).await.unwrap();
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"waits\";q=8;qu=\"concurrent-requests\"");
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.problem().await, (429, "too-many-requests".into()));
+    // Neither what is asked without waiting nor what others ask is kept from an answer, and all readers of the database are free.
+    assert!(!numbers(&get(&stage, "KOR:minjun", "").await).is_empty());
+    assert!(!numbers(&get(&stage, "USA:dana", "&wait=30").await).is_empty(), "there is something: nothing to wait for");
+    let seq = append(&stage, None).await;
+    for wait in waits {
+        assert_eq!(numbers(&wait.await.unwrap().expect_status(200).await), [seq]);
+    }
+    until_wait(&stage, 0).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wait_ends_when_the_key_card_is_revoked_and_when_the_server_stops() {
+    let stage = Stage::open().await;
+    let revoked = waiting(&stage, "ISR:tamar", &bookmark(&stage, "ISR:tamar", "").await, 30);
+    until_wait(&stage, 1).await;
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:tamar"), false).await.unwrap();
+    assert_eq!(revoked.await.unwrap().problem().await, (403, "not-a-member".into()));
+
+    let stopped = waiting(&stage, "ISR:avi", &bookmark(&stage, "ISR:avi", "").await, 30);
+    until_wait(&stage, 1).await;
+    let began = Instant::now();
+    let (answer, ()) = tokio::join!(stopped, stage.stop());
+    assert_eq!(numbers(&answer.unwrap().expect_status(200).await), [0_u64; 0]);
+    assert!(began.elapsed() < Duration::from_secs(20), "it waited on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_goes_on_from_the_bookmark_in_a_file_and_says_each_entry_in_a_sentence() {
+    let stage = Stage::open().await;
+    let home = stage.home(&id("USA:bob")).display().to_string();
+    let file = stage.plan.dir.join("bookmark").display().to_string();
+    let run = async |words: &[&str]| {
+        let ended = ended(entente(&[&["--home", &*home][..], words].concat())).await;
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let new = async || {
+        let listed: Value = serde_json::from_str(&run(&["--json", "log", "--bookmark", &file]).await).unwrap();
+        assert!(listed["bookmark"].is_string());
+        listed["items"].as_array().unwrap().len()
+    };
+    let first = new().await;
+    assert!(first > 3, "{first}");
+    assert_eq!(new().await, 0);
+    append(&stage, None).await;
+    assert_eq!(new().await, 1);
+    let said = run(&["log", "--kind", "call", "--all"]).await;
+    assert!(said.contains(&format!("USA:dana published call {}", stage.call)), "{said}");
+    let about_olivia = run(&["--json", "log", "--member", "USA:olivia", "--all"]).await;
+    let listed: Value = serde_json::from_str(&about_olivia).unwrap();
+    assert!(listed["items"].as_array().unwrap().iter().all(|entry| entry.to_string().contains("USA:olivia")));
+    stage.stop().await;
+}

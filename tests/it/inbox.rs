@@ -1,0 +1,348 @@
+//! What waits: an item of each kind comes when there is something to do and goes when it is done, for nobody who may not do it; and a relay
+//! learns how much waits for its nation's members, and nothing else.
+
+use crate::harness::{
+    many::{self, Rows},
+    stage::{Stage, id, review},
+    world::{Store, TestWorld},
+};
+use entente::{
+    client::{Client, ClientError, api::Paging, inbox::in_words, labels::LabelChoice, verified::VersionChoice},
+    dev_pki::cast::{
+        AVI, BOB, CAROL, DANA, DemoNation, EITAN, FRANK, ISR, ISR_RELAY, KOR, MAYA, MINJUN, NOA, OLIVIA, OPAL, TAMAR,
+        USA, WALT, YAEL,
+    },
+    domain::{
+        ambient::Clock,
+        decision::Outcome,
+        id::{MemberId, ProposalId},
+        inbox::ItemKind,
+        member::{CallRole, ConflictGround},
+        policy::PolicyOwner,
+    },
+    wire::{
+        inbox::{Inbox, InboxItem, Waiting},
+        page::Page,
+    },
+};
+use jiff::SignedDuration;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The usual nations, and a relay of Israel.
+const WITH_RELAY: &[DemoNation] = &[
+    DemoNation { cast: &[DANA, OLIVIA, OPAL, BOB, CAROL, FRANK, WALT], ..USA },
+    DemoNation { cast: &[NOA, AVI, TAMAR, YAEL, MAYA, EITAN, ISR_RELAY], ..ISR },
+    DemoNation { cast: &[MINJUN], ..KOR },
+];
+
+async fn stages() -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        if let Some(stage) = Stage::open_on(store).await {
+            stages.push(stage);
+        }
+    }
+    stages
+}
+
+async fn inbox(client: &Client) -> Inbox {
+    client.api().inbox().await.unwrap()
+}
+
+/// The kinds of what waits for a member.
+async fn waits(stage: &Stage, member: &str) -> Vec<ItemKind> {
+    inbox(stage.client(member)).await.items.into_iter().map(|item| item.kind).collect()
+}
+
+/// What waits for a member on one proposal.
+async fn on(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<ItemKind> {
+    let items = inbox(stage.client(member)).await.items.into_iter();
+    items.filter(|item| item.proposal == Some(proposal)).map(|item| item.kind).collect()
+}
+
+const NOTHING: [ItemKind; 0] = [];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn party_is_told_to_join_to_sign_and_to_hand_in_until_it_is_done() {
+    for stage in stages().await {
+        let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap();
+        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::Invited]);
+        let invited = &inbox(stage.client("USA:bob")).await.items[0];
+        assert_eq!((invited.proposal, invited.call), (Some(proposal.id), Some(stage.call)));
+        assert_eq!(invited.due_at.unwrap().0, stage.deadline);
+        assert_eq!(waits(&stage, "ISR:avi").await, NOTHING, "the deadline is far");
+        assert_eq!(inbox(stage.client("ISR:avi")).await.next_deadline.unwrap().at.0, stage.deadline);
+        stage.join_all(&proposal).await.unwrap();
+        assert_eq!(waits(&stage, "USA:bob").await, NOTHING);
+
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 10));
+        for member in ["ISR:avi", "USA:bob"] {
+            assert_eq!(waits(&stage, member).await, [ItemKind::DeadlineNear], "{member}");
+        }
+        assert_eq!(waits(&stage, "ISR:tamar").await, NOTHING, "a colleague without a part in it");
+        stage.upload_all(proposal.id).await;
+        stage.sign("ISR:avi", proposal.id).await;
+        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::Sign]);
+        assert_eq!(inbox(stage.client("USA:bob")).await.items[0].version, Some(1));
+        assert_eq!(waits(&stage, "ISR:avi").await, [ItemKind::DeadlineNear], "the counterpart has not signed");
+        stage.sign("USA:bob", proposal.id).await;
+        for member in ["ISR:avi", "USA:bob"] {
+            assert_eq!(waits(&stage, member).await, NOTHING, "{member}");
+        }
+
+        let late = stage.begun().await;
+        assert_eq!(on(&stage, "ISR:avi", late).await, [ItemKind::DeadlineNear]);
+        stage.clock.set(stage.deadline + SignedDuration::from_millis(1));
+        assert_eq!(on(&stage, "ISR:avi", late).await, NOTHING, "nobody can do it any more");
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn amendment_that_voids_asks_for_a_signature_again() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let dana = stage.client("USA:dana");
+    let mut text = dana.call(stage.call).await.unwrap().text.clone();
+    text.total_threshold = None;
+    let voids = dana.preview_amendment(stage.call, &text, "a reason").await.unwrap().voided;
+    assert_eq!(voids, 1);
+    dana.amend_call(stage.call, &text, "a reason", Some(voids)).await.unwrap();
+    for member in ["ISR:avi", "USA:bob"] {
+        assert_eq!(on(&stage, member, proposal).await, [ItemKind::Void], "{member}");
+    }
+    stage.sign("ISR:avi", proposal).await;
+    assert_eq!(on(&stage, "USA:bob", proposal).await, [ItemKind::Sign]);
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(on(&stage, "ISR:avi", proposal).await, NOTHING);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn label_waits_for_the_other_party() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let avi = stage.client("ISR:avi");
+    let choice = LabelChoice::Put { others: ["KOR".parse().unwrap()].into(), caveats: BTreeSet::new() };
+    let plan = avi.plan_label(proposal, &choice).await.unwrap();
+    avi.sign_label(&plan).await.unwrap();
+    assert_eq!(on(&stage, "USA:bob", proposal).await, [ItemKind::SignLabel]);
+    assert_eq!(on(&stage, "ISR:avi", proposal).await, NOTHING);
+    let bob = stage.client("USA:bob");
+    let plan = bob.plan_label(proposal, &LabelChoice::Keep).await.unwrap();
+    bob.sign_label(&plan).await.unwrap();
+    assert_eq!(on(&stage, "USA:bob", proposal).await, NOTHING);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_done() {
+    for stage in stages().await {
+        let proposal = stage.submitted().await;
+        for member in ["USA:dana", "USA:frank", "USA:carol"] {
+            assert_eq!(waits(&stage, member).await, NOTHING, "{member}: before the opening");
+        }
+        stage.pass_the_opening();
+        for member in ["USA:dana", "ISR:noa", "USA:frank", "ISR:eitan"] {
+            assert_eq!(waits(&stage, member).await, [ItemKind::Declare], "{member}");
+        }
+        assert_eq!(waits(&stage, "USA:carol").await, NOTHING, "nothing is assigned to her");
+        assert_eq!(waits(&stage, "USA:walt").await, NOTHING, "an observer");
+        let due = inbox(stage.client("USA:dana")).await.items[0].due_at.unwrap().0;
+        assert_eq!(due, stage.deadline + SignedDuration::from_hours(24 * 45));
+
+        stage.clear(proposal, &["USA:dana"]).await;
+        assert_eq!(waits(&stage, "USA:dana").await, NOTHING);
+        stage.assign(&[(proposal, "USA:carol"), (proposal, "ISR:maya")], false).await;
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Declare]);
+        stage.clear(proposal, &["USA:carol"]).await;
+        assert_eq!(waits(&stage, "USA:carol").await, NOTHING, "she has no key yet");
+        assert_eq!(waits(&stage, "USA:dana").await, [ItemKind::PassKeys]);
+        stage.prepare_panel().await;
+        assert_eq!(waits(&stage, "USA:dana").await, NOTHING);
+
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Read]);
+        let carol = stage.client("USA:carol");
+        carol.read_summary(proposal, VersionChoice::Standing).await.unwrap();
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Review]);
+        let in_hand = carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+        assert_eq!(waits(&stage, "USA:carol").await, NOTHING);
+        assert_eq!(waits(&stage, "USA:dana").await, [ItemKind::PassKeys], "hers is in, so she may read the others");
+        stage.prepare_panel().await;
+        stage.client("USA:dana").api().reopen_review(in_hand.id, "once more").await.unwrap();
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Review], "it was reopened");
+
+        stage.clear(proposal, &["USA:frank", "ISR:eitan"]).await;
+        stage.prepare_panel().await;
+        assert_eq!(waits(&stage, "ISR:eitan").await, NOTHING);
+        stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
+        assert_eq!(waits(&stage, "USA:frank").await, NOTHING);
+        assert_eq!(waits(&stage, "ISR:eitan").await, [ItemKind::SignDecision]);
+        stage.client("ISR:eitan").sign_decision(proposal, Outcome::Fund).await.unwrap();
+        assert_eq!(waits(&stage, "ISR:eitan").await, NOTHING);
+        assert_eq!(waits(&stage, "USA:carol").await, NOTHING, "it is decided");
+
+        stage.client("USA:dana").send_letter(proposal, "Funded.").await.unwrap();
+        let letter = stage.client("ISR:avi").api().letters(proposal).await.unwrap()[0].id;
+        assert_eq!(waits(&stage, "ISR:avi").await, [ItemKind::ReadLetter]);
+        stage.client("ISR:avi").read_letter(proposal, letter).await.unwrap();
+        assert_eq!(waits(&stage, "ISR:avi").await, NOTHING);
+        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::ReadLetter], "each reads it by themselves");
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recused_member_has_neither_an_item_nor_a_part_in_a_number() {
+    for stage in stages().await {
+        let proposal = stage.under_review().await;
+        let olivia = stage.client("USA:olivia");
+        assert_eq!(waits(&stage, "USA:olivia").await, [ItemKind::Declare]);
+        olivia.declare(proposal, Some(ConflictGround::Family)).await.unwrap();
+        assert_eq!(waits(&stage, "USA:olivia").await, NOTHING);
+        assert_eq!(waits(&stage, "ISR:maya").await, [ItemKind::Read]);
+        stage.client("ISR:maya").declare(proposal, Some(ConflictGround::Other)).await.unwrap();
+        let left = inbox(stage.client("ISR:maya")).await;
+        assert!(left.items.is_empty() && !left.more, "{left:?}");
+        // Nothing of it for Korea, which takes no part, nor for its policy officers.
+        assert_eq!(waits(&stage, "KOR:minjun").await, NOTHING);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nations_policies_leave_no_item_on_what_they_hide() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    assert_eq!(on(&stage, "ISR:maya", proposal).await, [ItemKind::Read]);
+    let hides = r#"@id("no-reviewers") @side("release") @reason("nobody for now")
+        forbid(principal, action == Action::"View", resource) when { resource.assigned.contains(principal) };"#;
+    stage.israel_adds(hides).await;
+    assert_eq!(waits(&stage, "ISR:maya").await, NOTHING);
+    assert_eq!(waits(&stage, "USA:carol").await, NOTHING);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_policy_officer_is_told_to_approve() {
+    let stage = Stage::open().await;
+    let (drafter, israel) = (stage.client("ISR:drafter"), "ISR".parse::<PolicyOwner>().unwrap());
+    let text = drafter.policy(&israel).await.unwrap().text.unwrap();
+    let proposed = drafter.propose_policy(&israel, "ISR", &text, None).await.unwrap();
+    let items = inbox(stage.client("ISR:approver")).await.items;
+    let item = items.iter().find(|item| item.kind == ItemKind::ApprovePolicy).unwrap();
+    assert_eq!((item.owner.clone(), item.version), (Some(israel), Some(proposed.version)));
+    for member in ["ISR:drafter", "USA:approver", "ISR:noa"] {
+        assert_eq!(waits(&stage, member).await, NOTHING, "{member}");
+    }
+    let approver = stage.client("ISR:approver");
+    let (_, told) = approver.preview_policy(&proposed).await.unwrap();
+    approver.approve_policy(&proposed, &told).await.unwrap();
+    assert_eq!(waits(&stage, "ISR:approver").await, NOTHING);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inbox_is_bounded_and_says_that_there_is_more() {
+    for stage in stages().await {
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 3));
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        for number in 1..=450 {
+            rows.proposal(&many::Proposal {
+                id: many::id("prop", number),
+                call: stage.call,
+                topic: Some("navigation"),
+                members: &members,
+                created_at: stage.clock.now(),
+                is_withdrawn: false,
+            });
+        }
+        rows.write(&stage.server.exchange.db).await;
+        many::index(&stage.server.exchange.db).await;
+        let found = inbox(stage.client("ISR:avi")).await;
+        assert!(found.more);
+        assert_eq!(found.items.len(), 100);
+        assert!(found.items.iter().all(|item| item.kind == ItemKind::DeadlineNear));
+        let others = inbox(stage.client("ISR:tamar")).await;
+        assert!(others.items.is_empty() && !others.more, "what others have to do is nothing of hers");
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inbox_leaves_no_entry_and_names_nothing_but_identifiers() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let last = async || {
+        let mut tx = stage.server.exchange.db.read().await.unwrap();
+        entente::storage::entries::last(&mut tx).await.unwrap()
+    };
+    let before = last().await;
+    let found = inbox(stage.client("ISR:maya")).await;
+    assert_eq!(last().await, before);
+    let text = serde_json::to_string(&found).unwrap();
+    assert!(text.contains(&proposal.to_string()));
+    for word in ["Lodestone", "Joint industrial", "navigation", "Kinneret", "USA:", "ISR:"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    for item in found.items {
+        assert!(in_words(item).command.starts_with("entente "));
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(WITH_RELAY, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        let proposal = stage.under_review().await;
+        stage.client("ISR:avi").invite(proposal, &id("ISR:tamar")).await.unwrap();
+        let relay = stage.client("ISR:relay");
+        let waiting = relay.api().waiting().await.unwrap();
+        let members: BTreeSet<MemberId> = waiting.iter().map(|one| one.member.clone()).collect();
+        let expected = ["approver", "avi", "drafter", "eitan", "maya", "noa", "registrar", "tamar", "yael"];
+        assert_eq!(members, expected.map(|handle| id(&format!("ISR:{handle}"))).into());
+        for one in &waiting {
+            let items = inbox(stage.client(&one.member.to_string())).await.items;
+            let due = items.iter().filter_map(|item: &InboxItem| item.due_at).filter(|due| due.0 > stage.clock.now());
+            assert_eq!((one.items as usize, one.next_due_at), (items.len(), due.min()), "{}", one.member);
+        }
+        let of: BTreeMap<String, u32> = waiting.iter().map(|one| (one.member.to_string(), one.items)).collect();
+        assert_eq!((of["ISR:maya"], of["ISR:yael"]), (1, 0));
+
+        // Page by page it is the same list.
+        let (mut all, mut paging): (Vec<Waiting>, _) = (Vec::new(), Paging { cursor: None, limit: Some(2) });
+        loop {
+            let Page { items, next } = relay.api().waiting_page(&paging).await.unwrap();
+            assert!(items.len() <= 2);
+            all.extend(items);
+            paging.cursor = next;
+            if paging.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(all, waiting);
+
+        // Neither an inbox of its own nor anything that other members may know of.
+        assert!(is_denied(&relay.api().inbox().await.unwrap_err()));
+        assert!(is_denied(&relay.api().programs(&Paging::default()).await.unwrap_err()));
+        assert!(relay.api().calls(None, &Paging::default()).await.unwrap().items.is_empty());
+        assert!(relay.api().all_proposals(None).await.unwrap().is_empty());
+        assert_eq!(relay.api().call(stage.call).await.unwrap_err().slug(), Some("not-found"));
+        for member in ["ISR:noa", "ISR:registrar", "ISR:drafter", "USA:dana"] {
+            assert!(is_denied(&stage.client(member).api().waiting().await.unwrap_err()), "{member}");
+        }
+
+        // Nor by a role that it is given in a call.
+        let roles = BTreeSet::from([CallRole::Reviewer]);
+        stage.client("USA:dana").grant_roles(stage.call, &id("ISR:relay"), &roles).await.unwrap();
+        assert!(relay.api().calls(None, &Paging::default()).await.unwrap().items.is_empty());
+        assert!(relay.api().all_proposals(None).await.unwrap().is_empty());
+        stage.stop().await;
+    }
+}
+
+fn is_denied(error: &ClientError) -> bool {
+    error.slug() == Some("denied")
+}

@@ -1,0 +1,325 @@
+//! A nation's relay tells its members that something waits, by a real server of mail or a program: one sentence, and nothing that the seal
+//! keeps from others.
+
+use crate::harness::{
+    pki::{TestAuthority, dns},
+    process::PATIENCE,
+    stage::{Stage, code, id},
+};
+use entente::{
+    client::{
+        Client, ClientError,
+        directory::NewKeyCard,
+        relay::{
+            Hook, Mailer, Relay, RelayAct, RelayEvent, RelayPlan, RelayState, RelayTally, Teller,
+            contacts::{ContactRow, Contacts},
+            notice::sentence,
+            schedule::{Habit, MemberLoad},
+        },
+    },
+    domain::{
+        ambient::{Clock, SystemRng},
+        id::MemberId,
+        member::PartnerRole,
+    },
+    sealing::card::KeyCard,
+    wire::inbox::Waiting,
+};
+use jiff::{SignedDuration, civil::Time, tz::TimeZone};
+use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Debian's own, which has the server of mail.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A server of mail, and what it is sent.
+struct MailServer {
+    folder: TempDir,
+    address: String,
+    mails: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl MailServer {
+    /// One that is spoken to in this way; none where it is not installed.
+    async fn start(security: &str) -> Option<Self> {
+        let installed = Command::new(PYTHON).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status().await;
+        if !installed.is_ok_and(|status| status.success()) {
+            assert!(env::var_os("ENTENTE_REQUIRE_SMTP").is_none(), "`aiosmtpd` is required and not installed");
+            eprintln!("*** WITHOUT `python3-aiosmtpd` THE RELAY SENDS NO MAIL IN A TEST ***");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let authority = TestAuthority::with("Mail", |_| {});
+        let issued = authority.issue(|params| {
+            params.subject_alt_names = vec![dns("localhost")];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        });
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        file("ca.pem", &authority.certificate.pem());
+        let files = [file("server.pem", &issued.certificate.pem()), file("server.key", &issued.key.serialize_pem())];
+        let mut command = Command::new(PYTHON);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/relay/server.py")).arg(security);
+        if security != "plain" {
+            command.args(files);
+        }
+        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut mails = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = timeout(PATIENCE, mails.next_line()).await.unwrap().unwrap().expect("it starts");
+        let address = match security {
+            "plain" => format!("smtp+plain://127.0.0.1:{port}"),
+            "starttls" => format!("smtp://localhost:{port}"),
+            _ => format!("smtps://localhost:{port}"),
+        };
+        Some(Self { folder, address, mails, _child: child })
+    }
+
+    fn credentials(&self, password: &str) -> PathBuf {
+        let path = self.folder.path().join("credentials");
+        fs::write(&path, format!("relay\n{password}\n")).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn mailer(&self, password: &str) -> Mailer {
+        let (server, authority) = (self.address.parse().unwrap(), self.folder.path().join("ca.pem"));
+        let is_plain = self.address.starts_with("smtp+plain");
+        let credentials = (!is_plain).then(|| self.credentials(password));
+        let authority = (!is_plain).then_some(authority.as_path());
+        Mailer::new(&server, "relay@example.org", credentials.as_deref(), authority).unwrap()
+    }
+
+    /// The next so many mails, by whom they are for.
+    async fn take(&mut self, count: usize) -> BTreeMap<String, Value> {
+        let mut mails = BTreeMap::new();
+        while mails.len() < count {
+            let line = timeout(PATIENCE, self.mails.next_line()).await.expect("mail comes").unwrap().unwrap();
+            let mail: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(mail["to"].as_array().unwrap().len(), 1);
+            let to = mail["to"][0].as_str().unwrap().to_owned();
+            assert!(mails.insert(to, mail).is_none(), "nobody is mailed twice");
+        }
+        mails
+    }
+}
+
+/// A stage on which much waits for Israel's members, one of whom is its relay.
+async fn stage() -> Stage {
+    let stage = Stage::open().await;
+    stage.under_review().await;
+    let registrar = stage.client("ISR:registrar");
+    let present = registrar.issued_member(&id("ISR:tamar")).await.unwrap().card.clone();
+    let KeyCard { member, name, organisation, recipients, certificates, valid_until, .. } = present;
+    let roles = [PartnerRole::Relay].into();
+    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    registrar.issue_key_card(&new).await.unwrap();
+    stage
+}
+
+/// What waits for whom, by the exchange's word.
+async fn waiting(stage: &Stage) -> Vec<Waiting> {
+    stage.client("ISR:tamar").api().waiting().await.unwrap()
+}
+
+/// Those for whom something waits.
+fn loaded(waiting: &[Waiting]) -> BTreeMap<MemberId, MemberLoad> {
+    let load = |waiting: &Waiting| MemberLoad { items: waiting.items, next_due_at: waiting.next_due_at.map(|at| at.0) };
+    waiting.iter().filter(|one| one.items > 0).map(|one| (one.member.clone(), load(one))).collect()
+}
+
+/// Everybody's address: the handle at a made-up host.
+fn contacts(members: &[Waiting]) -> Contacts {
+    let rows: Vec<_> = members
+        .iter()
+        .map(|one| (one.member.handle().to_owned(), format!("{}@example.org", one.member.handle())))
+        .collect();
+    let rows = (2..).zip(&rows).map(|(line, (handle, address))| ContactRow { line, handle, address, zone: "" });
+    Contacts::of(&code("ISR"), rows).unwrap()
+}
+
+fn relay<'s>(
+    stage: &'s Stage,
+    state: &Path,
+    contacts: Contacts,
+    teller: Teller,
+) -> Relay<impl Fn() -> Result<Client, ClientError> + 's> {
+    let zone = TimeZone::get("Asia/Jerusalem").unwrap();
+    let habit = Habit { digest_at: Time::midnight(), zone };
+    let plan = RelayPlan { partner: code("ISR"), contacts, habit, teller };
+    let (state, _) = RelayState::open(state).unwrap();
+    Relay::new(move || Ok(stage.again("ISR:tamar")), plan, state, Arc::new(SystemRng))
+}
+
+/// A round, with what was reported.
+async fn round<C: Fn() -> Result<Client, ClientError>>(relay: &mut Relay<C>) -> (RelayTally, Vec<RelayEvent>) {
+    let mut told = Vec::new();
+    let tally = relay.round(&|| false, &mut |event| told.push(event.clone())).await.unwrap();
+    (tally, told)
+}
+
+/// The lines of a mail's head, and its text.
+fn read(mail: &Value) -> (Vec<&str>, &str) {
+    let (head, text) = mail["content"].as_str().unwrap().split_once("\r\n\r\n").unwrap();
+    (head.split("\r\n").collect(), text)
+}
+
+#[tokio::test]
+async fn members_are_mailed_one_sentence_and_nothing_of_what_waits() {
+    for security in ["starttls", "tls"] {
+        let Some(mut server) = MailServer::start(security).await else { return };
+        let stage = stage().await;
+        let members = waiting(&stage).await;
+        let loads = loaded(&members);
+        assert!(loads.len() > 1, "something waits: {members:?}");
+        let state = server.folder.path().join("relay.json");
+        let mut relay = relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(server.mailer("a secret"))));
+        let (tally, told) = round(&mut relay).await;
+        assert_eq!(tally, RelayTally { told: loads.len(), not_told: 0 });
+        assert_eq!(told.len(), loads.len());
+        let mails = server.take(loads.len()).await;
+        let zone = TimeZone::get("Asia/Jerusalem").unwrap();
+        let proposal = stage.client("ISR:avi").api().all_proposals(None).await.unwrap().remove(0);
+        for (member, load) in &loads {
+            let mail = &mails[&format!("{}@example.org", member.handle())];
+            assert_eq!((mail["from"].as_str(), mail["tls"].as_bool()), (Some("relay@example.org"), Some(true)));
+            let (head, text) = read(mail);
+            let said = sentence(load, &zone);
+            assert_eq!(text.trim_end(), said);
+            assert!(head.contains(&&*format!("Subject: {said}")) && head.contains(&"Auto-Submitted: auto-generated"));
+            assert_eq!(head.len(), 8, "{head:?}");
+            let whole = mail["content"].as_str().unwrap();
+            let card = stage.client("ISR:registrar").issued_member(member).await.unwrap().card.clone();
+            for kept in [
+                "Lodestone",
+                "prop_",
+                "call_",
+                &proposal.id.to_string(),
+                &stage.call.to_string(),
+                &member.to_string(),
+                &card.name,
+                &card.organisation,
+                "navigation",
+            ] {
+                assert!(!whole.contains(kept), "{kept}: {whole}");
+            }
+        }
+        // The same day again, and a relay that begins again with what is remembered: nothing.
+        assert_eq!(round(&mut relay).await, (RelayTally::default(), Vec::new()));
+        drop(relay);
+        let mut relay =
+            self::relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(server.mailer("a secret"))));
+        assert_eq!(round(&mut relay).await, (RelayTally::default(), Vec::new()));
+        // A day later, once, however long it was away.
+        stage.clock.set(stage.clock.now() + SignedDuration::from_hours(72));
+        let again = loaded(&waiting(&stage).await);
+        assert_eq!(round(&mut relay).await.0, RelayTally { told: again.len(), not_told: 0 });
+        assert_eq!(server.take(again.len()).await.len(), again.len());
+        drop(relay);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn address_that_is_refused_keeps_nobody_else_from_being_told() {
+    let Some(mut server) = MailServer::start("plain").await else { return };
+    let stage = stage().await;
+    let loads = loaded(&waiting(&stage).await);
+    let members: Vec<&MemberId> = loads.keys().collect();
+    let address = |at: usize, member: &MemberId| match at {
+        0 => "refused@example.org".to_owned(),
+        1 => "later@example.org".to_owned(),
+        _ => format!("{}@example.org", member.handle()),
+    };
+    let rows: Vec<_> =
+        members.iter().enumerate().map(|(at, member)| (member.handle().to_owned(), address(at, member))).collect();
+    let rows = (2..).zip(&rows).map(|(line, (handle, address))| ContactRow { line, handle, address, zone: "" });
+    let contacts = Contacts::of(&code("ISR"), rows).unwrap();
+    let state = server.folder.path().join("relay.json");
+    let mut relay = relay(&stage, &state, contacts, Teller::Mail(Box::new(server.mailer(""))));
+    let (tally, told) = round(&mut relay).await;
+    assert_eq!(tally, RelayTally { told: loads.len() - 1, not_told: 1 });
+    let refused = told.iter().find(|event| event.act == RelayAct::NotTold).unwrap();
+    assert_eq!(refused.member, *members[0]);
+    assert!(refused.reason.as_ref().unwrap().contains("no such mailbox"), "{refused:?}");
+    let mails = server.take(loads.len() - 1).await;
+    assert!(mails.contains_key("later@example.org"), "who is asked to come again comes again");
+    // The one who could not be told is left alone for a while.
+    assert_eq!(round(&mut relay).await.0, RelayTally::default());
+    drop(relay);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn server_that_cannot_be_trusted_or_refuses_the_account_gets_no_mail_and_nobody_counts_as_told() {
+    let Some(mut server) = MailServer::start("starttls").await else { return };
+    let stage = stage().await;
+    let members = waiting(&stage).await;
+    let other = TestAuthority::with("Another", |_| {});
+    let other_ca = server.folder.path().join("other.pem");
+    fs::write(&other_ca, other.certificate.pem()).unwrap();
+    let credentials = server.credentials("a secret");
+    let stranger =
+        Mailer::new(&server.address.parse().unwrap(), "relay@example.org", Some(&credentials), Some(&other_ca))
+            .unwrap();
+    let state = server.folder.path().join("relay.json");
+    for teller in [stranger, server.mailer("another secret")] {
+        let mut relay = relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(teller)));
+        let failed = relay.round(&|| false, &mut |event| panic!("{event:?}")).await.unwrap_err();
+        assert!(failed.to_string().contains("cannot be told"), "{failed}");
+    }
+    let mut relay = relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(server.mailer("a secret"))));
+    let count = loaded(&members).len();
+    assert_eq!(round(&mut relay).await.0, RelayTally { told: count, not_told: 0 });
+    assert_eq!(server.take(count).await.len(), count);
+    drop(relay);
+    stage.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn program_is_called_for_each_member_and_a_dry_run_calls_nobody() {
+    let stage = stage().await;
+    let loads = loaded(&waiting(&stage).await);
+    let folder = tempfile::tempdir().unwrap();
+    let (program, told) = (folder.path().join("hook"), folder.path().join("told"));
+    fs::write(&program, format!("#!/bin/sh\ncat >> '{}'\n", told.display())).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let state = folder.path().join("relay.json");
+    let mut relay = relay(&stage, &state, Contacts::default(), Teller::Hook(Hook::new(program)));
+    let mut would = Vec::new();
+    let tally = relay.rehearse(&mut |event| would.push(event.clone())).await.unwrap();
+    assert!(tally.told == loads.len() && would.iter().all(|event| event.act == RelayAct::WouldTell));
+    assert!(!told.exists() && !state.exists(), "a dry run leaves nothing");
+    assert_eq!(round(&mut relay).await.0, RelayTally { told: loads.len(), not_told: 0 });
+    let lines = fs::read_to_string(&told).unwrap();
+    let mut said: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    said.sort_by_key(|line| line["member"].as_str().unwrap().to_owned());
+    for ((member, load), line) in loads.iter().zip(&said) {
+        assert_eq!(
+            (line["member"].as_str(), line["items"].as_u64()),
+            (Some(&*member.to_string()), Some(u64::from(load.items)))
+        );
+        assert_eq!(line.as_object().unwrap().len(), 3);
+    }
+    assert_eq!(said.len(), loads.len());
+    drop(relay);
+    stage.stop().await;
+}
