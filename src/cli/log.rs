@@ -2,23 +2,23 @@
 
 use super::{context::Context, error::Result, key_card::instant_argument, output::Screen, time::Zone};
 use crate::{
-    client::log::{
-        LogFilter, LogReader, ReadEntries, read_bookmark,
-        words::{LogNames, sentence},
-        write_bookmark,
+    client::{
+        Client,
+        log::{
+            LogFilter, LogReader, ReadEntries, read_bookmark,
+            words::{LogNames, sentence},
+            write_bookmark,
+        },
+        naming::{CallName, ProposalName},
     },
-    domain::{
-        entry::EntryKind,
-        id::{CallId, MemberId, ProposalId},
-        text::counted,
-    },
+    domain::{entry::EntryKind, id::MemberId, text::counted},
     wire::entry::Entry,
 };
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(1);
   entente log                        the latest 50 entries that you may read
   entente log --follow               the latest, then new ones as they come
   entente log --kind proposal.submitted --kind decision --since 2026-04-01T00:00:00Z
-  entente log --proposal $PROPOSAL --member ISR:avi --all
+  entente log --proposal BIRD26-48179 --member ISR:avi --all
   entente log --kind key-card        what registrars did: key_card.published
   entente --json log --bookmark seen.txt         what is new since the last run
   entente --json log --follow --limit 0 --kind proposal | jq -r .proposal
@@ -50,10 +50,10 @@ pub struct LogArgs {
     kind: Vec<Kinds>,
     /// Only entries about this call and its proposals
     #[arg(long, value_name = "CALL")]
-    call: Vec<CallId>,
+    call: Vec<CallName>,
     /// Only entries about this proposal
     #[arg(long, value_name = "PROPOSAL")]
-    proposal: Vec<ProposalId>,
+    proposal: Vec<ProposalName>,
     /// Only entries that this member made or is named in
     #[arg(long, value_name = "MEMBER")]
     member: Vec<MemberId>,
@@ -86,16 +86,23 @@ impl LogArgs {
         self.follow
     }
 
-    fn filter(&self) -> LogFilter {
-        LogFilter {
+    async fn filter(&self, client: &Client) -> Result<LogFilter> {
+        let (mut calls, mut proposals) = (BTreeSet::new(), BTreeSet::new());
+        for call in &self.call {
+            calls.insert(client.find_call(call).await?);
+        }
+        for proposal in &self.proposal {
+            proposals.insert(client.find_proposal(proposal).await?.id);
+        }
+        Ok(LogFilter {
             kinds: self.kind.iter().flat_map(|kinds| kinds.0.iter().copied()).collect(),
             with_keys: self.keys,
-            calls: self.call.iter().copied().collect(),
-            proposals: self.proposal.iter().copied().collect(),
+            calls,
+            proposals,
             members: self.member.iter().cloned().collect(),
             since: self.since,
             until: self.until,
-        }
+        })
     }
 
     /// How many of the latest entries are shown.
@@ -135,7 +142,7 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
         Some(path) => read_bookmark(path)?,
         None => None,
     };
-    let mut reader = LogReader::new(args.filter(), bookmark);
+    let mut reader = LogReader::new(args.filter(&client).await?, bookmark);
     let ReadEntries { entries, left_out } = reader.rest(client.api(), args.keep(), Duration::ZERO).await?;
     if args.follow {
         context.out.note(&format!("times are in {}", zone.name()));

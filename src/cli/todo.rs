@@ -105,7 +105,9 @@ mod tests {
             let item = InboxItem {
                 kind: *kind,
                 call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
+                code: "BIRD26".parse().ok(),
                 proposal: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
+                reference: "BIRD26-48179".parse().ok(),
                 owner: "ISR".parse().ok(),
                 version: Some(3),
                 members: Some(12),
@@ -127,7 +129,7 @@ mod tests {
     fn command_of_every_item_is_one_that_parses() {
         for item in of_every_kind().items {
             Cli::try_parse_from(item.command.split(' ')).unwrap_or_else(|error| panic!("{}: {error}", item.command));
-            let without = InboxItem { proposal: None, ..item.item };
+            let without = InboxItem { proposal: None, reference: None, ..item.item };
             if without.kind == ItemKind::PassKeys {
                 let command = crate::client::inbox::in_words(without).command;
                 Cli::try_parse_from(command.split(' ')).unwrap_or_else(|error| panic!("{command}: {error}"));

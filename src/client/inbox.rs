@@ -57,7 +57,9 @@ fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
             items.push(InboxItem {
                 kind: ItemKind::CardExpiring,
                 call: None,
+                code: None,
                 proposal: None,
+                reference: None,
                 owner: None,
                 version: None,
                 members: None,
@@ -79,11 +81,9 @@ pub fn in_words(item: InboxItem) -> TodoItem {
 /// What a person reads and types for the proposal of an item, or its call.
 #[must_use]
 pub fn named(item: &InboxItem) -> String {
-    match (item.proposal, item.call) {
-        (Some(proposal), _) => proposal.to_string(),
-        (None, Some(call)) => call.to_string(),
-        (None, None) => String::new(),
-    }
+    let proposal = item.reference.as_ref().map(ToString::to_string).or_else(|| item.proposal.map(|id| id.to_string()));
+    let call = || item.code.as_ref().map(ToString::to_string).or_else(|| item.call.map(|id| id.to_string()));
+    proposal.or_else(call).unwrap_or_default()
 }
 
 /// What is to be done, in a word or two.

@@ -212,7 +212,9 @@ fn on_proposal(
 ) -> InboxItem {
     InboxItem {
         call: Some(state.row.call),
+        code: Some(state.call.text.code.clone()),
         proposal: Some(state.row.id),
+        reference: Some(state.reference()),
         due_at: due_at.map(Into::into),
         since: since.map(Into::into),
         ..bare(kind)
@@ -221,7 +223,18 @@ fn on_proposal(
 
 /// An item on nothing yet.
 fn bare(kind: ItemKind) -> InboxItem {
-    InboxItem { kind, call: None, proposal: None, owner: None, version: None, members: None, due_at: None, since: None }
+    InboxItem {
+        kind,
+        call: None,
+        code: None,
+        proposal: None,
+        reference: None,
+        owner: None,
+        version: None,
+        members: None,
+        due_at: None,
+        since: None,
+    }
 }
 
 /// These proposals as they stand at the instant of the look.

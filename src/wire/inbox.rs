@@ -5,6 +5,7 @@ use crate::domain::{
     id::{CallId, MemberId, ProposalId},
     inbox::ItemKind,
     policy::PolicyOwner,
+    reference::{CallCode, Reference},
 };
 
 answer! {
@@ -29,9 +30,15 @@ answer! {
         /// The call that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub call: Option<CallId>,
+        /// What people call it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub code: Option<CallCode>,
         /// The proposal that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub proposal: Option<ProposalId>,
+        /// What people call it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reference: Option<Reference>,
         /// With `approve_policy`: whose policies they are.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub owner: Option<PolicyOwner>,

@@ -57,10 +57,18 @@ fn who(entry: &Entry) -> String {
 }
 
 /// The thing that an entry is about.
+/// What people call the call that an entry is about.
+fn call_of(entry: &Entry, call: CallId, names: &impl LogNames) -> String {
+    entry.code.as_ref().map_or_else(|| names.call(call), ToString::to_string)
+}
+
 fn about(entry: &Entry, names: &impl LogNames) -> String {
     match (entry.proposal, entry.call, entry.program) {
-        (Some(proposal), ..) => names.proposal(proposal),
-        (None, Some(call), _) => names.call(call),
+        (Some(proposal), ..) => match &entry.reference {
+            Some(reference) => reference.to_string(),
+            None => names.proposal(proposal),
+        },
+        (None, Some(call), _) => call_of(entry, call, names),
         (None, None, Some(program)) => names.program(program),
         (None, None, None) => "the exchange".to_owned(),
     }
@@ -184,7 +192,8 @@ impl<N: LogNames> Telling<'_, N> {
     }
 
     fn begun(&self, who: &str, it: &str, told: &ProposalCreated) -> String {
-        let call = self.entry.call.map(|call| format!(" under {}", self.names.call(call))).unwrap_or_default();
+        let call = self.entry.call.map(|call| format!(" under {}", call_of(self.entry, call, self.names)));
+        let call = call.unwrap_or_default();
         let parties: Vec<_> = told.parties.keys().collect();
         let topic = told.topic.as_ref().map(|topic| format!(", on {topic}")).unwrap_or_default();
         format!("{who} began {it}{call}, for {}{topic}", listed(&parties))

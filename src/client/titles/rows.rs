@@ -38,7 +38,7 @@ impl Titles {
 
 /// What people call a proposal: what a search finds it by and what an order by reference goes by. The one place that says so.
 fn reference(proposal: &Proposal) -> String {
-    proposal.id.to_string()
+    proposal.reference.to_string()
 }
 
 /// By what a list of proposals is ordered, and in which direction.
