@@ -142,7 +142,18 @@ mod tests {
     fn item(kind: ItemKind, due: Option<&str>) -> InboxItem {
         let proposal = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok();
         let due_at = due.map(|due| Time(at(due)));
-        InboxItem { kind, call: None, proposal, owner: None, version: None, members: None, due_at, since: None }
+        InboxItem {
+            kind,
+            call: None,
+            code: None,
+            proposal,
+            reference: None,
+            owner: None,
+            version: None,
+            members: None,
+            due_at,
+            since: None,
+        }
     }
 
     fn inbox(items: Vec<InboxItem>) -> Inbox {

@@ -8,6 +8,7 @@ use super::seen_among;
 use crate::{
     domain::{
         id::MemberId,
+        member::CallRole,
         proposal::{Relation, Sort},
         reference::Reference,
     },
@@ -73,5 +74,12 @@ fn fits(filter: &Filter, state: &ProposalState, me: &MemberId) -> bool {
         && mine.is_none_or(|relation| match relation {
             Relation::Party => state.facts.party_members.contains(me),
             Relation::Assigned => state.facts.assigned.contains(me),
+            Relation::Undeclared => {
+                let facts = &state.facts;
+                let judges = [CallRole::Officer, CallRole::Decider].iter().any(|role| facts.call.has_role(me, *role));
+                (judges || facts.assigned.contains(me))
+                    && !facts.declared_clear.contains(me)
+                    && !facts.conflicts.contains(me)
+            }
         })
 }
