@@ -220,6 +220,7 @@ def manifest(proposal: str) -> tuple[dict[str, Any], list[str]]:
         "call": shown.call,
         "call_text_sha256": publication(shown.call)["text_sha256"],
         "proposal": proposal,
+        "reference": shown.reference,
         "version": (shown.version or 0) + 1,
         "parties": sorted(shown.parties.additional_properties),
         "documents": sorted(documents, key=lambda document: (document["slot"], document.get("party", ""))),

@@ -25,7 +25,7 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller) -> Result<Answe
 
 /// How much waits for each member of your nation, and when the next of it is due; for its relay.
 ///
-/// At most 20 members a page, in the order of their names: a page can be short and still have a `next`.
+/// At most 20 members a page, in the order of their names.
 #[utoipa::path(get, path = "/v1/waiting", tag = "directory", params(Everything),
     responses((status = 200, body = Page<Waiting>)))]
 pub(super) async fn waiting(

@@ -196,7 +196,6 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         parameter.description = Some("`ETag` of the state that you read.".into());
         matches!(parameter.required, Required::True)
     });
-    let has_query = parameters.iter().any(|p| matches!(p, RefOr::T(p) if matches!(p.parameter_in, ParameterIn::Query)));
     let has_bytes = operation.request_body.as_mut().is_some_and(|body| match body {
         RefOr::T(body) => body.content.get_mut(AGE_MEDIA_TYPE).map(make_binary).is_some(),
         RefOr::Ref(_) => false,
@@ -215,7 +214,7 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
     let is_preview = path.ends_with("/preview");
     let is_logged = operation.description.as_ref().is_some_and(|text| text.contains("an entry in the log"));
     let statuses = [
-        (400, is_change || has_query),
+        (400, true),
         (401, true),
         (403, is_for_members),
         (404, is_change || !in_path.is_empty()),

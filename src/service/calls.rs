@@ -211,7 +211,7 @@ async fn amend_as_counted(
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
     }
     let baseline = if effect == AmendmentEffect::Resubmit { version } else { call.row.baseline };
-    let wire_text: CallText = serde_json::from_value(publication.text.clone())
+    let wire_text: CallText = reading::typed_as_signed(publication.text.clone())
         .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
     let json = wire_text.canonical();
     let new_text = NewText { code: &wire_text.code, json: &json, sha256: publication.text_sha256 };

@@ -28,6 +28,7 @@ interface Manifest {
     call: string;
     call_text_sha256: string;
     proposal: string;
+    reference: string;
     version: number;
     parties: string[];
     documents: {
@@ -238,6 +239,7 @@ async function manifest(proposal: string): Promise<Manifest> {
         call: about.call,
         call_text_sha256: (await publication(about.call)).text_sha256,
         proposal,
+        reference: about.reference,
         version: (about.version ?? 0) + 1,
         parties: Object.keys(about.parties).sort(),
         documents: held.sort((a, b) => (place(a) < place(b) ? -1 : 1)),

@@ -19,7 +19,7 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     (
         "directory",
         "Partners, their members, and the key cards by which everybody's keys are known. Believe no key before you \
-      have verified the card, up to the fingerprint that officials confirmed.",
+      have verified the card, up to the fingerprint that officials confirmed. And what waits for a member.",
     ),
     (
         "policies",
@@ -43,7 +43,7 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     ("documents", "Sealed documents in the slots of a proposal. They are sent and fetched as raw age files."),
     ("reviews", "Declarations of interest, assignments, and sealed reviews. Who has not declared reads nothing."),
     ("decisions", "Decisions that every funding partner signs, and sealed letters to the parties."),
-    ("log", "Every accepted act, as far as the reader may know of it. From a cursor on it is a feed of changes."),
+    ("log", "Every accepted act, as far as the reader may know of it. From a bookmark on it is a feed of changes."),
 ];
 
 /// Whether operations of this tag meet this problem.

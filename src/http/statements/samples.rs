@@ -105,8 +105,8 @@ pub(super) fn acceptance() -> Value {
 
 pub(super) fn manifest() -> Value {
     json!({
-        "call": CALL, "call_text_sha256": digest_of(&call_text()), "proposal": PROPOSAL, "version": 1,
-        "parties": ["ISR", "USA"],
+        "call": CALL, "call_text_sha256": digest_of(&call_text()), "proposal": PROPOSAL,
+        "reference": "BIRD26-48179", "version": 1, "parties": ["ISR", "USA"],
         "documents": [
             {
                 "slot": "shareholders", "party": "ISR", "vault": STAFF_VAULT, "recipient": RECIPIENT,
