@@ -72,6 +72,7 @@ impl ListExtent {
 #[derive(Debug, Clone, Default)]
 pub struct Titles {
     known: BTreeMap<ProposalId, KnownTitle>,
+    closed: usize,
     sealed: usize,
 }
 
@@ -100,16 +101,27 @@ impl Titles {
         self.known.is_empty()
     }
 
-    /// How many are kept on this machine and were not opened: that takes a passphrase that was not given.
+    /// How many are not known of proposals whose summaries the member may open by what the exchange shows of them.
+    #[must_use]
+    pub fn closed(&self) -> usize {
+        self.closed
+    }
+
+    /// How many of these are kept on this machine and were not opened: that takes a passphrase that was not given.
     #[must_use]
     pub fn sealed(&self) -> usize {
         self.sealed
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without(self, closed: usize, sealed: usize) -> Self {
+        Self { closed, sealed, ..self }
     }
 }
 
 impl FromIterator<(ProposalId, KnownTitle)> for Titles {
     fn from_iter<I: IntoIterator<Item = (ProposalId, KnownTitle)>>(known: I) -> Self {
-        Self { known: known.into_iter().collect(), sealed: 0 }
+        Self { known: known.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -181,15 +193,16 @@ impl Client {
         let there = shelf.file.places();
         let (known, missing): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|wanted| there.contains(&wanted.place));
         let Some(keyring) = self.keyring_by(rule, &known, &missing).await else {
-            return Titles { sealed: known.len(), ..Titles::default() };
+            return Titles { closed: known.len() + missing.len(), sealed: known.len(), ..Titles::default() };
         };
         let key = match self.title_key(&mut shelf, &keyring).await {
             Ok(key) => Arc::new(key),
             Err(error) => {
                 self.warn(&format!("no titles are shown: {error}"));
-                return Titles::default();
+                return Titles { closed: known.len() + missing.len(), ..Titles::default() };
             }
         };
+        let wanted = known.len() + missing.len();
         let places = known.iter().map(|wanted| wanted.place).collect();
         let opened = shelf.file.open(&key, &places);
         let is_open: BTreeSet<TitlePlace> = opened.iter().map(|(place, _)| *place).collect();
@@ -198,6 +211,7 @@ impl Client {
         let mut titles: Titles = opened.into_iter().map(|(place, title)| (place.proposal, title)).collect();
         let new = self.open_titles(&missing, (&keyring, &key), progress).await;
         titles.known.extend(new);
+        titles.closed = wanted.saturating_sub(titles.len());
         titles
     }
 

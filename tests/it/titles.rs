@@ -311,6 +311,12 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
     assert!(!said.contains('\u{2068}'), "what is piped has no marks for terminals");
     let (_, said, _) = run(&stage, "ISR:avi", &["proposal", "list", "--sort", "-title"]).await;
     assert!(said.find(&second.to_string()) < said.find(&first.to_string()), "{said}");
+    // A number that was typed cuts what was put in order, and says so; what programs read is never cut unsaid.
+    let (_, said, notes) = run(&stage, "ISR:avi", &["proposal", "list", "--sort", "title", "--limit", "1"]).await;
+    assert!(said.contains(TITLE) && !said.contains("Ämbar") && notes.contains("1 more is left out"), "{said} {notes}");
+    let (_, said, _) = run(&stage, "ISR:avi", &["--json", "proposal", "list", "--sort", "title", "--limit", "1"]).await;
+    let list: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["next"]), (2, &Value::Null), "{said}");
     let found = async |text: &str| {
         let (code, said, _) = run(&stage, "ISR:avi", &["--json", "proposal", "list", "--search", text]).await;
         let list: Value = serde_json::from_str(&said).unwrap();
@@ -326,6 +332,15 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
     assert!(code == 2 && notes.contains("`created` only"), "{notes}");
     let (_, said, _) = run(&stage, "ISR:avi", &["proposal", "status", &first.to_string()]).await;
     assert!(said.contains(TITLE), "{said}");
+    // What a search could not look into is told, to programs, too.
+    let words = ["--json", "proposal", "list", "--search", "lodestone"];
+    let avi = Home::locate(Some(&stage.home(&id("ISR:avi")))).unwrap();
+    let open = avi.profile(None).unwrap();
+    avi.save_profile(&Profile { identities: Vec::new(), ..open.clone() }).unwrap();
+    let (code, said, notes) = run(&stage, "ISR:avi", &words).await;
+    assert!(code == 0 && said.contains("\"items\":[]"), "{said}");
+    assert!(notes.contains("the titles of 2 proposals were not searched"), "{notes}");
+    avi.save_profile(&open).unwrap();
     // One without an identity has a list all the same.
     let home = Home::locate(Some(&stage.home(&id("ISR:avi")))).unwrap();
     home.save_profile(&Profile { identities: Vec::new(), ..home.profile(None).unwrap() }).unwrap();

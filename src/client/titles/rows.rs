@@ -77,6 +77,12 @@ impl RowOrder {
         self.by == OrderedBy::Created
     }
 
+    /// Whether rows are put in order by what their summaries say.
+    #[must_use]
+    pub fn is_by_title(self) -> bool {
+        self.by == OrderedBy::Title
+    }
+
     /// Puts rows in order that the exchange gave in the one that it was asked for. Those without a title come after those with one.
     pub fn sort(self, rows: &mut [Titled<Proposal>]) {
         let turned = |order: Ordering| if self.is_backwards { order.reverse() } else { order };
@@ -209,6 +215,7 @@ mod tests {
             (Sort::Newest, Sort::Created)
         );
         assert!(order("created").is_of_the_exchange() && !order("title").is_of_the_exchange());
+        assert!(order("-title").is_by_title() && !order("reference").is_by_title());
         for text in ["created", "-title", "reference", "-deadline"] {
             assert_eq!(order(text).to_string(), text);
         }
