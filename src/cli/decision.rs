@@ -6,7 +6,7 @@ use super::{
     output::{Screen, Style},
     prompt::Consent,
     time::Zone,
-    titles::named,
+    titles::worded,
 };
 use crate::{
     domain::{decision::Outcome, id::ProposalId},
@@ -63,16 +63,17 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
         DecisionCommand::Sign { proposal, outcome, reason, consent } => {
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
             let plan = client.plan_superseding(proposal, outcome, reason).await?;
+            // Before anything is decided: what is asked for afterwards stands between a person and the answer.
+            let title = client.title_by_id(proposal).await;
             if plan.is_last() {
                 let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let which = if consent.is_given() { proposal.to_string() } else { named(&client, proposal).await };
+                let which = worded(proposal, title.as_deref());
                 let act = format!("signing last for `{outcome}` on {which}{}", over.unwrap_or_default());
                 let consequence =
                     "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
             }
             let decision = client.decide(&plan).await?;
-            let title = client.title_by_id(proposal).await;
             context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Show { proposal } => {

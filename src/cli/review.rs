@@ -7,12 +7,13 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
-    titles::named,
+    titles::worded,
 };
 use crate::{
     client::{
         Client, ClientError,
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
+        titles::Titles,
     },
     domain::{
         id::{ProposalId, ReviewId, Slug},
@@ -134,15 +135,11 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         ReviewCommand::Draft(args) => draft(args, &client, context).await,
         ReviewCommand::Drafts => {
             let drafts = client.drafts()?;
-            let mut lines = Vec::new();
-            if !context.out.is_json() {
-                for id in &drafts {
-                    lines.push(named(&client, *id).await);
-                }
-            }
+            // They are on this machine: without an exchange they are shown all the same, without their titles.
+            let titles = if context.out.is_json() { Titles::default() } else { client.titles_by_id(&drafts).await };
             context.out.answer(&whole(&drafts), |screen| {
-                for line in &lines {
-                    screen.line(line);
+                for id in &drafts {
+                    screen.line(&worded(*id, titles.title(*id)));
                 }
                 if drafts.is_empty() {
                     screen.styled(&[(Style::Dim, "no drafts")]);

@@ -224,10 +224,24 @@ impl Client {
 
     /// The same of a proposal by its identifier. `None` also if it is not shown.
     pub async fn title_by_id(&self, id: ProposalId) -> Option<String> {
+        self.titles_by_id(&[id]).await.title(id).map(str::to_owned)
+    }
+
+    /// The same of several. None of them is known where the exchange does not answer.
+    pub async fn titles_by_id(&self, ids: &[ProposalId]) -> Titles {
         // Without an identity at hand there is nothing to ask the exchange for.
-        self.unasked_keyring().await?;
-        let row = self.api().proposal(id).await.ok()?;
-        self.title_of(&row).await
+        if self.unasked_keyring().await.is_none() {
+            return Titles::default();
+        }
+        let mut rows = Vec::new();
+        for id in ids {
+            match self.api().proposal(*id).await {
+                Ok(row) => rows.push(row),
+                Err(error) if error.is_passing() => return Titles::default(),
+                Err(_) => {}
+            }
+        }
+        self.titles(&rows, ListExtent::Part, PassphraseRule::Never, Arc::new(NoProgress)).await
     }
 
     /// The titles of everything in a call that the member may see.

@@ -8,6 +8,7 @@ use crate::harness::{
 use entente::{
     client::{
         Ambient, Client, Home, Profile,
+        reviews::ReviewBody,
         titles::{ListExtent, PassphraseRule, Titles},
     },
     domain::{ambient::SystemRng, id::ProposalId, member::ConflictGround},
@@ -360,4 +361,19 @@ async fn ranking_and_letters_name_proposals_by_their_titles() {
     let (code, said, _) = run(&stage, "USA:walt", &["proposal", "list"]).await;
     assert!(code == 0 && said.contains(&proposal.to_string()) && !said.contains(TITLE), "{said}");
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn drafts_are_listed_without_an_exchange() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.client("USA:carol").save_draft(proposal, &ReviewBody::default()).await.unwrap();
+    let (code, said, notes) = run(&stage, "USA:carol", &["review", "drafts"]).await;
+    assert!(code == 0 && said.contains(TITLE), "{said} {notes}");
+    let home = stage.home(&id("USA:carol")).display().to_string();
+    let _folder = stage.stop_keeping().await;
+    let Output { status, stdout, stderr } = ended(entente(&["--home", &home, "review", "drafts"])).await;
+    let said = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    assert!(said.contains(&proposal.to_string()) && !said.contains(TITLE), "{said}");
 }
