@@ -260,21 +260,53 @@ impl Prompt for Person {
     fn message(&self, _text: &str) {}
 }
 
+/// A member whose identity a passphrase protects.
+struct Protected<'s> {
+    stage: &'s Stage,
+    home: Home,
+    profile: Profile,
+}
+
+impl<'s> Protected<'s> {
+    fn of(stage: &'s Stage, member: &str) -> Self {
+        let home = Home::locate(Some(&stage.home(&id(member)))).unwrap();
+        let bare = fs::read_to_string(home.root().join("identity.txt")).unwrap();
+        let protected = protect(&bare.into(), &"open sesame".to_owned().into(), 2).unwrap();
+        let profile = home.profile(None).unwrap();
+        let profile = Profile { identities: vec![stage.file("protected.age", &protected)], ..profile };
+        Self { stage, home, profile }
+    }
+
+    /// Lists everything: how many titles are known, how many are sealed, and how often somebody was asked.
+    async fn looks(&self, rule: PassphraseRule, has_file: bool) -> (usize, usize, usize) {
+        let person = Person { has_file, ..Person::default() };
+        let ambient = Ambient { clock: self.stage.clock.clone(), rng: Arc::new(SystemRng) };
+        let client = Client::new(self.home.clone(), self.profile.clone(), person.clone(), ambient).unwrap();
+        let found = client.titles(&rows(&client).await, ListExtent::Everything, rule, quiet()).await;
+        (found.len(), found.sealed(), person.asked.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn officer_without_a_key_to_the_calls_vault_is_not_asked_for_a_passphrase() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.clear(proposal, &["USA:olivia"]).await;
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    tx.execute("DELETE FROM wrapped_keys WHERE holder = 'USA:olivia'", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let olivia = Protected::of(&stage, "USA:olivia");
+    assert_eq!(olivia.looks(PassphraseRule::ForNew, false).await, (0, 0, 0));
+    stage.prepare_panel().await;
+    assert_eq!(olivia.looks(PassphraseRule::ForNew, false).await, (1, 0, 1));
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn passphrase_is_asked_for_only_where_there_is_something_to_open() {
     let stage = Stage::open().await;
-    let home = Home::locate(Some(&stage.home(&id("ISR:maya")))).unwrap();
-    let bare = home.root().join("identity.txt");
-    let protected = protect(&fs::read_to_string(&bare).unwrap().into(), &"open sesame".to_owned().into(), 2).unwrap();
-    let profile = home.profile(None).unwrap();
-    let profile = Profile { identities: vec![stage.file("maya.age", &protected)], ..profile };
-    let ambient = || Ambient { clock: stage.clock.clone(), rng: Arc::new(SystemRng) };
-    let look = async |rule, has_file| {
-        let person = Person { has_file, ..Person::default() };
-        let maya = Client::new(home.clone(), profile.clone(), person.clone(), ambient()).unwrap();
-        let found = maya.titles(&rows(&maya).await, ListExtent::Everything, rule, quiet()).await;
-        (found.len(), found.sealed(), person.asked.load(Ordering::SeqCst))
-    };
+    let maya = Protected::of(&stage, "ISR:maya");
+    let look = async |rule, has_file| maya.looks(rule, has_file).await;
     let proposal = stage.awaiting_keys().await;
     assert_eq!(look(PassphraseRule::ForNew, false).await, (0, 0, 0), "she holds no key yet");
     stage.prepare_panel().await;
