@@ -116,8 +116,8 @@ impl KeyHolder {
     }
 }
 
-/// Has the holder of a profile's keys forget them and end, and waits for its end; whether there was one. The profile itself is not looked at:
-/// keys are locked, too, after it was removed or damaged.
+/// Has the holder of a profile's keys forget them and end, and waits for its end; whether there was one. The profile itself is not looked
+/// at: keys are locked, too, after it was removed or damaged.
 ///
 /// # Errors
 /// When something is there that does not answer as a holder does.
