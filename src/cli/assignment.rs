@@ -9,7 +9,7 @@ use super::{
     preview::{PreviewArgs, rows, sums},
     table::Table,
     time::Zone,
-    titles::TitleArgs,
+    titles::{TitleArgs, TitleUse},
 };
 use crate::{
     client::{
@@ -220,7 +220,7 @@ async fn list(client: &Client, context: &Context, List { proposal, call, titles 
     for proposal in &proposals {
         assignments.extend(client.api().assignments(proposal.id).await?);
     }
-    let titles = titles.of(context, client, &proposals, extent, false).await;
+    let titles = titles.of(context, client, &proposals, extent, TitleUse::Shown).await;
     let (assignments, zone) = (titles.joined(assignments, |line| line.proposal), context.zone()?);
     context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
 }

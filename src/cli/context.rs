@@ -78,6 +78,8 @@ struct ShownWarnings {
 
 /// A clock that differs by more than this from the exchange's is worth a warning: deadlines are the exchange's.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+/// A list stops after so many if nothing else is said.
+const USUAL_LIST: u32 = 100;
 
 impl Context {
     /// The context of a command on this machine.
@@ -250,9 +252,9 @@ fn clocks_apart(ahead: SignedDuration) -> String {
 /// How much of a list to fetch.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Stop after this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
+    /// Stop after this many [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
     /// Fetch everything
     #[arg(long, conflicts_with = "limit")]
     pub all: bool,
@@ -267,7 +269,7 @@ impl ListArgs {
         let (mut list, mut pages) = (Page { items: Vec::new(), next: self.cursor.clone() }, Pages::default());
         loop {
             let had = u32::try_from(list.items.len()).unwrap_or(u32::MAX);
-            let missing = if self.all { MAX_PAGE } else { self.limit.saturating_sub(had).min(MAX_PAGE) };
+            let missing = if self.all { MAX_PAGE } else { self.most().saturating_sub(had).min(MAX_PAGE) };
             if missing == 0 {
                 return Ok(list);
             }
@@ -280,6 +282,10 @@ impl ListArgs {
         }
     }
 
+    fn most(&self) -> u32 {
+        self.limit.unwrap_or(USUAL_LIST)
+    }
+
     /// Whether it begins with the first of all.
     pub fn is_from_the_start(&self) -> bool {
         self.cursor.is_none()
@@ -288,7 +294,7 @@ impl ListArgs {
     /// Says how to go on when there is more.
     pub fn note_more<T>(&self, out: &Out, list: &Page<T>) {
         if list.next.is_some() {
-            out.note(&format!("there is more; see it with `--all` or `--limit {}`", self.limit.saturating_mul(10)));
+            out.note(&format!("there is more; see it with `--all` or `--limit {}`", self.most().saturating_mul(10)));
         }
     }
 }
@@ -345,10 +351,10 @@ mod tests {
 
     #[tokio::test]
     async fn list_is_fetched_page_after_page_up_to_the_limit() {
-        let some = ListArgs { limit: 5, all: false, cursor: None };
+        let some = ListArgs { limit: Some(5), all: false, cursor: None };
         let list = fetch(&some).await;
         assert_eq!((list.items, list.next.as_deref()), (vec![0, 1, 2, 3, 4], Some("5")));
-        let all = ListArgs { limit: 1, all: true, cursor: Some("2".into()) };
+        let all = ListArgs { limit: Some(1), all: true, cursor: Some("2".into()) };
         assert_eq!(fetch(&all).await, Page { items: vec![2, 3, 4, 5, 6], next: None });
         // A server that answers every page with the same `next` keeps nobody busy for ever.
         let circle = async |_: Paging| Ok(Page { items: vec![1], next: Some("2".into()) });

@@ -6,7 +6,7 @@ use super::{
     output::{Screen, Style},
     prompt::Consent,
     time::Zone,
-    titles::named,
+    titles::worded,
 };
 use crate::{client::naming::ProposalName, domain::decision::Outcome, wire::decision::Decision};
 use clap::Subcommand;
@@ -61,16 +61,17 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
             let found = client.find_proposal(&proposal).await?;
             let plan = client.plan_superseding(found.id, outcome, reason).await?;
+            // Before anything is decided: what is asked for afterwards stands between a person and the answer.
+            let title = client.title_by_id(found.id).await;
             if plan.is_last() {
                 let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let which = if consent.is_given() { found.to_string() } else { named(&client, &found).await };
+                let which = worded(&found, title.as_deref());
                 let act = format!("signing last for `{outcome}` on {which}{}", over.unwrap_or_default());
                 let consequence =
                     "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
             }
             let decision = client.decide(&plan).await?;
-            let title = client.title_by_id(found.id).await;
             context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
         DecisionCommand::Show { proposal } => {

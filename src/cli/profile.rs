@@ -8,7 +8,7 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::{Client, ClientError, Profile},
+    client::{Client, ClientError, Profile, unlock::link},
     domain::id::MemberId,
     platform,
     sealing::identity::Keyring,
@@ -99,6 +99,8 @@ pub(super) fn run(command: ProfileCommand, context: &Context) -> Result<()> {
             context.out.done(&format!("profile `{name}` is used from now on"))
         }
         ProfileCommand::Remove { name } => {
+            // Without the profile nobody would think of them.
+            link::lock(&home, &name)?;
             home.remove_profile(&name)?;
             context.out.done(&format!("profile `{name}` removed"))
         }

@@ -7,13 +7,14 @@ use super::{
     output::{Screen, Style},
     table::Table,
     time::Zone,
-    titles::named,
+    titles::worded,
 };
 use crate::{
     client::{
         Client, ClientError,
         naming::{FoundProposal, ProposalName},
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
+        titles::Titles,
     },
     domain::{
         id::{MemberId, ProposalId, ReviewId, Slug},
@@ -143,21 +144,17 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         ReviewCommand::Draft(args) => draft(args, &client, context).await,
         ReviewCommand::Drafts => {
             let drafts = client.drafts()?;
-            let mut lines = Vec::new();
+            // They are on this machine: without an exchange they are shown all the same, without their titles.
+            let (mut named, mut titles) = (Vec::new(), Titles::default());
             if !context.out.is_json() {
-                for id in &drafts {
-                    // Drafts stay on this machine, whatever is shown by now.
-                    let found = match client.api().proposal(*id).await {
-                        Ok(proposal) => FoundProposal::from(&proposal),
-                        Err(ClientError::Problem { .. }) => FoundProposal { id: *id, reference: None },
-                        Err(error) => return Err(error.into()),
-                    };
-                    lines.push(named(&client, &found).await);
+                named = found_drafts(&client, &drafts).await;
+                if named.iter().any(|found| found.reference.is_some()) {
+                    titles = client.titles_by_id(&drafts).await;
                 }
             }
             context.out.answer(&whole(&drafts), |screen| {
-                for line in &lines {
-                    screen.line(line);
+                for found in &named {
+                    screen.line(&worded(found, titles.title(found.id)));
                 }
                 if drafts.is_empty() {
                     screen.styled(&[(Style::Dim, "no drafts")]);
@@ -242,6 +239,20 @@ async fn find_review(
         (ReviewedName::Proposal(_), None) => Err(CliError::usage("a proposal has several reviews")
             .help("say whose is meant, such as `GBR:grace`; `entente review list` shows them")),
     }
+}
+
+/// Drafts as people call what they are about. A draft stays here whatever is shown by now, and whether the exchange answers or not.
+async fn found_drafts(client: &Client, drafts: &[ProposalId]) -> Vec<FoundProposal> {
+    let (mut named, mut is_away) = (Vec::new(), false);
+    for id in drafts {
+        let found = if is_away { None } else { Some(client.api().proposal(*id).await) };
+        is_away |= matches!(&found, Some(Err(error)) if error.is_passing());
+        named.push(match found {
+            Some(Ok(proposal)) => FoundProposal::from(&proposal),
+            _ => FoundProposal { id: *id, reference: None },
+        });
+    }
+    named
 }
 
 async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {

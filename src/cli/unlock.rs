@@ -13,7 +13,7 @@ use crate::{
     client::{
         Home, Profile,
         unlock::{
-            self, HoldLimits, KeyHolder, LONGEST_LIMIT, OpenedKeys, holder, link,
+            self, HoldLimits, KeyHolder, LONGEST_LIMIT, OpenedKeys, USUAL_IDLE, USUAL_LIMIT, holder, link,
             protocol::{HeldKeys, HolderStatus},
         },
     },
@@ -36,12 +36,12 @@ The opened keys are held in the memory of a process of their own, which commands
 never gives a key out. Commands find it by themselves; `--no-unlock` and the variable ENTENTE_NO_UNLOCK make them ask as before. The \
 key agent never uses it. SECURITY.md says what it protects from. Not available on Windows.")]
 pub struct UnlockArgs {
-    /// Hold the keys this long, such as `30m` or `8h`; `24h` at most
-    #[arg(long = "for", value_name = "TIME", default_value = "8h", value_parser = time_argument)]
-    total: Duration,
-    /// Forget them after this time without use
-    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = time_argument)]
-    idle: Duration,
+    /// Hold the keys this long, such as `30m` or `8h`; `24h` at most [default: 8h]
+    #[arg(long = "for", value_name = "TIME", value_parser = time_argument)]
+    total: Option<Duration>,
+    /// Forget them after this time without use [default: 4h]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
+    idle: Option<Duration>,
     /// Hold the keys in this process, for a supervisor
     #[arg(long)]
     foreground: bool,
@@ -73,19 +73,27 @@ pub(super) async fn run(args: UnlockArgs, context: &Context) -> Result<()> {
         let ending = signals::ending_signal()?;
         return Ok(holder::run(clock, ended_by(ending)).await?);
     }
-    let (home, profile) = profile_of(context)?;
+    let home = context.home()?;
+    let name = home.profile_name(context.global.profile.as_deref())?;
     let zone = context.zone()?;
-    let found = KeyHolder::find(&home, &profile.name)?;
+    let found = KeyHolder::find(&home, &name)?;
     if args.status {
-        return show_found(found.as_deref(), &profile, context, &zone);
+        return show_found(found.as_deref(), &home, &name, context, &zone);
     }
+    let profile = home.profile(Some(&name))?;
     if let Some(found) = found.as_deref().filter(|_| !args.foreground)
         && found.is_up_to_date(&profile)?
     {
+        if args.total.is_some() || args.idle.is_some() {
+            let until = zone.both(found.status().until);
+            let what = format!("the keys are unlocked already, until {until}, and that is not changed");
+            return Err(CliError::usage(what).help("run `entente lock` first"));
+        }
         context.out.note("the keys are unlocked already; `entente lock` forgets them");
         return show(context, found.status(), &zone);
     }
-    let limits = HoldLimits { total: args.total, idle: args.idle };
+    let limits = HoldLimits { total: args.total.unwrap_or(USUAL_LIMIT), idle: args.idle.unwrap_or(USUAL_IDLE) };
+    unlock::protect_memory();
     let opened = open(&profile, context).await?;
     for sentence in &opened.left_out {
         context.out.note(&format!("not held: {sentence}"));
@@ -110,23 +118,18 @@ pub(super) async fn run(args: UnlockArgs, context: &Context) -> Result<()> {
 /// Runs `entente lock`.
 pub(super) async fn lock(context: &Context) -> Result<()> {
     unlock::require_support()?;
-    let (home, profile) = profile_of(context)?;
-    let name = profile.name.clone();
+    let home = context.home()?;
+    // Its name is enough: keys are held on when the profile was removed or damaged since.
+    let name = home.profile_name(context.global.profile.as_deref())?;
     // On a thread of its own: it waits for the end of the other process.
-    let lock = move || link::lock(&home, &name);
+    let locked = name.clone();
+    let lock = move || link::lock(&home, &locked);
     let was_held = tokio::task::spawn_blocking(lock).await.map_err(CliError::failed)??;
-    let name = profile.name;
     context.out.done(&if was_held {
         format!("the keys of the profile `{name}` are forgotten; commands ask for passphrases again")
     } else {
         format!("no keys of the profile `{name}` were held")
     })
-}
-
-fn profile_of(context: &Context) -> Result<(Home, Profile)> {
-    let home = context.home()?;
-    let profile = home.profile(context.global.profile.as_deref())?;
-    Ok((home, profile))
 }
 
 /// Asks for the passphrases, on a thread of its own: an interruption is heard meanwhile.
@@ -154,15 +157,19 @@ async fn ended_by(ending: impl Future<Output = signals::Signal>) {
     ending.await;
 }
 
-fn show_found(found: Option<&KeyHolder>, profile: &Profile, context: &Context, zone: &Zone) -> Result<()> {
+fn show_found(found: Option<&KeyHolder>, home: &Home, name: &str, context: &Context, zone: &Zone) -> Result<()> {
+    let profile = home.profile(Some(name));
     let Some(found) = found else {
-        return context.out.answer(&json!({ "unlocked": false, "profile": profile.name }), |screen| {
-            screen
-                .line(&format!("the keys of the profile `{}` are locked: commands ask for passphrases", profile.name));
+        profile?;
+        return context.out.answer(&json!({ "unlocked": false, "profile": name }), |screen| {
+            screen.line(&format!("the keys of the profile `{name}` are locked: commands ask for passphrases"));
         });
     };
-    if !found.is_up_to_date(profile)? {
-        context.out.warn("a key file of the profile has changed since; run `entente unlock` again");
+    // What is held is shown, whatever became of the profile since.
+    match profile.and_then(|profile| found.is_up_to_date(&profile)) {
+        Ok(true) => {}
+        Ok(false) => context.out.warn("a key file of the profile has changed since; run `entente unlock` again"),
+        Err(error) => context.out.warn(&error.to_string()),
     }
     show(context, found.status(), zone)
 }
@@ -205,7 +212,6 @@ fn time_argument(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::unlock::{USUAL_IDLE, USUAL_LIMIT};
 
     #[test]
     fn keys_are_held_a_day_at_most() {

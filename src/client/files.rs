@@ -70,10 +70,15 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 
 /// Writes a file; a reader finds the earlier one meanwhile. It is on disk under its name then.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
+    write_by(path, ".new-", content)
+}
+
+/// The same, by way of a file whose name begins like this, so that what a kill leaves of it is found.
+pub(super) fn write_by(path: &Path, beginning: &str, content: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("every file of ours stands in a folder of ours");
         platform::make_private_folder(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(beginning).tempfile_in(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

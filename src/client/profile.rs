@@ -92,12 +92,20 @@ impl Home {
         files::names(&self.root.join("profiles"), "toml")
     }
 
-    /// The profile of that name; without one the default, or the only one there is.
-    pub fn profile(&self, name: Option<&str>) -> Result<Profile> {
+    /// The name of a profile that is meant: the one that is given, or the default, or the only one there is. Whether there is such a profile,
+    /// and what it says, is not looked at.
+    pub fn profile_name(&self, name: Option<&str>) -> Result<String> {
         let name = match name {
             Some(name) => name.to_owned(),
             None => self.chosen_profile()?,
         };
+        self.profile_path(&name)?;
+        Ok(name)
+    }
+
+    /// The profile of that name; without one the default, or the only one there is.
+    pub fn profile(&self, name: Option<&str>) -> Result<Profile> {
+        let name = self.profile_name(name)?;
         let path = self.profile_path(&name)?;
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -30,7 +30,8 @@ use std::{
     pin::pin,
     sync::Arc,
 };
-use store::{Access, FoundTitles, TitleFile, TitleKey, TitlePlace};
+use store::{Access, FoundTitles, TitleChange, TitleFile, TitleKey, TitlePlace};
+use tokio::sync::OnceCell;
 
 /// How many summaries are opened side by side.
 const AT_ONCE: usize = 4;
@@ -72,6 +73,7 @@ impl ListExtent {
 #[derive(Debug, Clone, Default)]
 pub struct Titles {
     known: BTreeMap<ProposalId, KnownTitle>,
+    closed: usize,
     sealed: usize,
 }
 
@@ -100,16 +102,27 @@ impl Titles {
         self.known.is_empty()
     }
 
-    /// How many are kept on this machine and were not opened: that takes a passphrase that was not given.
+    /// How many are not known of proposals whose summaries the member may open by what the exchange shows of them.
+    #[must_use]
+    pub fn closed(&self) -> usize {
+        self.closed
+    }
+
+    /// How many of these are kept on this machine and were not opened: that takes a passphrase that was not given.
     #[must_use]
     pub fn sealed(&self) -> usize {
         self.sealed
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without(self, closed: usize, sealed: usize) -> Self {
+        Self { closed, sealed, ..self }
     }
 }
 
 impl FromIterator<(ProposalId, KnownTitle)> for Titles {
     fn from_iter<I: IntoIterator<Item = (ProposalId, KnownTitle)>>(known: I) -> Self {
-        Self { known: known.into_iter().collect(), sealed: 0 }
+        Self { known: known.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -147,12 +160,27 @@ impl<'p> Wanted<'p> {
 /// What is kept on this machine, as it was read.
 struct Shelf {
     file: TitleFile,
+    outdated: Outdated,
+}
+
+/// What of it does not hold any more.
+#[derive(Debug, Clone, Default)]
+struct Outdated {
     /// Kept titles that the member may not see any more, or that are of an earlier version.
     lost: BTreeSet<TitlePlace>,
+    /// Proposals whose titles went, and which the member may read again.
+    shown_again: BTreeSet<ProposalId>,
 }
 
 /// The calls of what is to be opened, as far as they verify.
-type Calls = BTreeMap<CallId, Arc<VerifiedCall>>;
+type Calls = BTreeMap<CallId, CallOfTitles>;
+
+/// One of them.
+struct CallOfTitles {
+    call: Arc<VerifiedCall>,
+    /// Whether the member holds a key to the call's vault, once that was asked.
+    has_key: OnceCell<bool>,
+}
 
 impl Client {
     /// The titles of these proposals, which the exchange has just shown, as far as the member may open the summaries. Those that are
@@ -177,19 +205,20 @@ impl Client {
     ) -> Titles {
         let wanted: Vec<Wanted<'_>> = rows.iter().filter_map(Wanted::of).collect();
         let mut shelf = self.shelf(rows, &wanted, extent);
-        self.keep_titles(&shelf.lost, None, Vec::new()).await;
+        self.keep_titles(&shelf.outdated, None, Vec::new()).await;
         let there = shelf.file.places();
         let (known, missing): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|wanted| there.contains(&wanted.place));
         let Some(keyring) = self.keyring_by(rule, &known, &missing).await else {
-            return Titles { sealed: known.len(), ..Titles::default() };
+            return Titles { closed: known.len() + missing.len(), sealed: known.len(), ..Titles::default() };
         };
         let key = match self.title_key(&mut shelf, &keyring).await {
             Ok(key) => Arc::new(key),
             Err(error) => {
                 self.warn(&format!("no titles are shown: {error}"));
-                return Titles::default();
+                return Titles { closed: known.len() + missing.len(), ..Titles::default() };
             }
         };
+        let wanted = known.len() + missing.len();
         let places = known.iter().map(|wanted| wanted.place).collect();
         let opened = shelf.file.open(&key, &places);
         let is_open: BTreeSet<TitlePlace> = opened.iter().map(|(place, _)| *place).collect();
@@ -198,6 +227,7 @@ impl Client {
         let mut titles: Titles = opened.into_iter().map(|(place, title)| (place.proposal, title)).collect();
         let new = self.open_titles(&missing, (&keyring, &key), progress).await;
         titles.known.extend(new);
+        titles.closed = wanted.saturating_sub(titles.len());
         titles
     }
 
@@ -210,10 +240,24 @@ impl Client {
 
     /// The same of a proposal by its identifier. `None` also if it is not shown.
     pub async fn title_by_id(&self, id: ProposalId) -> Option<String> {
+        self.titles_by_id(&[id]).await.title(id).map(str::to_owned)
+    }
+
+    /// The same of several. None of them is known where the exchange does not answer.
+    pub async fn titles_by_id(&self, ids: &[ProposalId]) -> Titles {
         // Without an identity at hand there is nothing to ask the exchange for.
-        self.unasked_keyring().await?;
-        let row = self.api().proposal(id).await.ok()?;
-        self.title_of(&row).await
+        if self.unasked_keyring().await.is_none() {
+            return Titles::default();
+        }
+        let mut rows = Vec::new();
+        for id in ids {
+            match self.api().proposal(*id).await {
+                Ok(row) => rows.push(row),
+                Err(error) if error.is_passing() => return Titles::default(),
+                Err(_) => {}
+            }
+        }
+        self.titles(&rows, ListExtent::Part, PassphraseRule::Never, Arc::new(NoProgress)).await
     }
 
     /// The titles of everything in a call that the member may see.
@@ -238,7 +282,7 @@ impl Client {
                     "the titles in `{}` are damaged ({fault}) and are set aside; those that you may open are opened again",
                     path.display()
                 ));
-                if let Err(error) = self.home().change_titles(profile, |_| Ok(false)) {
+                if let Err(error) = self.home().change_titles(profile, |_| Ok(TitleChange::Nothing)) {
                     self.warn(&error.to_string());
                 }
                 TitleFile::default()
@@ -253,7 +297,9 @@ impl Client {
         let is_lost =
             |place: &TitlePlace| (shown.contains(&place.proposal) || extent.has(place.call)) && !wanted.contains(place);
         let lost = file.places().into_iter().filter(is_lost).collect();
-        Shelf { file, lost }
+        let readable = wanted.iter().map(|place| place.proposal);
+        let shown_again = readable.filter(|proposal| file.is_forgotten(*proposal)).collect();
+        Shelf { file, outdated: Outdated { lost, shown_again } }
     }
 
     /// The identities to open titles with, as far as the rule lets somebody be asked for them. `None` if nothing takes them.
@@ -303,7 +349,7 @@ impl Client {
         for id in ids {
             match self.call(id).await {
                 Ok(call) => {
-                    calls.insert(id, call);
+                    calls.insert(id, CallOfTitles { call, has_key: OnceCell::new() });
                 }
                 Err(error @ ClientError::Unverified { .. }) => self.warn(&format!("no titles under `{id}`: {error}")),
                 Err(error) if error.is_passing() => break,
@@ -320,16 +366,34 @@ impl Client {
         access: Access,
         calls: &Calls,
     ) -> Result<Option<(Arc<VerifiedCall>, Vec<Vault>)>> {
-        let Some(call) = calls.get(&row.call) else { return Ok(None) };
+        let Some(of) = calls.get(&row.call) else { return Ok(None) };
+        let call = &of.call;
         // Those who judge have nothing to fetch before the opening.
         if access != Access::Party && !call.is_opened(self.exchange_now()) {
             return Ok(None);
         }
         let vaults = self.api().vaults(row.id).await?;
-        let holders = [self.member_id().await?.to_string(), call.publication.vault.to_string()];
+        let (me, through) = (self.member_id().await?.to_string(), call.publication.vault.to_string());
         let panel = vaults.iter().find(|vault| vault.kind == VaultKind::Panel);
-        let has_key = panel.is_some_and(|panel| panel.keys.iter().any(|key| holders.contains(&key.holder)));
+        let has = |holder: &str| panel.is_some_and(|panel| panel.keys.iter().any(|key| key.holder == holder));
+        let has_key = has(&me) || has(&through) && self.has_call_key(of).await?;
         Ok(has_key.then(|| (call.clone(), vaults)))
+    }
+
+    /// Whether the member holds a key to a call's vault, by which officers open those of its proposals. It is asked once.
+    async fn has_call_key(&self, of: &CallOfTitles) -> Result<bool> {
+        let ask = || async {
+            if self.0.vaults.get(&of.call.publication.vault).is_some() {
+                return Ok(true);
+            }
+            let me = self.member_id().await?.to_string();
+            match self.api().call_vault(of.call.call.id).await {
+                Ok(vault) => Ok(vault.keys.iter().any(|key| key.holder == me)),
+                Err(error) if error.is_passing() => Err(error),
+                Err(_) => Ok(false),
+            }
+        };
+        of.has_key.get_or_try_init(ask).await.copied()
     }
 
     /// The key of the kept titles; a new one if there is none, or none that an identity of this machine opens.
@@ -398,11 +462,11 @@ impl Client {
                 Err(_) => {}
             }
             if unkept.len() >= KEPT_AFTER {
-                self.keep_titles(&BTreeSet::new(), Some((keyring, key)), std::mem::take(&mut unkept)).await;
+                self.keep_titles(&Outdated::default(), Some((keyring, key)), std::mem::take(&mut unkept)).await;
             }
         }
         progress.update(ProgressStep::Titles, total, total);
-        self.keep_titles(&BTreeSet::new(), Some((keyring, key)), unkept).await;
+        self.keep_titles(&Outdated::default(), Some((keyring, key)), unkept).await;
         self.warn_of_unverified(&faults);
         all
     }
@@ -432,29 +496,31 @@ impl Client {
     /// Takes titles out of what is kept and puts opened ones in. Where that fails it is said, and the titles are shown all the same.
     async fn keep_titles(
         &self,
-        lost: &BTreeSet<TitlePlace>,
+        outdated: &Outdated,
         key: Option<(&Arc<Keyring>, &Arc<TitleKey>)>,
         opened: Vec<(TitlePlace, KnownTitle)>,
     ) {
-        if lost.is_empty() && opened.is_empty() {
+        let Outdated { lost, shown_again } = outdated.clone();
+        if lost.is_empty() && shown_again.is_empty() && opened.is_empty() {
             return;
         }
-        let (home, profile, lost) = (self.home().clone(), self.profile().name.clone(), lost.clone());
+        let (home, profile) = (self.home().clone(), self.profile().name.clone());
         let key = key.map(|(keyring, key)| (keyring.clone(), key.clone()));
         let kept = blocking(move || {
             if !lost.is_empty() {
                 home.forget_titles_aside(&profile)?;
             }
             let change = |file: &mut TitleFile| {
-                let is_changed = file.remove(|place| lost.contains(place));
-                let Some((keyring, key)) = key.filter(|_| !opened.is_empty()) else { return Ok(is_changed) };
+                file.recall(&shown_again);
+                let change = file.remove(|place| lost.contains(place));
+                let Some((keyring, key)) = key.filter(|_| !opened.is_empty()) else { return Ok(change) };
                 // Another command may have begun the file meanwhile, under a key of its own.
                 let theirs = file.sealed_key().filter(|sealed| *sealed != key.sealed()).map(str::to_owned);
                 match theirs.map(|sealed| TitleKey::unseal(&keyring, sealed)) {
                     Some(Ok(theirs)) => file.put(&theirs, &opened),
                     Some(Err(_)) | None => file.put(&key, &opened),
                 }
-                Ok(true)
+                Ok(change.max(TitleChange::Added))
             };
             home.change_titles(&profile, change).map(drop)
         });

@@ -34,6 +34,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use reqwest::{Body, RequestBuilder, Response};
 use rustls::{AlertDescription, ClientConfig};
 use serde::{Serialize, de::DeserializeOwned};
+use signed::signer_fault;
 use std::{error::Error as _, fmt::Write, fs, path::Path, sync::Arc, time::Duration};
 use tls::{certificate_fault, is_about_certificate, tls_error, untimely};
 use tokio_util::io::ReaderStream;
@@ -335,6 +336,10 @@ impl Transport {
 
     fn failure(&self, error: &reqwest::Error, fate: Fate) -> ClientError {
         let unsent = if fate == Fate::Unsent { "; nothing was sent" } else { "" };
+        if let Some(fault) = tls_error(error).and_then(signer_fault) {
+            // What holds the key has ended, or a card was taken out: the network has no part in it.
+            return ClientError::local(fault.to_string(), "run the command again");
+        }
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
                 let detail = match alert {

@@ -19,7 +19,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::net::UnixListener;
 
@@ -42,9 +42,12 @@ pub(crate) struct HolderListener {
     file: (u64, u64),
 }
 
-/// One side of a conversation with a holder of keys.
+/// One side of a conversation with a holder of keys, which ends at its deadline, however it is spread over reads and writes.
 #[derive(Debug)]
-pub(crate) struct HolderConnection(UnixStream);
+pub(crate) struct HolderConnection {
+    stream: UnixStream,
+    deadline: Instant,
+}
 
 impl HolderListener {
     /// Listens at a path whose file is not there, in a folder of this account alone.
@@ -59,7 +62,7 @@ impl HolderListener {
         Ok(Self { listener, path: path.to_owned(), file: (metadata.dev(), metadata.ino()) })
     }
 
-    /// The next conversation, and the number of the account on its other side. Each piece of it may take as long as `patience`.
+    /// The next conversation, and the number of the account on its other side. All of it may take as long as `patience`.
     pub(crate) async fn accept(&self, patience: Duration) -> io::Result<(HolderConnection, u32)> {
         let (stream, _) = self.listener.accept().await?;
         let peer = stream.peer_cred()?.uid();
@@ -93,25 +96,30 @@ impl HolderConnection {
 
     fn patient(stream: UnixStream, patience: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        Ok(Self(stream))
+        Ok(Self { stream, deadline: Instant::now() + patience })
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
 impl Read for HolderConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
     }
 }
 
 impl Write for HolderConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.stream.flush()
     }
 }
 
@@ -245,6 +253,28 @@ mod tests {
         assert_eq!(&heard, b"hello");
         listener.remove();
         assert!(!path.exists() && !listener.is_in_place());
+    }
+
+    #[tokio::test]
+    async fn conversation_ends_at_its_deadline_even_if_something_comes_now_and_then() {
+        let folder = private_folder();
+        let path = folder.path().join("s.sock");
+        let listener = HolderListener::bind(&path).unwrap();
+        let mut caller = HolderConnection::connect(&path, Duration::from_mins(1)).unwrap();
+        let (mut holder, _) = listener.accept(Duration::from_millis(300)).await.unwrap();
+        let began = Instant::now();
+        let drips = std::thread::spawn(move || {
+            let (_never, pause) = std::sync::mpsc::channel::<()>();
+            while caller.write_all(b"x").is_ok() && began.elapsed() < Duration::from_secs(20) {
+                let _ = pause.recv_timeout(Duration::from_millis(20));
+            }
+        });
+        let refused = holder.read_exact(&mut [0; 4096]).unwrap_err();
+        assert!(matches!(refused.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{refused}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+        assert_eq!(holder.write(b"x").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(holder);
+        drips.join().unwrap();
     }
 
     #[tokio::test]

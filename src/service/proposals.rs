@@ -26,6 +26,7 @@ use crate::{
     storage::{
         decisions,
         proposals::{self, NewProposalRow},
+        references,
         visible::PageRequest,
         withdrawals::{self, WishRow},
     },
@@ -131,7 +132,7 @@ async fn free_reference(act: &mut Act<'_>, call: &CallState) -> Result<Reference
     let mut draw = 0;
     loop {
         let reference = Reference::drawn(&call.text.code, draw, &*act.exchange.rng);
-        if !proposals::is_number_taken(&mut act.tx, call.row.id, reference.number()).await? {
+        if !references::is_number_taken(&mut act.tx, call.row.id, reference.number()).await? {
             return Ok(reference);
         }
         draw += 1;

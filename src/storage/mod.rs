@@ -42,6 +42,7 @@ pub mod programs;
 pub mod proposals;
 pub mod pulse;
 pub mod reading;
+pub mod references;
 pub mod reviews;
 mod revision;
 pub mod row;

@@ -11,7 +11,7 @@ use crate::{
         label::Label,
         name::{folded, is_same},
         proposal::{Parties, Version},
-        reference::{CallCode, Reference},
+        reference::Reference,
         reopening::Reopening,
     },
     policy::{Action, Permit},
@@ -166,27 +166,6 @@ pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Res
                    AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $1 AND r.member = $2 AND r.role <> 'observer')) \
                AS is_party";
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
-}
-
-/// The proposals with a reference: of each program that has a call with its code one at the most.
-pub async fn referred_to(tx: &mut Tx, reference: &Reference) -> Result<Vec<ProposalId>, StoreError> {
-    let sql = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
-               WHERE c.code = $1 AND c.version > 0 AND c.code <> '' AND p.number = $2 AND p.number <> '' ORDER BY p.proposal_id";
-    let rows = tx.fetch_all(sql, args![reference.code(), reference.number()]).await?;
-    rows.iter().map(|row| row.parse("proposal_id")).collect()
-}
-
-/// Some proposal of a published call with the code.
-pub async fn some_under_code(tx: &mut Tx, code: &CallCode) -> Result<Option<ProposalId>, StoreError> {
-    let sql = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
-               WHERE c.code = $1 AND c.version > 0 AND c.code <> '' LIMIT 1";
-    tx.fetch_optional(sql, args![code]).await?.map(|row| row.parse("proposal_id")).transpose()
-}
-
-/// Whether a proposal under the call has the number.
-pub async fn is_number_taken(tx: &mut Tx, call: CallId, number: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM proposals WHERE call_id = $1 AND number = $2 AND number <> '') AS is_taken";
-    tx.fetch_one(sql, args![call, number]).await?.bool("is_taken")
 }
 
 /// A proposal that is begun.

@@ -8,6 +8,7 @@ use crate::harness::{
 use entente::{
     client::{
         Ambient, Client, Home, Profile,
+        reviews::ReviewBody,
         titles::{ListExtent, PassphraseRule, Titles},
     },
     domain::{ambient::SystemRng, id::ProposalId, member::ConflictGround},
@@ -259,21 +260,53 @@ impl Prompt for Person {
     fn message(&self, _text: &str) {}
 }
 
+/// A member whose identity a passphrase protects.
+struct Protected<'s> {
+    stage: &'s Stage,
+    home: Home,
+    profile: Profile,
+}
+
+impl<'s> Protected<'s> {
+    fn of(stage: &'s Stage, member: &str) -> Self {
+        let home = Home::locate(Some(&stage.home(&id(member)))).unwrap();
+        let bare = fs::read_to_string(home.root().join("identity.txt")).unwrap();
+        let protected = protect(&bare.into(), &"open sesame".to_owned().into(), 2).unwrap();
+        let profile = home.profile(None).unwrap();
+        let profile = Profile { identities: vec![stage.file("protected.age", &protected)], ..profile };
+        Self { stage, home, profile }
+    }
+
+    /// Lists everything: how many titles are known, how many are sealed, and how often somebody was asked.
+    async fn looks(&self, rule: PassphraseRule, has_file: bool) -> (usize, usize, usize) {
+        let person = Person { has_file, ..Person::default() };
+        let ambient = Ambient { clock: self.stage.clock.clone(), rng: Arc::new(SystemRng) };
+        let client = Client::new(self.home.clone(), self.profile.clone(), person.clone(), ambient).unwrap();
+        let found = client.titles(&rows(&client).await, ListExtent::Everything, rule, quiet()).await;
+        (found.len(), found.sealed(), person.asked.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn officer_without_a_key_to_the_calls_vault_is_not_asked_for_a_passphrase() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.clear(proposal, &["USA:olivia"]).await;
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    tx.execute("DELETE FROM wrapped_keys WHERE holder = 'USA:olivia'", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let olivia = Protected::of(&stage, "USA:olivia");
+    assert_eq!(olivia.looks(PassphraseRule::ForNew, false).await, (0, 0, 0));
+    stage.prepare_panel().await;
+    assert_eq!(olivia.looks(PassphraseRule::ForNew, false).await, (1, 0, 1));
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn passphrase_is_asked_for_only_where_there_is_something_to_open() {
     let stage = Stage::open().await;
-    let home = Home::locate(Some(&stage.home(&id("ISR:maya")))).unwrap();
-    let bare = home.root().join("identity.txt");
-    let protected = protect(&fs::read_to_string(&bare).unwrap().into(), &"open sesame".to_owned().into(), 2).unwrap();
-    let profile = home.profile(None).unwrap();
-    let profile = Profile { identities: vec![stage.file("maya.age", &protected)], ..profile };
-    let ambient = || Ambient { clock: stage.clock.clone(), rng: Arc::new(SystemRng) };
-    let look = async |rule, has_file| {
-        let person = Person { has_file, ..Person::default() };
-        let maya = Client::new(home.clone(), profile.clone(), person.clone(), ambient()).unwrap();
-        let found = maya.titles(&rows(&maya).await, ListExtent::Everything, rule, quiet()).await;
-        (found.len(), found.sealed(), person.asked.load(Ordering::SeqCst))
-    };
+    let maya = Protected::of(&stage, "ISR:maya");
+    let look = async |rule, has_file| maya.looks(rule, has_file).await;
     let proposal = stage.awaiting_keys().await;
     assert_eq!(look(PassphraseRule::ForNew, false).await, (0, 0, 0), "she holds no key yet");
     stage.prepare_panel().await;
@@ -311,6 +344,12 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
     assert!(!said.contains('\u{2068}'), "what is piped has no marks for terminals");
     let (_, said, _) = run(&stage, "ISR:avi", &["proposal", "list", "--sort", "-title"]).await;
     assert!(said.find(&second.to_string()) < said.find(&first.to_string()), "{said}");
+    // A number that was typed cuts what was put in order, and says so; what programs read is never cut unsaid.
+    let (_, said, notes) = run(&stage, "ISR:avi", &["proposal", "list", "--sort", "title", "--limit", "1"]).await;
+    assert!(said.contains(TITLE) && !said.contains("Ämbar") && notes.contains("1 more is left out"), "{said} {notes}");
+    let (_, said, _) = run(&stage, "ISR:avi", &["--json", "proposal", "list", "--sort", "title", "--limit", "1"]).await;
+    let list: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["next"]), (2, &Value::Null), "{said}");
     let found = async |text: &str| {
         let (code, said, _) = run(&stage, "ISR:avi", &["--json", "proposal", "list", "--search", text]).await;
         let list: Value = serde_json::from_str(&said).unwrap();
@@ -326,6 +365,15 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
     assert!(code == 2 && notes.contains("`created` only"), "{notes}");
     let (_, said, _) = run(&stage, "ISR:avi", &["proposal", "status", &first.to_string()]).await;
     assert!(said.contains(TITLE), "{said}");
+    // What a search could not look into is told, to programs, too.
+    let words = ["--json", "proposal", "list", "--search", "lodestone"];
+    let avi = Home::locate(Some(&stage.home(&id("ISR:avi")))).unwrap();
+    let open = avi.profile(None).unwrap();
+    avi.save_profile(&Profile { identities: Vec::new(), ..open.clone() }).unwrap();
+    let (code, said, notes) = run(&stage, "ISR:avi", &words).await;
+    assert!(code == 0 && said.contains("\"items\":[]"), "{said}");
+    assert!(notes.contains("the titles of 2 proposals were not searched"), "{notes}");
+    avi.save_profile(&open).unwrap();
     // One without an identity has a list all the same.
     let home = Home::locate(Some(&stage.home(&id("ISR:avi")))).unwrap();
     home.save_profile(&Profile { identities: Vec::new(), ..home.profile(None).unwrap() }).unwrap();
@@ -345,4 +393,19 @@ async fn ranking_and_letters_name_proposals_by_their_titles() {
     let (code, said, _) = run(&stage, "USA:walt", &["proposal", "list"]).await;
     assert!(code == 0 && said.contains(&proposal.to_string()) && !said.contains(TITLE), "{said}");
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn drafts_are_listed_without_an_exchange() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.client("USA:carol").save_draft(proposal, &ReviewBody::default()).await.unwrap();
+    let (code, said, notes) = run(&stage, "USA:carol", &["review", "drafts"]).await;
+    assert!(code == 0 && said.contains(TITLE), "{said} {notes}");
+    let home = stage.home(&id("USA:carol")).display().to_string();
+    let _folder = stage.stop_keeping().await;
+    let Output { status, stdout, stderr } = ended(entente(&["--home", &home, "review", "drafts"])).await;
+    let said = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    assert!(said.contains(&proposal.to_string()) && !said.contains(TITLE), "{said}");
 }

@@ -149,8 +149,11 @@ async fn passphrase_is_asked_once_and_commands_go_on_without_it_until_it_is_lock
     dana.succeeds(&["call", "show", &call]).await;
     let status = dana.status().await;
     assert_eq!((&status["unlocked"], status["files"].as_array().unwrap().len()), (&Value::Bool(true), 2));
-    // Again is no harm, and asks nothing.
+    // Again is no harm, and asks nothing. Another time is not taken unsaid.
     dana.succeeds(&["unlock"]).await;
+    let output = dana.runs(&["unlock", "--for", "30m"]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("run `entente lock` first"), "{said}");
     for aside in [&["--no-unlock", "me"][..], &["agent", "run", "--once"]] {
         assert!(dana.fails(aside).await.contains(ASKED), "{aside:?}");
     }
@@ -186,12 +189,19 @@ async fn passphrase_is_neither_among_the_arguments_nor_in_the_environment_and_co
     let process = Path::new("/proc").join(dana.process().await.to_string());
     let arguments = fs::read(process.join("cmdline")).unwrap();
     assert_eq!(arguments.split(|byte| *byte == 0).skip(1).collect::<Vec<_>>(), [&b"unlock"[..], b"--hold", b""]);
+    let limits = fs::read_to_string(process.join("limits")).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
     // Only the administrator may look at the rest of a process that cannot be dumped.
-    if let Ok(environment) = fs::read(process.join("environ")) {
-        assert!(!String::from_utf8_lossy(&environment).contains(PASSPHRASE));
-        let limits = fs::read_to_string(process.join("limits")).unwrap();
-        let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+    match fs::read(process.join("environ")) {
+        Ok(environment) => {
+            assert!(rustix::process::geteuid().is_root());
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            for secret in [PASSPHRASE, "AGE-SECRET-KEY", "PRIVATE KEY"] {
+                assert!(!environment.contains(secret), "{secret}");
+            }
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}"),
     }
     drop(dana);
     stage.stop().await;
@@ -236,7 +246,7 @@ async fn after_a_killed_holder_commands_ask_and_it_can_be_unlocked_again() {
     }
     // A holder whose socket is gone ends, for nobody would find it. It has its lock as long as it lives.
     let socket = dana.sockets().remove(0);
-    let lock = fs::File::open(socket.with_extension("lock")).unwrap();
+    let lock = fs::File::open(Path::new(&dana.home).join("unlocked").join("default.lock")).unwrap();
     assert!(lock.try_lock().is_err());
     fs::remove_file(&socket).unwrap();
     until("the holder is gone", async || lock.try_lock().ok()).await;
@@ -309,10 +319,37 @@ async fn holder_in_the_foreground_serves_until_a_signal_stops_it() {
     assert!(line.contains("\"unlocked\":true"), "{line}");
     assert_eq!(fs::metadata(session.join("entente")).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(ended(in_session(&["me"])).await.status.success());
-    assert!(dana.is_asked().await, "without the session's folder it is not found");
+    assert!(!dana.is_asked().await, "it is found without the session's folder, too");
     kill(holder.id().unwrap().into(), "TERM").await;
     assert!(timeout(PATIENCE, holder.wait()).await.unwrap().unwrap().success());
     assert!(!ended(in_session(&["me"])).await.status.success());
+    // It is locked from elsewhere, too.
+    let words = ["--passphrase-file", &dana.passphrase, "unlock"];
+    assert!(ended(in_session(&words)).await.status.success());
+    assert_eq!(dana.status().await["unlocked"], true);
+    assert!(dana.succeeds(&["lock"]).await.contains("are forgotten"));
+    assert!(!ended(in_session(&["me"])).await.status.success());
+    drop(dana);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn keys_are_locked_whatever_became_of_the_profile() {
+    let stage = Stage::open().await;
+    let dana = Member::of(&stage, "USA:dana");
+    let profile = Path::new(&dana.home).join("profiles").join("default.toml");
+    let whole = fs::read(&profile).unwrap();
+    dana.unlocks(&[]).await;
+    fs::write(&profile, "server = ").unwrap();
+    assert_eq!(dana.status().await["unlocked"], true);
+    assert!(dana.succeeds(&["lock"]).await.contains("are forgotten"));
+    assert!(dana.sockets().is_empty());
+    fs::write(&profile, &whole).unwrap();
+    dana.unlocks(&[]).await;
+    dana.succeeds(&["profile", "remove", "default"]).await;
+    assert!(dana.sockets().is_empty(), "the profile's keys are locked with it");
+    fs::write(&profile, &whole).unwrap();
+    assert!(dana.is_asked().await);
     drop(dana);
     stage.stop().await;
 }

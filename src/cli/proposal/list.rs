@@ -5,7 +5,7 @@ use crate::{
     cli::{
         context::{Context, ListArgs},
         error::{CliError, Result},
-        titles::TitleArgs,
+        titles::{TitleArgs, TitleUse},
     },
     client::{
         Client,
@@ -37,6 +37,15 @@ impl RowArgs {
     fn takes_all(&self) -> bool {
         self.search.is_some() || !self.sort.is_of_the_exchange()
     }
+
+    /// What titles are for.
+    fn title_use(&self) -> TitleUse {
+        match self {
+            Self { search: Some(_), .. } => TitleUse::Searched,
+            Self { sort, .. } if sort.is_by_title() => TitleUse::Ordered,
+            _ => TitleUse::Shown,
+        }
+    }
 }
 
 /// Lists proposals.
@@ -59,15 +68,16 @@ pub(super) async fn run(
     if is_whole && filter == Filter::default() {
         client.saw_all(&page.items)?;
     }
-    let titles = shown.titles.of(context, client, &page.items, extent(&filter, is_whole), takes_all).await;
+    let titles = shown.titles.of(context, client, &page.items, extent(&filter, is_whole), shown.title_use()).await;
     let mut items = titles.joined(page.items, |proposal| proposal.id);
     if let Some(search) = &shown.search {
         items.retain(|row| search.finds(row));
     }
     shown.sort.sort(&mut items);
     let found = items.len();
-    if takes_all && !list.all {
-        items.truncate(usize::try_from(list.limit).unwrap_or(usize::MAX));
+    // The whole list is here. A number that somebody typed cuts it, but for programs: nothing in JSON would say that it is cut.
+    if let Some(most) = list.limit.filter(|_| takes_all && !context.out.is_json()) {
+        items.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     }
     let left = found - items.len();
     let page = Page { items, next: page.next };

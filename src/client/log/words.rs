@@ -56,12 +56,12 @@ fn who(entry: &Entry) -> String {
     }
 }
 
-/// The thing that an entry is about.
 /// What people call the call that an entry is about.
 fn call_of(entry: &Entry, call: CallId, names: &impl LogNames) -> String {
     entry.code.as_ref().map_or_else(|| names.call(call), ToString::to_string)
 }
 
+/// The thing that an entry is about.
 fn about(entry: &Entry, names: &impl LogNames) -> String {
     match (entry.proposal, entry.call, entry.program) {
         (Some(proposal), ..) => match &entry.reference {
@@ -85,6 +85,11 @@ impl<N: LogNames> Telling<'_, N> {
         match payload {
             Payload::PartnerEnrolled(told) => format!("{who} enrolled the partner {}", told.partner),
             Payload::PartnerChanged(told) => format!("{who} replaced the partner card of {}", told.partner),
+            Payload::PartnerSuspended(told) => {
+                format!("{who} suspended {}: {}", told.partner, told.reason.as_str().replace('_', " "))
+            }
+            Payload::PartnerResumed(told) => format!("{who} let {} go on, which was suspended", told.partner),
+            Payload::PartnerRemoved(told) => format!("{who} removed the partner {}", told.partner),
             Payload::ListsWaived(told) => {
                 format!("{who} recorded that {} no longer publishes revocation lists", told.partner)
             }

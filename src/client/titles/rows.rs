@@ -77,6 +77,12 @@ impl RowOrder {
         self.by == OrderedBy::Created
     }
 
+    /// Whether rows are put in order by what their summaries say.
+    #[must_use]
+    pub fn is_by_title(self) -> bool {
+        self.by == OrderedBy::Title
+    }
+
     /// Puts rows in order that the exchange gave in the one that it was asked for. Those without a title come after those with one.
     pub fn sort(self, rows: &mut [Titled<Proposal>]) {
         let turned = |order: Ordering| if self.is_backwards { order.reverse() } else { order };
@@ -163,9 +169,12 @@ impl FromStr for TitleSearch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{
-        testing::{at, proposal},
-        titles::KnownTitle,
+    use crate::{
+        client::{
+            testing::{at, proposal},
+            titles::KnownTitle,
+        },
+        domain::reference::Reference,
     };
 
     const IDS: [&str; 4] = [
@@ -181,7 +190,9 @@ mod tests {
             .zip(titles)
             .filter_map(|(id, title)| Some((id.parse().unwrap(), KnownTitle::new(title?, ["Universität Bremen"]))))
             .collect();
-        let rows = IDS.map(|id| Proposal { id: id.parse().unwrap(), ..proposal() });
+        let code = "BIRD26".parse().unwrap();
+        let reference = |id: &str| Reference::new(&code, if id.ends_with('B') { "9000" } else { "1000" });
+        let rows = IDS.map(|id| Proposal { id: id.parse().unwrap(), reference: reference(id), ..proposal() });
         known.joined(rows.into(), |row| row.id)
     }
 
@@ -195,7 +206,8 @@ mod tests {
         let listed = || rows([Some("lodestone"), None, Some("Quartz"), Some("KOMPASS")]);
         assert_eq!(order(listed(), "title"), "DACB");
         assert_eq!(order(listed(), "-title"), "CADB");
-        assert_eq!((order(listed(), "created"), order(listed(), "-reference")), ("ABCD".into(), "DCBA".into()));
+        assert_eq!((order(listed(), "created"), order(listed(), "reference")), ("ABCD".into(), "ACDB".into()));
+        assert!(order(listed(), "-reference").starts_with('B'));
         let mut timed = listed();
         timed[0].item.deadline_at = at("2030-01-01T00:00:00Z").into();
         assert_eq!(order(timed, "deadline"), "BCDA");
@@ -209,6 +221,7 @@ mod tests {
             (Sort::Newest, Sort::Created)
         );
         assert!(order("created").is_of_the_exchange() && !order("title").is_of_the_exchange());
+        assert!(order("-title").is_by_title() && !order("reference").is_by_title());
         for text in ["created", "-title", "reference", "-deadline"] {
             assert_eq!(order(text).to_string(), text);
         }
@@ -230,7 +243,7 @@ mod tests {
         assert_eq!(found("UNIVERSITA\u{308}T"), "AC", "an organisation of the summary");
         assert_eq!(found("\u{ff32}idge"), "D", "the compatibility form");
         assert_eq!(found("로봇"), "C");
-        assert_eq!(found("k0hgb"), "B");
+        assert_eq!(found("bird26-9000"), "B");
         assert_eq!(found("nothing of that"), "");
         assert!(" \u{200b}".parse::<TitleSearch>().is_err());
     }

@@ -28,10 +28,16 @@ use std::{
 pub(super) const MOST: usize = 10_000;
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
-/// The longest title that is kept, and how long and how many the organisations are, in characters.
+/// How much is kept sealed, in bytes: what is written can be read, with all that stands beside it.
+const MAX_SEALED: usize = 32 << 20;
+/// The longest title that is kept, and the longest name of an organisation, in characters.
 const MAX_TITLE: usize = 300;
 const MAX_ORGANISATION: usize = 200;
+/// How many organisations of a proposal are kept, and how long they are together, in bytes.
 const MAX_ORGANISATIONS: usize = 32;
+const MAX_NAMES: usize = 1 << 10;
+/// Of how many proposals it is known that their titles went.
+const MOST_FORGOTTEN: usize = 1000;
 
 /// What a summary says of a proposal, as far as lists show it or find by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,11 +57,20 @@ impl KnownTitle {
             .map(|name| line(name, MAX_ORGANISATION))
             .filter(|name| !name.is_empty())
             .collect();
+        let mut room = MAX_NAMES;
+        let organisations = organisations.into_iter().take(MAX_ORGANISATIONS);
         Self {
             title: line(title, MAX_TITLE),
-            organisations: organisations.into_iter().take(MAX_ORGANISATIONS).collect(),
+            organisations: organisations.take_while(|name| fits(&mut room, name.len())).collect(),
         }
     }
+}
+
+/// Whether so much fits into the room that is left, from which it is taken then.
+fn fits(room: &mut usize, length: usize) -> bool {
+    let left = room.checked_sub(length);
+    *room = left.unwrap_or(*room);
+    left.is_some()
 }
 
 /// A text on one line, of so many characters at most.
@@ -124,6 +139,19 @@ pub(super) struct TitleFile {
     key: String,
     /// Those that were opened first come first.
     titles: Vec<SealedTitle>,
+    /// Proposals whose titles went since the member may not see them, the latest last. They stand in a file of their own, which has no
+    /// titles. A list that was begun before puts no title of theirs back.
+    #[serde(skip)]
+    forgotten: Vec<ProposalId>,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TitleChange {
+    Nothing,
+    Added,
+    /// Titles went, perhaps besides others that came.
+    Removed,
 }
 
 /// The key to the titles, and the same as it stands in the file.
@@ -179,28 +207,53 @@ impl TitleFile {
         opened.collect()
     }
 
-    /// Takes titles out; whether there were any.
-    pub(super) fn remove(&mut self, is_lost: impl Fn(&TitlePlace) -> bool) -> bool {
+    /// Takes titles out.
+    pub(super) fn remove(&mut self, is_lost: impl Fn(&TitlePlace) -> bool) -> TitleChange {
         let before = self.titles.len();
         self.titles.retain(|title| !is_lost(&title.place()));
-        self.titles.len() < before
+        if self.titles.len() < before { TitleChange::Removed } else { TitleChange::Nothing }
+    }
+
+    /// Takes the title of a proposal out, and none in until the proposal is [recalled](Self::recall).
+    fn forget(&mut self, proposal: ProposalId) -> TitleChange {
+        if !self.forgotten.contains(&proposal) {
+            self.forgotten.push(proposal);
+            let surplus = self.forgotten.len().saturating_sub(MOST_FORGOTTEN);
+            self.forgotten.drain(..surplus);
+        }
+        self.remove(|place| place.proposal == proposal)
+    }
+
+    /// Whether no title of a proposal is taken in.
+    pub(super) fn is_forgotten(&self, proposal: ProposalId) -> bool {
+        self.forgotten.contains(&proposal)
+    }
+
+    /// Takes titles of these proposals in again: the exchange has shown them since, to somebody who may read them.
+    pub(super) fn recall(&mut self, proposals: &BTreeSet<ProposalId>) {
+        self.forgotten.retain(|proposal| !proposals.contains(proposal));
     }
 
     /// Puts titles in, each in the place of an earlier one of its proposal. Under another key than the file's all others go.
     pub(super) fn put(&mut self, key: &TitleKey, opened: &[(TitlePlace, KnownTitle)]) {
         if self.key != key.sealed {
-            *self = Self { key: key.sealed.clone(), titles: Vec::new() };
+            self.key.clone_from(&key.sealed);
+            self.titles.clear();
         }
+        let is_welcome = |(place, _): &&(TitlePlace, KnownTitle)| !self.forgotten.contains(&place.proposal);
+        let opened: Vec<_> = opened.iter().filter(is_welcome).collect();
         let newer: BTreeSet<ProposalId> = opened.iter().map(|(place, _)| place.proposal).collect();
         self.titles.retain(|title| !newer.contains(&title.proposal));
-        self.titles.extend(opened.iter().map(|(place, title)| {
+        self.titles.extend(opened.into_iter().map(|(place, title)| {
             let text = serde_json::to_vec(title).expect("a title has string keys");
             let TitlePlace { proposal, call, manifest, access } = *place;
             let sealed = BASE64_STANDARD.encode(key.key.seal(&place.about(), &text));
             SealedTitle { proposal, call, manifest, access, sealed }
         }));
-        let surplus = self.titles.len().saturating_sub(MOST);
-        self.titles.drain(..surplus);
+        let mut room = MAX_SEALED;
+        let latest = self.titles.iter().rev().take(MOST);
+        let kept = latest.take_while(|title| fits(&mut room, title.sealed.len())).count();
+        self.titles.drain(..self.titles.len() - kept);
     }
 }
 
@@ -222,47 +275,76 @@ impl Home {
             // Reading it says what is wrong.
             _ => {}
         }
-        let Some(content) = files::read(&path)? else { return Ok(FoundTitles::File(TitleFile::default())) };
+        let Some(content) = files::read(&path)? else { return Ok(FoundTitles::File(self.no_titles(profile))) };
         Ok(match serde_json::from_slice(&content) {
-            Ok(file) => FoundTitles::File(file),
+            Ok(file) => FoundTitles::File(TitleFile { forgotten: self.forgotten_titles(profile), ..file }),
             // Where it is malformed, and nothing that is in it.
             Err(error) => FoundTitles::Damaged(format!("malformed in line {}", error.line())),
         })
     }
 
-    /// Changes the titles of a profile in a turn of its own. `change` says whether there is anything to write. A file that cannot be used
-    /// is set aside first; the answer says so.
+    /// A file without titles.
+    fn no_titles(&self, profile: &str) -> TitleFile {
+        TitleFile { forgotten: self.forgotten_titles(profile), ..TitleFile::default() }
+    }
+
+    /// Changes the titles of a profile in a turn of its own. `change` says what there is to write. A file that cannot be used is set aside
+    /// first; the answer says so.
     pub(super) fn change_titles(
         &self,
         profile: &str,
-        change: impl FnOnce(&mut TitleFile) -> Result<bool>,
+        change: impl FnOnce(&mut TitleFile) -> Result<TitleChange>,
     ) -> Result<Option<PathBuf>> {
         let _turn = self.titles_turn(profile)?;
         let (mut file, aside) = match self.titles(profile)? {
             FoundTitles::File(file) => (file, None),
-            FoundTitles::Damaged(_) => (TitleFile::default(), Some(self.set_titles_aside(profile)?)),
+            FoundTitles::Damaged(_) => (self.no_titles(profile), Some(self.set_titles_aside(profile)?)),
         };
-        if change(&mut file)? {
-            self.write_titles(profile, &file)?;
+        let forgotten = file.forgotten.clone();
+        match change(&mut file)? {
+            TitleChange::Nothing => {}
+            TitleChange::Added => self.write_titles(profile, &file)?,
+            // What is to go does not stay because the disk is full. All else that goes with it can be opened again.
+            TitleChange::Removed => {
+                let written = self.write_titles(profile, &file);
+                written.or_else(|_| files::remove(&self.titles_path(profile)).map(drop))?;
+            }
+        }
+        if file.forgotten != forgotten {
+            let text = serde_json::to_vec(&file.forgotten).expect("identifiers are text");
+            files::write_by(&self.forgotten_titles_path(profile), &beginning(profile), &text)?;
         }
         Ok(aside)
     }
 
     /// Removes the title of a proposal that the member may not see. So does what was set aside: it may be in there.
     pub(in crate::client) fn forget_title(&self, profile: &str, proposal: ProposalId) -> Result<()> {
-        let is_there = |path: PathBuf| path.try_exists().unwrap_or(true);
-        if !is_there(self.titles_path(profile)) && !is_there(self.titles_aside_path(profile)) {
-            return Ok(());
-        }
         files::remove(&self.titles_aside_path(profile))?;
-        let aside = self.change_titles(profile, |file| Ok(file.remove(|place| place.proposal == proposal)))?;
+        let aside = self.change_titles(profile, |file| Ok(file.forget(proposal)))?;
         aside.map_or(Ok(()), |aside| files::remove(&aside).map(drop))
     }
 
     /// Removes all titles of a profile: it is another member's now, or none's.
     pub(in crate::client) fn forget_titles(&self, profile: &str) -> Result<()> {
+        self.remove_unfinished_titles(profile);
         files::remove(&self.titles_aside_path(profile))?;
+        files::remove(&self.forgotten_titles_path(profile))?;
         files::remove(&self.titles_path(profile)).map(drop)
+    }
+
+    /// Removes what a kill left of files that were being written.
+    fn remove_unfinished_titles(&self, profile: &str) {
+        let beginning = beginning(profile);
+        let is_ours = |name: &str| {
+            // Random letters follow; those of a profile whose name goes on have another `-`.
+            let rest = name.strip_prefix(&*beginning);
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        };
+        let files = fs::read_dir(self.root().join("titles")).into_iter().flatten().flatten();
+        for file in files.filter(|file| file.file_name().to_str().is_some_and(is_ours)) {
+            // The next turn tries it again.
+            let _ = fs::remove_file(file.path());
+        }
     }
 
     /// Removes what was set aside, in which there may be titles that the member may not see any more.
@@ -283,7 +365,7 @@ impl Home {
             return files::remove(&path).map(drop);
         }
         let text = serde_json::to_vec(file).expect("our records have string keys and whole numbers");
-        files::write(&path, &text)
+        files::write_by(&path, &beginning(profile), &text)
     }
 
     /// The only command on this machine that changes the titles of a profile, until what is returned is dropped.
@@ -297,7 +379,19 @@ impl Home {
             file.lock()?;
             Ok(file)
         };
-        lock().map_err(|error| ClientError::io("lock", &path, &error))
+        let turn = lock().map_err(|error| ClientError::io("lock", &path, &error))?;
+        self.remove_unfinished_titles(profile);
+        Ok(turn)
+    }
+
+    /// The proposals whose titles went. A file that says something else says nothing.
+    fn forgotten_titles(&self, profile: &str) -> Vec<ProposalId> {
+        let content = files::read(&self.forgotten_titles_path(profile)).ok().flatten();
+        content.and_then(|content| serde_json::from_slice(&content).ok()).unwrap_or_default()
+    }
+
+    fn forgotten_titles_path(&self, profile: &str) -> PathBuf {
+        self.root().join("titles").join(format!("{profile}.json.forgotten"))
     }
 
     pub(super) fn titles_path(&self, profile: &str) -> PathBuf {
@@ -309,144 +403,10 @@ impl Home {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        domain::ambient::SystemRng,
-        sealing::identity::{NewIdentity, NoPrompt, new_identity},
-    };
-
-    const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-
-    struct Desk {
-        home: Home,
-        me: NewIdentity,
-        key: TitleKey,
-        _folder: tempfile::TempDir,
-    }
-
-    impl Desk {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let (home, me) = (Home::locate(Some(&folder.path().join("home"))).unwrap(), new_identity());
-            let key = TitleKey::new(LocalKey::generate(&SystemRng), &[me.recipient().to_owned()]).unwrap();
-            Self { home, me, key, _folder: folder }
-        }
-
-        fn keyring(&self) -> Keyring {
-            Keyring::parse(self.me.secret().expose().as_bytes(), "mine", &NoPrompt).unwrap()
-        }
-
-        fn put(&self, titles: &[(TitlePlace, KnownTitle)]) {
-            let put = |file: &mut TitleFile| {
-                file.put(&self.key, titles);
-                Ok(true)
-            };
-            self.home.change_titles("work", put).unwrap();
-        }
-
-        fn file(&self) -> TitleFile {
-            match self.home.titles("work").unwrap() {
-                FoundTitles::File(file) => file,
-                FoundTitles::Damaged(fault) => panic!("{fault}"),
-            }
-        }
-    }
-
-    fn place(number: usize) -> TitlePlace {
-        TitlePlace {
-            proposal: format!("prop_{number:026}").parse().unwrap(),
-            call: CALL.parse().unwrap(),
-            manifest: Sha256::of(&number.to_be_bytes()),
-            access: Access::Office,
-        }
-    }
-
-    fn titled(number: usize) -> (TitlePlace, KnownTitle) {
-        (place(number), KnownTitle::new(&format!("Lodestone {number}"), ["Kinneret Sensing"]))
-    }
-
-    #[test]
-    fn thousand_titles_are_read_with_one_opening_by_the_identity() {
-        let desk = Desk::new();
-        let titles: Vec<_> = (0..1000).map(titled).collect();
-        desk.put(&titles);
-        let file = desk.file();
-        let key = TitleKey::unseal(&desk.keyring(), file.sealed_key().unwrap().to_owned()).unwrap();
-        // From here on there is no identity: the one key opens all of them.
-        assert_eq!(file.open(&key, &file.places()), titles);
-        let some = (10..20).map(place).collect();
-        assert_eq!(file.open(&key, &some), titles[10..20]);
-    }
-
-    #[test]
-    fn nothing_of_a_title_is_in_the_clear() {
-        let desk = Desk::new();
-        desk.put(&[titled(1)]);
-        let content = fs::read_to_string(desk.home.titles_path("work")).unwrap();
-        for word in ["Lodestone", "Kinneret", &BASE64_STANDARD.encode("Lodestone")[..8]] {
-            assert!(!content.contains(word), "{word}");
-        }
-        assert!(content.contains(&place(1).manifest.to_string()), "of which version it is stands there");
-    }
-
-    #[test]
-    fn title_of_another_proposal_or_under_another_key_does_not_open() {
-        let desk = Desk::new();
-        desk.put(&[titled(1), titled(2)]);
-        let mut file = desk.file();
-        let (first, second) = (file.titles[0].sealed.clone(), file.titles[1].sealed.clone());
-        (file.titles[0].sealed, file.titles[1].sealed) = (second, first);
-        assert!(file.open(&desk.key, &file.places()).is_empty(), "swapped");
-        assert!(desk.file().open(&Desk::new().key, &file.places()).is_empty());
-    }
-
-    #[test]
-    fn newer_version_takes_the_place_of_an_earlier_one_and_the_oldest_titles_go() {
-        let desk = Desk::new();
-        let (older, newer) = (titled(1), (TitlePlace { manifest: Sha256::of(b"newer"), ..place(1) }, titled(2).1));
-        desk.put(&[older]);
-        desk.put(std::slice::from_ref(&newer));
-        assert_eq!(desk.file().places(), [newer.0].into());
-        let many: Vec<_> = (2..=MOST + 1).map(titled).collect();
-        desk.put(&many);
-        let places = desk.file().places();
-        assert_eq!(places.len(), MOST);
-        assert!(!places.contains(&newer.0) && places.contains(&place(2)));
-    }
-
-    #[test]
-    fn title_goes_without_anybodys_identity_and_the_file_with_the_last() {
-        let desk = Desk::new();
-        desk.put(&[titled(1), titled(2)]);
-        desk.home.forget_title("work", place(1).proposal).unwrap();
-        assert_eq!(desk.file().open(&desk.key, &desk.file().places()), [titled(2)]);
-        desk.home.forget_title("work", place(2).proposal).unwrap();
-        assert!(!desk.home.titles_path("work").exists());
-        desk.home.forget_title("work", place(2).proposal).unwrap();
-    }
-
-    #[test]
-    fn file_that_cannot_be_used_is_set_aside_and_goes_with_what_may_not_be_seen() {
-        let desk = Desk::new();
-        for content in [&b"{\"key\": \"x\", \"titles\": [{"[..], b"", b"[]", &[0xff; 8]] {
-            files::write(&desk.home.titles_path("work"), content).unwrap();
-            assert!(matches!(desk.home.titles("work").unwrap(), FoundTitles::Damaged(_)));
-            let aside = desk.home.change_titles("work", |_| Ok(false)).unwrap().unwrap();
-            assert_eq!(fs::read(&aside).unwrap(), content);
-            desk.put(&[titled(1)]);
-            assert_eq!(desk.file().places(), [place(1)].into());
-            desk.home.forget_title("work", place(1).proposal).unwrap();
-            assert!(!aside.exists());
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_one_line_and_bounded() {
-        let kept = KnownTitle::new(&format!("A\n title\t{}", "x".repeat(400)), ["B", " ", "B", "A\u{a0}C"]);
-        assert_eq!(kept.title.chars().count(), MAX_TITLE);
-        assert!(kept.title.starts_with("A title xxx") && kept.title.ends_with('…'));
-        assert_eq!(kept.organisations, ["A C", "B"]);
-    }
+/// How the names of files begin that are being written.
+fn beginning(profile: &str) -> String {
+    format!(".new-{profile}-")
 }
+
+#[cfg(test)]
+mod tests;

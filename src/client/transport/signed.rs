@@ -2,8 +2,8 @@
 //!
 //! Signs what rustls hands over, once for each connection, and waits for the signer meanwhile.
 
-use crate::sealing::signer::{SignatureAlgorithm, Signer};
-use rustls::{Error, SignatureScheme, sign};
+use crate::sealing::signer::{SignatureAlgorithm, Signer, SignerError};
+use rustls::{Error, OtherError, SignatureScheme, sign};
 use std::sync::Arc;
 
 /// A private key that a signer has.
@@ -26,7 +26,7 @@ impl sign::SigningKey for ConnectionKey {
 
 impl sign::Signer for ConnectionKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let signature = self.0.sign(message).map_err(|error| Error::General(error.to_string()))?;
+        let signature = self.0.sign(message).map_err(|fault| Error::Other(OtherError(Arc::new(fault))))?;
         Ok(match self.0.algorithm() {
             SignatureAlgorithm::Es256 | SignatureAlgorithm::Es384 => der(&signature),
             SignatureAlgorithm::EdDsa => signature,
@@ -35,6 +35,14 @@ impl sign::Signer for ConnectionKey {
 
     fn scheme(&self) -> SignatureScheme {
         scheme(self.0.algorithm())
+    }
+}
+
+/// The fault of the signer, if that is why there is no connection.
+pub(super) fn signer_fault(error: &Error) -> Option<&SignerError> {
+    match error {
+        Error::Other(OtherError(fault)) => fault.downcast_ref(),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     client::{files, progress::NoProgress},
     dev_pki::testing::{Issued, TestAuthority, dns},
+    sealing::signer::{SignatureAlgorithm, SignerError},
 };
 use rustls::{
     CertificateError, RootCertStore, ServerConfig,
@@ -162,6 +163,35 @@ async fn broken_request_is_repeated_with_the_same_key() {
     assert_eq!(keys.len(), 2);
     assert!(keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
     assert!(seen[1].ends_with("{\"name\":\"x\"}"));
+}
+
+/// A signer whose key has gone.
+#[derive(Debug)]
+struct Gone;
+
+impl Signer for Gone {
+    fn certificate(&self) -> &[u8] {
+        &[]
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::Es256
+    }
+
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Err(SignerError::Failed("what held it has ended".into()))
+    }
+}
+
+#[tokio::test]
+async fn key_that_has_gone_is_no_fault_of_the_network_and_is_not_tried_again() {
+    let (_, bench) = served(vec![answer("200 OK", "", "{}")]).await;
+    let transport = Transport::by_signer(&bench.profile, Arc::new(Gone), Ambient::system()).unwrap();
+    let error = post(&transport).await.unwrap_err();
+    assert!(matches!(error, ClientError::Local { .. }), "{error:?}");
+    assert!(error.to_string().contains("what held it has ended"), "{error}");
+    assert_eq!(error.help(), "run the command again");
+    assert!(bench.seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

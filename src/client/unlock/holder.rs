@@ -14,20 +14,22 @@ use super::{
 use crate::{
     client::{ClientError, Home, Result},
     domain::ambient::Clock,
-    platform::holder::{self as system, HolderConnection, HolderListener},
+    platform::{
+        self,
+        holder::{self as system, HolderConnection, HolderListener},
+    },
 };
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
-    path::Path,
     pin::pin,
     process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// How long the other side may take for each piece of a question.
+/// How long a conversation may take in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it looks whether its time has passed or its socket is gone, while nobody asks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ const ENDED: &str = "the time for which the keys were held has passed";
 /// # Errors
 /// Among others when another holder of the profile was faster.
 pub fn start(mut program: Command, home: &Home, opened: OpenedKeys, limits: HoldLimits) -> Result<HolderStatus> {
-    let socket = SocketPlace::of(home, &opened.profile)?.socket;
+    let place = SocketPlace::new(home, &opened.profile)?;
     let failed = |error: io::Error| {
         ClientError::local(format!("the process that holds the keys did not start: {error}"), "run the command again")
     };
@@ -51,7 +53,7 @@ pub fn start(mut program: Command, home: &Home, opened: OpenedKeys, limits: Hold
     let mut child = program.spawn().map_err(failed)?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let (mut input, mut output) = (input.expect("it is a pipe"), output.expect("it is a pipe"));
-    let handed_over = Handover { socket, limits, opened }.write(&mut input);
+    let handed_over = Handover { place, limits, opened }.write(&mut input);
     drop(input);
     // A process that refuses says why, and may do so before it has read everything.
     match Reply::read(&mut output).map(|reply| reply.answer) {
@@ -73,15 +75,15 @@ pub async fn run(clock: Arc<dyn Clock>, ending: impl Future<Output = ()>) -> Res
     system::leave_session();
     let unread = |error: io::Error| ClientError::local(format!("no keys came: {error}"), "run `entente unlock`");
     let mut input = system::unbuffered_input().map_err(unread)?;
-    let Handover { socket, limits, opened } = Handover::read(&mut input).map_err(unread)?;
+    let Handover { place, limits, opened } = Handover::read(&mut input).map_err(unread)?;
     drop(input);
     let say = |reply: Reply| reply.write(&mut io::stdout().lock());
-    let holding = Holding::begin(&socket, opened, limits, &missing, clock);
+    let holding = Holding::begin(place, opened, limits, &missing, clock);
     match holding {
         Ok(holding) => {
             // Nobody waits for it: the command was interrupted.
             say(HolderAnswer::Status(holding.status()).into()).map_err(unread)?;
-            holding.serve(ending).await;
+            holding.serve(ending, system::admits).await;
             Ok(())
         }
         Err(error) => {
@@ -104,10 +106,10 @@ pub async fn hold(
     ready: impl FnOnce(&HolderStatus),
 ) -> Result<()> {
     let missing = system::harden();
-    let socket = SocketPlace::of(home, &opened.profile)?.socket;
-    let holding = Holding::begin(&socket, opened, limits, &missing, clock)?;
+    let place = SocketPlace::new(home, &opened.profile)?;
+    let holding = Holding::begin(place, opened, limits, &missing, clock)?;
     ready(&holding.status());
-    holding.serve(ending).await;
+    holding.serve(ending, system::admits).await;
     Ok(())
 }
 
@@ -125,6 +127,7 @@ pub(super) fn take_lock(place: &SocketPlace) -> Result<Option<File>> {
 /// A holder that listens. Its keys are wiped when it goes.
 struct Holding {
     listener: HolderListener,
+    place: SocketPlace,
     secrets: Mutex<Option<HeldSecrets>>,
     clock: Arc<dyn Clock>,
     locked: Notify,
@@ -133,14 +136,13 @@ struct Holding {
 
 impl Holding {
     fn begin(
-        socket: &Path,
+        place: SocketPlace,
         opened: OpenedKeys,
         limits: HoldLimits,
         missing: &[&str],
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
-        let place = SocketPlace { socket: socket.to_owned() };
-        let profile = opened.profile.clone();
+        let (socket, profile) = (&place.socket, opened.profile.clone());
         let Some(lock) = take_lock(&place)? else {
             let what =
                 format!("the keys of the profile `{profile}` are held already: another `entente unlock` was faster");
@@ -153,7 +155,13 @@ impl Holding {
         {
             return Err(ClientError::io("remove", socket, &error));
         }
+        if let Some(folder) = socket.parent() {
+            platform::make_private_folder(folder).map_err(|error| ClientError::io("make", folder, &error))?;
+        }
+        // In this order: one that listens is found.
+        place.write_down()?;
         let listener = HolderListener::bind(socket).map_err(|error| {
+            place.forget();
             let what = format!("cannot listen at `{}`: {error}", socket.display());
             ClientError::local(
                 what,
@@ -161,7 +169,7 @@ impl Holding {
             )
         })?;
         let (secrets, locked) = (Mutex::new(Some(secrets)), Notify::new());
-        Ok(Arc::new(Self { listener, secrets, clock, locked, _lock: lock }))
+        Ok(Arc::new(Self { listener, place, secrets, clock, locked, _lock: lock }))
     }
 
     fn status(&self) -> HolderStatus {
@@ -172,8 +180,8 @@ impl Holding {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers until its time has passed, somebody locks, the socket is gone, or `ending`.
-    async fn serve(self: Arc<Self>, ending: impl Future<Output = ()>) {
+    /// Answers the accounts that it `admits` until its time has passed, somebody locks, the socket is gone, or `ending`.
+    async fn serve(self: Arc<Self>, ending: impl Future<Output = ()>, admits: impl Fn(u32) -> bool) {
         let conversations = Arc::new(Semaphore::new(CONVERSATIONS));
         let mut ending = pin!(ending);
         while let Some(left) = self.left() {
@@ -181,13 +189,13 @@ impl Holding {
                 () = &mut ending => break,
                 () = self.locked.notified() => break,
                 () = tokio::time::sleep(left.min(LOOK)) => {
-                    if !self.listener.is_in_place() {
+                    if !self.listener.is_in_place() || !self.place.is_written_down() {
                         break;
                     }
                 }
-                accepted = self.listener.accept(PATIENCE) => match accepted {
-                    Ok((connection, account)) if system::admits(account) => {
-                        let permit = conversations.clone().acquire_owned().await;
+                // Waiting for a place is part of what is waited for: conversations that take their time hold up no end.
+                (permit, accepted) = self.next(&conversations) => match accepted {
+                    Ok((connection, account)) if admits(account) => {
                         let holding = self.clone();
                         tokio::task::spawn_blocking(move || {
                             holding.converse(connection);
@@ -202,11 +210,26 @@ impl Holding {
                 },
             }
         }
-        self.listener.remove();
+        self.leave();
         *self.secrets() = None;
         // What was asked is answered; who asks and does not listen holds up nothing.
         let all = u32::try_from(CONVERSATIONS).expect("they are few");
         let _ = tokio::time::timeout(PAUSE, conversations.acquire_many(all)).await;
+    }
+
+    /// The next conversation, once there is a place for it.
+    async fn next(
+        &self,
+        conversations: &Arc<Semaphore>,
+    ) -> (OwnedSemaphorePermit, io::Result<(HolderConnection, u32)>) {
+        let permit = conversations.clone().acquire_owned().await.expect("nobody closes it");
+        (permit, self.listener.accept(PATIENCE).await)
+    }
+
+    /// Is found by nobody from here on.
+    fn leave(&self) {
+        self.listener.remove();
+        self.place.forget();
     }
 
     /// The time that is left; none once nothing is held.
@@ -240,7 +263,7 @@ impl Holding {
         if matches!(question, HolderQuestion::Lock {}) {
             // In this order: one that hears that it is locked finds no socket.
             *secrets = None;
-            self.listener.remove();
+            self.leave();
         }
         reply
     }

@@ -22,14 +22,18 @@ use crate::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
-/// How long the holder may take for each piece of an answer: an old ssh key takes its time.
+/// How long a conversation with the holder may take: an old ssh key takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the process of a holder may take to end.
+const ENDING: Duration = Duration::from_secs(10);
 
 const GONE: &str = "what held your keys has ended; run the command again, it asks for the passphrase then";
 
@@ -46,7 +50,10 @@ impl KeyHolder {
     /// # Errors
     /// When something is there that does not answer as a holder does.
     pub fn find(home: &Home, profile: &str) -> Result<Option<Arc<Self>>> {
-        Self::at(SocketPlace::of(home, profile)?.socket, profile)
+        match SocketPlace::found(home, profile)? {
+            Some(place) => Self::at(place.socket, profile),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn at(socket: PathBuf, profile: &str) -> Result<Option<Arc<Self>>> {
@@ -109,29 +116,47 @@ impl KeyHolder {
     }
 }
 
-/// Has the holder of a profile's keys forget them and end, and waits for its end; whether there was one.
+/// Has the holder of a profile's keys forget them and end, and waits for its end; whether there was one. The profile itself is not looked
+/// at: keys are locked, too, after it was removed or damaged.
 ///
 /// # Errors
 /// When something is there that does not answer as a holder does.
 pub fn lock(home: &Home, profile: &str) -> Result<bool> {
-    let place = SocketPlace::of(home, profile)?;
-    let was_held = match converse(&place.socket, &HolderQuestion::Lock {}) {
+    let Some(place) = SocketPlace::found(home, profile)? else { return Ok(false) };
+    let mut was_held = match converse(&place.socket, &HolderQuestion::Lock {}) {
         Ok(reply) => reply.answer == HolderAnswer::Locked {},
         Err(error) if is_absence(&error) => false,
         Err(error) => return Err(unanswered(&place.socket, &error)),
     };
-    if was_held {
-        let path = place.lock_path();
-        let ended = place.open_lock().and_then(|lock| lock.lock());
-        ended.map_err(|error| ClientError::io("lock", &path, &error))?;
-    } else if place.socket.exists()
-        && let Some(lock) = take_lock(&place)?
-    {
-        // A killed holder left it.
-        let _ = fs::remove_file(&place.socket);
-        drop(lock);
-    }
+    // As long as it lives it has its lock, whether it answers or not.
+    let lock = match take_lock(&place)? {
+        Some(lock) => lock,
+        None => {
+            was_held = true;
+            wait_for_end(&place)?
+        }
+    };
+    // A killed holder left them.
+    let _ = fs::remove_file(&place.socket);
+    place.forget();
+    drop(lock);
     Ok(was_held)
+}
+
+/// The lock of a holder that is ending.
+fn wait_for_end(place: &SocketPlace) -> Result<File> {
+    let path = place.lock_path();
+    let failed = |error: io::Error| ClientError::io("lock", &path, &error);
+    let lock = place.open_lock().map_err(failed)?;
+    let (tell, told) = mpsc::channel();
+    // The system waits for a lock without limit. The thread ends with this process at the latest.
+    thread::spawn(move || tell.send(lock.lock().map(|()| lock)));
+    told.recv_timeout(ENDING)
+        .map_err(|_| {
+            let what = "the process that holds your keys does not end";
+            ClientError::local(what, "end the processes `entente unlock` of this account")
+        })?
+        .map_err(failed)
 }
 
 fn converse(socket: &Path, question: &HolderQuestion) -> io::Result<Reply> {

@@ -18,8 +18,14 @@ pub use opened::{OpenedKeys, open};
 
 use crate::{
     client::{ClientError, Result},
-    platform::holder::HOLDS_KEYS,
+    platform::{self, holder::HOLDS_KEYS},
 };
+
+/// Protects the memory of this process as that of a holder is: for a command, before it opens keys. What the system does not do the holder
+/// says.
+pub fn protect_memory() {
+    platform::holder::harden();
+}
 
 /// Refuses on systems where no process holds keys for others.
 ///

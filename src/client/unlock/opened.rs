@@ -6,6 +6,7 @@
 
 use super::{
     lease::HoldLimits,
+    place::SocketPlace,
     protocol::{read_piece, write_piece},
 };
 use crate::{
@@ -137,6 +138,7 @@ pub fn open(profile: &Profile, prompt: &impl Prompt) -> Result<OpenedKeys> {
 #[serde(deny_unknown_fields)]
 struct Plan {
     socket: PathBuf,
+    record: PathBuf,
     profile: String,
     keys: Sha256,
     total_seconds: u64,
@@ -164,7 +166,7 @@ enum PlannedSecret {
 
 /// What a holder was started with.
 pub(super) struct Handover {
-    pub(super) socket: PathBuf,
+    pub(super) place: SocketPlace,
     pub(super) limits: HoldLimits,
     pub(super) opened: OpenedKeys,
 }
@@ -182,7 +184,8 @@ impl Handover {
             },
         };
         let plan = Plan {
-            socket: self.socket.clone(),
+            socket: self.place.socket.clone(),
+            record: self.place.record.clone(),
             profile: self.opened.profile.clone(),
             keys: self.opened.keys,
             total_seconds: self.limits.total.as_secs(),
@@ -237,7 +240,7 @@ impl Handover {
         }
         let seconds = Duration::from_secs;
         Ok(Self {
-            socket: plan.socket,
+            place: SocketPlace { socket: plan.socket, record: plan.record },
             limits: HoldLimits { total: seconds(plan.total_seconds), idle: seconds(plan.idle_seconds) },
             opened: OpenedKeys { profile: plan.profile, keys: plan.keys, files, left_out: Vec::new() },
         })

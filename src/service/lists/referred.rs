@@ -18,7 +18,7 @@ use crate::{
         unit::View,
     },
     storage::{
-        proposals,
+        references,
         visible::{ListPosition, PageRequest},
     },
     wire::proposal::Filter,
@@ -27,10 +27,10 @@ use crate::{
 impl View<'_> {
     /// The proposals of the list with the reference.
     pub(super) async fn referred(&mut self, filter: &Filter, reference: &Reference) -> Result<Vec<ProposalState>> {
-        let referred_to = proposals::referred_to(&mut self.tx, reference).await?;
+        let referred_to = references::referred_to(&mut self.tx, reference).await?;
         let mut ids = referred_to.clone();
         if ids.is_empty() {
-            ids.extend(proposals::some_under_code(&mut self.tx, reference.code()).await?);
+            ids.extend(references::some_under_code(&mut self.tx, reference.code()).await?);
         }
         let mut states = Vec::new();
         for id in ids {

@@ -105,22 +105,36 @@ impl Bench {
         self.folder.path().join("s.sock")
     }
 
+    fn place(&self) -> SocketPlace {
+        SocketPlace { socket: self.socket(), ..SocketPlace::new(&self.home, "work").unwrap() }
+    }
+
     fn opened(&self) -> OpenedKeys {
         open(&self.profile, &Says("open sesame")).unwrap()
     }
 
     fn begin(&self, opened: OpenedKeys, limits: HoldLimits) -> Result<Arc<Holding>> {
-        Holding::begin(&self.socket(), opened, limits, &["memory is not locked"], self.clock.clone())
+        Holding::begin(self.place(), opened, limits, &["memory is not locked"], self.clock.clone())
     }
 
     fn serves(&self, opened: OpenedKeys, limits: HoldLimits) -> Served {
+        self.serves_only(opened, limits, system::admits)
+    }
+
+    fn serves_only(
+        &self,
+        opened: OpenedKeys,
+        limits: HoldLimits,
+        admits: impl Fn(u32) -> bool + Send + 'static,
+    ) -> Served {
         let holding = self.begin(opened, limits).unwrap();
         let (end, ending) = oneshot::channel::<()>();
-        let done = tokio::spawn(holding.serve(async move {
+        let ending = async move {
             if ending.await.is_err() {
                 std::future::pending::<()>().await;
             }
-        }));
+        };
+        let done = tokio::spawn(holding.serve(ending, admits));
         Served { done, end }
     }
 
@@ -207,6 +221,70 @@ async fn locking_forgets_at_once() {
     let again = bench.serves(bench.opened(), LIMITS);
     again.end.send(()).unwrap();
     again.done.await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_hold_up_no_end() {
+    for locks in [false, true] {
+        let bench = Bench::new();
+        let served = bench.serves(bench.opened(), LIMITS);
+        // All places but one are taken, and then all, with others that wait for one.
+        let connect = || std::os::unix::net::UnixStream::connect(bench.socket()).unwrap();
+        let mut silent: Vec<_> = (1..CONVERSATIONS).map(|_| connect()).collect();
+        bench.status().await;
+        if locks {
+            let home = bench.home.clone();
+            let lock = tokio::task::spawn_blocking(move || link::lock(&home, "work").unwrap());
+            // The lock is free once what is open has ended.
+            until_gone(&bench).await;
+            silent.clear();
+            assert!(lock.await.unwrap());
+            served.ends().await;
+        } else {
+            silent.extend((0..CONVERSATIONS).map(|_| connect()));
+            served.end.send(()).unwrap();
+            tokio::time::timeout(Duration::from_secs(4), served.done).await.expect("it ends").unwrap();
+        }
+        assert!(!bench.socket().exists());
+        drop(silent);
+    }
+}
+
+async fn until_gone(bench: &Bench) {
+    for _ in 0..600 {
+        if !bench.socket().exists() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    panic!("the socket is still there");
+}
+
+#[tokio::test]
+async fn account_that_is_not_let_in_hears_nothing() {
+    let bench = Bench::new();
+    let served = bench.serves_only(bench.opened(), LIMITS, |_| false);
+    let refused = bench.asks(HolderQuestion::Status {}).await.unwrap_err();
+    assert_ne!(refused.kind(), io::ErrorKind::TimedOut, "{refused}");
+    assert!(bench.asks(HolderQuestion::Lock {}).await.is_err());
+    assert!(bench.socket().exists(), "it did not lock either");
+    served.end.send(()).unwrap();
+    served.done.await.unwrap();
+}
+
+#[tokio::test]
+async fn holder_is_found_and_locked_by_what_the_home_folder_says() {
+    let bench = Bench::new();
+    let served = bench.serves(bench.opened(), LIMITS);
+    fs::write(bench.home.root().join("profiles").join("work.toml"), "server = ").unwrap();
+    let home = bench.home.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let found = KeyHolder::find(&home, "work").unwrap().is_some();
+        (found, link::lock(&home, "work").unwrap(), KeyHolder::find(&home, "work").unwrap().is_none())
+    });
+    assert_eq!(found.await.unwrap(), (true, true, true));
+    served.ends().await;
+    assert!(!bench.place().is_written_down());
 }
 
 #[tokio::test]
@@ -306,15 +384,15 @@ fn wrong_passphrase_and_keys_without_one_open_nothing() {
 #[test]
 fn what_a_holder_is_started_with_reads_back_and_is_not_in_the_json() {
     let bench = Bench::new();
-    let handover = Handover { socket: bench.socket(), limits: LIMITS, opened: bench.opened() };
+    let handover = Handover { place: bench.place(), limits: LIMITS, opened: bench.opened() };
     let mut sent = Vec::new();
     handover.write(&mut sent).unwrap();
     let plan = read_piece(&mut sent.as_slice(), 1 << 20).unwrap();
     assert!(!String::from_utf8_lossy(&plan).contains("AGE-SECRET-KEY"));
     let read = Handover::read(&mut sent.as_slice()).unwrap();
-    assert_eq!((read.socket, read.limits, read.opened.profile.as_str()), (bench.socket(), LIMITS, "work"));
+    assert_eq!((&read.place, read.limits, read.opened.profile.as_str()), (&bench.place(), LIMITS, "work"));
     let mut again = Vec::new();
-    Handover { socket: bench.socket(), limits: LIMITS, opened: read.opened }.write(&mut again).unwrap();
+    Handover { place: bench.place(), limits: LIMITS, opened: read.opened }.write(&mut again).unwrap();
     assert_eq!(again, sent);
     assert!(Handover::read(&mut &sent[..sent.len() - 1]).is_err(), "it is cut short");
 }
