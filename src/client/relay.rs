@@ -2,7 +2,8 @@
 //!
 //! It asks the exchange how many items wait for each member and when the next is due, and says that and nothing else. Where members are told
 //! stands in a file of the nation's own, which the exchange never sees. The exchange is believed about the number and the instant alone:
-//! whatever it says, members of other nations are told nothing, and nobody is told more than [`schedule::MOST_A_DAY`] times a day.
+//! whatever it says, members of other nations are told nothing, and nobody is told more than [`MOST_A_DAY`] times within 24 hours of this
+//! machine's clock. Nobody is told twice: who may have been told counts as told.
 
 pub mod contacts;
 mod hook;
@@ -10,10 +11,12 @@ mod mail;
 pub mod notice;
 pub mod schedule;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use hook::Hook;
 pub use mail::{Mailer, SmtpServer};
-pub use state::RelayState;
+pub use state::{MOST_A_DAY, RelayState};
 
 use super::{Client, ClientError, Result};
 use crate::{
@@ -30,14 +33,22 @@ use schedule::{Habit, MemberLoad, TellReason, Told, decide};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How many members are told at a time.
 const AT_ONCE: usize = 4;
-/// After so many the state is written: no more are told twice if the machine fails.
+/// Before and after so many the state is written: no more are left out that day if the machine fails.
 const BATCH: usize = 16;
+/// For so long a round goes by what it heard; then it asks again what waits.
+const FRESH: Duration = Duration::from_mins(5);
+/// After so many failures in a row that are nobody's own, the server of mail counts as away.
+const AWAY_AFTER: usize = 4;
 /// The waits before a member is tried again within one round.
 const WAITS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
@@ -53,10 +64,16 @@ pub enum Teller {
 pub(super) enum TellFault {
     /// This member cannot be told in this way.
     Refused(String),
-    /// Another try may do.
+    /// This member was not told; another try may do.
     Passing(String),
-    /// Nobody can be told now.
+    /// A program was started and failed. Another try may do, and it may have told the member all the same.
+    Failed(String),
+    /// The member may have been told.
+    Unknown(String),
+    /// Nobody can be told now, and this member was not.
     Away(String),
+    /// It was not tried: the relay stops, or nobody can be told.
+    NotBegun,
 }
 
 /// Whom a relay tells, when and how.
@@ -75,6 +92,8 @@ pub struct RelayPlan {
 #[serde(rename_all = "snake_case")]
 pub enum RelayAct {
     Told,
+    /// It is not known whether it arrived. It counts as told.
+    MaybeTold,
     /// In a dry run.
     WouldTell,
     NotTold,
@@ -88,6 +107,7 @@ impl RelayAct {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Told => "told",
+            Self::MaybeTold => "maybe_told",
             Self::WouldTell => "would_tell",
             Self::NotTold => "not_told",
             Self::NoAddress => "no_address",
@@ -110,6 +130,7 @@ pub struct RelayEvent {
 /// The counts of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RelayTally {
+    /// Those who may have been told included.
     pub told: usize,
     pub not_told: usize,
 }
@@ -135,6 +156,23 @@ struct RelayRound {
     no_address: Vec<Telling>,
 }
 
+/// What the exchange said, and when.
+#[derive(Debug)]
+struct RelayLook {
+    waiting: BTreeMap<MemberId, MemberLoad>,
+    /// By the exchange's clock, which due instants go by.
+    there: Timestamp,
+    /// By this machine's, which the exchange cannot set.
+    here: Timestamp,
+}
+
+/// How a round goes, and what ends it early.
+struct Course<'s> {
+    is_stopped: &'s (dyn Fn() -> bool + Sync),
+    failing: AtomicUsize,
+    is_away: AtomicBool,
+}
+
 /// A relay, with what it remembers.
 #[derive(Debug)]
 pub struct Relay<C> {
@@ -152,7 +190,7 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
         Self { connect, plan, state, rng, said: BTreeSet::new() }
     }
 
-    /// Asks once what waits, and tells whom it is time to tell. Ends early, between two batches, when it `is_stopped`.
+    /// Asks what waits, and tells whom it is time to tell; asks again if that takes long. Ends early when it `is_stopped`.
     ///
     /// # Errors
     /// When the exchange, the server of mail or the state cannot be reached; the next round goes on.
@@ -161,48 +199,94 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
         is_stopped: &(dyn Fn() -> bool + Sync),
         report: &mut (dyn FnMut(&RelayEvent) + Send),
     ) -> Result<RelayTally> {
-        let (waiting, now) = self.ask().await?;
-        let RelayRound { tellings, notes, no_address } = self.plan(&waiting, now);
-        for (member, told) in notes {
-            self.state.note(&member, told);
-        }
-        for telling in &no_address {
-            if self.said.insert(telling.member.clone()) {
-                report(&telling.event(RelayAct::NoAddress, None));
+        let course = Course::new(is_stopped);
+        let mut tally = RelayTally::default();
+        loop {
+            let look = self.ask().await?;
+            let asked_at = Instant::now();
+            let RelayRound { tellings, notes, no_address } = self.plan(&look);
+            for (member, told) in notes {
+                self.state.note(&member, told);
             }
-        }
-        let mut tally = RelayTally { told: 0, not_told: no_address.len() };
-        for batch in tellings.chunks(BATCH) {
-            if is_stopped() {
-                break;
-            }
-            let done: Vec<_> =
-                stream::iter(batch).map(|telling| self.tell(telling, now)).buffer_unordered(AT_ONCE).collect().await;
-            let mut away = None;
-            for (telling, fault) in done {
-                match fault {
-                    None => {
-                        tally.told += 1;
-                        self.state.keep(&telling.member, telling.after);
-                        report(&telling.event(RelayAct::Told, None));
-                    }
-                    Some(TellFault::Refused(why) | TellFault::Passing(why)) => {
-                        tally.not_told += 1;
-                        self.state.fail(&telling.member, telling.before, now);
-                        report(&telling.event(RelayAct::NotTold, Some(why)));
-                    }
-                    Some(TellFault::Away(why)) => away = Some(why),
+            for telling in &no_address {
+                if self.said.insert(telling.member.clone()) {
+                    report(&telling.event(RelayAct::NoAddress, None));
                 }
             }
-            self.state.write()?;
-            if let Some(why) = away {
-                let what = format!("members cannot be told: {why}");
-                return Err(ClientError::local(what, "check `--smtp` and its files, or the program of `--hook`"));
+            let mut batches = tellings.chunks(BATCH).peekable();
+            while asked_at.elapsed() < FRESH && !course.ends() {
+                let Some(batch) = batches.next() else { break };
+                self.tell_batch(batch, look.here, &course, &mut tally, report).await?;
+            }
+            if batches.peek().is_none() || course.ends() {
+                self.state.retain(&look.waiting.keys().collect(), look.here);
+                self.state.write()?;
+                tally.not_told += no_address.len();
+                return Ok(tally);
             }
         }
-        self.state.retain(&waiting.keys().collect(), now);
+    }
+
+    /// Tells some members, and notes and reports what became of it.
+    async fn tell_batch(
+        &mut self,
+        batch: &[Telling],
+        here: Timestamp,
+        course: &Course<'_>,
+        tally: &mut RelayTally,
+        report: &mut (dyn FnMut(&RelayEvent) + Send),
+    ) -> Result<()> {
+        for telling in batch {
+            self.state.begin(&telling.member, telling.after, here);
+        }
+        // INVARIANT: who may have been told counts as told, on the disk, too, before anything is sent. An answer that is lost, or a machine that
+        // fails, leaves somebody out and tells nobody twice.
+        if let Err(error) = self.state.write() {
+            batch.iter().for_each(|telling| self.state.take_back(&telling.member, telling.before));
+            return Err(error);
+        }
+        let done: Vec<_> = stream::iter(batch)
+            .map(|telling| self.tell(telling, here, course))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut last = None;
+        for (telling, fault) in done {
+            let Telling { member, before, .. } = telling;
+            let act = match &fault {
+                None => RelayAct::Told,
+                Some(TellFault::Unknown(_)) => RelayAct::MaybeTold,
+                Some(TellFault::Refused(_) | TellFault::Passing(_)) => {
+                    self.state.take_back(member, *before);
+                    self.state.fail(member, *before, here);
+                    RelayAct::NotTold
+                }
+                Some(TellFault::Failed(_)) => {
+                    self.state.fail(member, *before, here);
+                    RelayAct::NotTold
+                }
+                Some(TellFault::Away(_) | TellFault::NotBegun) => {
+                    self.state.take_back(member, *before);
+                    last = fault.and_then(TellFault::reason).or(last);
+                    continue;
+                }
+            };
+            if act == RelayAct::NotTold {
+                tally.not_told += 1;
+            } else {
+                self.state.succeed(member);
+                tally.told += 1;
+            }
+            let reason = fault.and_then(TellFault::reason);
+            report(&telling.event(act, reason.clone()));
+            last = reason.or(last);
+        }
         self.state.write()?;
-        Ok(tally)
+        if course.is_away() {
+            let what = format!("members cannot be told: {}", last.unwrap_or_default());
+            return Err(ClientError::local(what, "check `--smtp` and its files, or the program of `--hook`"));
+        }
+        Ok(())
     }
 
     /// Reports whom a round would tell now, and does nothing.
@@ -210,32 +294,31 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
     /// # Errors
     /// When the exchange cannot be reached.
     pub async fn rehearse(&self, report: &mut (dyn FnMut(&RelayEvent) + Send)) -> Result<RelayTally> {
-        let (waiting, now) = self.ask().await?;
-        let RelayRound { tellings, no_address, .. } = self.plan(&waiting, now);
+        let RelayRound { tellings, no_address, .. } = self.plan(&self.ask().await?);
         no_address.iter().for_each(|telling| report(&telling.event(RelayAct::NoAddress, None)));
         tellings.iter().for_each(|telling| report(&telling.event(RelayAct::WouldTell, None)));
         Ok(RelayTally { told: tellings.len(), not_told: no_address.len() })
     }
 
-    /// What waits for the nation's members by the exchange's word, and the instant there.
-    async fn ask(&self) -> Result<(BTreeMap<MemberId, MemberLoad>, Timestamp)> {
+    /// What waits for the nation's members by the exchange's word, and the instant there and here.
+    async fn ask(&self) -> Result<RelayLook> {
         let client = (self.connect)()?;
         let waiting = client.api().waiting().await?;
         let own = waiting.into_iter().filter(|waiting| *waiting.member.partner() == self.plan.partner);
         let loads = own.map(|Waiting { member, items, next_due_at, .. }| {
             (member, MemberLoad { items, next_due_at: next_due_at.map(|at| at.0) })
         });
-        Ok((loads.collect(), client.exchange_now()))
+        Ok(RelayLook { waiting: loads.collect(), there: client.exchange_now(), here: client.now() })
     }
 
-    fn plan(&self, waiting: &BTreeMap<MemberId, MemberLoad>, now: Timestamp) -> RelayRound {
-        let mut round = RelayRound::default();
+    fn plan(&self, look: &RelayLook) -> RelayRound {
+        let (RelayLook { waiting, there: now, here }, mut round) = (look, RelayRound::default());
         for (member, load) in waiting {
             let contact = self.plan.contacts.get(member).cloned().unwrap_or_default();
             let zone = contact.zone.clone().unwrap_or_else(|| self.plan.habit.zone.clone());
             let habit = Habit { zone, ..self.plan.habit.clone() };
-            let before = self.state.told(member, load, now, &habit);
-            let decision = decide(&before, load, now, &habit);
+            let before = self.state.told(member, load, *now, &habit);
+            let decision = decide(&before, load, *now, &habit);
             let Some(why) = decision.reason else {
                 round.notes.push((member.clone(), decision.told));
                 continue;
@@ -245,31 +328,83 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
             let telling = Telling { member: member.clone(), contact, load: *load, why, sentence, before, after };
             if !has_address && matches!(self.plan.teller, Teller::Mail(_)) {
                 round.no_address.push(telling);
-            } else if !self.state.waits(member, now) {
+            } else if !self.state.waits(member, *here) && !self.state.has_enough(member, *here) {
                 round.tellings.push(telling);
             }
         }
         round
     }
 
-    /// Tells one member, a few times if need be. Returns why it could not be done.
-    async fn tell<'t>(&self, telling: &'t Telling, now: Timestamp) -> (&'t Telling, Option<TellFault>) {
+    /// Tells one member, with a few tries if need be. Returns why it could not be done.
+    async fn tell<'t>(
+        &self,
+        telling: &'t Telling,
+        here: Timestamp,
+        course: &Course<'_>,
+    ) -> (&'t Telling, Option<TellFault>) {
+        if course.ends() {
+            return (telling, Some(TellFault::NotBegun));
+        }
         let mut waits = WAITS.iter();
-        loop {
+        let fault = loop {
             let done = match (&self.plan.teller, &telling.contact.address) {
                 (Teller::Hook(hook), _) => hook.call(&telling.member, &telling.load).await,
                 (Teller::Mail(mailer), Some(address)) => {
                     let mut unique = [0; 16];
                     self.rng.fill(&mut unique);
-                    mailer.send(address, &telling.sentence, now, unique).await
+                    mailer.send(address, &telling.sentence, here, unique).await
                 }
                 (Teller::Mail(_), None) => Err(TellFault::Refused("there is no address".to_owned())),
             };
             match (done, waits.next()) {
-                (Ok(()), _) => return (telling, None),
-                (Err(TellFault::Passing(_)), Some(wait)) => tokio::time::sleep(*wait).await,
-                (Err(fault), _) => return (telling, Some(fault)),
+                (Err(TellFault::Passing(_)), Some(wait)) if !course.ends() => tokio::time::sleep(*wait).await,
+                (done, _) => break done.err(),
             }
+        };
+        course.note(fault.as_ref());
+        (telling, fault)
+    }
+}
+
+impl TellFault {
+    fn reason(self) -> Option<String> {
+        match self {
+            Self::Refused(why) | Self::Passing(why) | Self::Failed(why) | Self::Unknown(why) | Self::Away(why) => {
+                Some(why)
+            }
+            Self::NotBegun => None,
+        }
+    }
+}
+
+impl<'s> Course<'s> {
+    fn new(is_stopped: &'s (dyn Fn() -> bool + Sync)) -> Self {
+        Self { is_stopped, failing: AtomicUsize::new(0), is_away: AtomicBool::new(false) }
+    }
+
+    /// Whether nobody else is to be told in this round.
+    fn ends(&self) -> bool {
+        (self.is_stopped)() || self.is_away()
+    }
+
+    /// Whether nobody can be told.
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, fault: Option<&TellFault>) {
+        let is_away = match fault {
+            Some(TellFault::Away(_)) => true,
+            Some(TellFault::Passing(_) | TellFault::Unknown(_)) => {
+                self.failing.fetch_add(1, Ordering::Relaxed) + 1 >= AWAY_AFTER
+            }
+            _ => {
+                self.failing.store(0, Ordering::Relaxed);
+                false
+            }
+        };
+        if is_away {
+            self.is_away.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -278,70 +413,5 @@ impl Telling {
     fn event(&self, act: RelayAct, reason: Option<String>) -> RelayEvent {
         let Self { member, why, sentence, .. } = self;
         RelayEvent { act, member: member.clone(), why: *why, sentence: sentence.clone(), reason }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ambient::SystemRng;
-    use contacts::ContactRow;
-    use jiff::{SignedDuration, civil::Time, tz::TimeZone};
-
-    fn id(member: &str) -> MemberId {
-        member.parse().unwrap()
-    }
-
-    fn nobody() -> Result<Client> {
-        Err(ClientError::local("nobody is asked in this test", ""))
-    }
-
-    fn relay(teller: Teller) -> (tempfile::TempDir, Relay<impl Fn() -> Result<Client>>) {
-        let folder = tempfile::tempdir().unwrap();
-        let partner: PartnerCode = "ISR".parse().unwrap();
-        let row = |handle, address| ContactRow { line: 2, handle, address, zone: "Asia/Jerusalem" };
-        let rows = [row("avi", "avi@example.org"), row("gal", "")];
-        let contacts = Contacts::of(&partner, rows).unwrap();
-        let habit = Habit { digest_at: Time::constant(8, 0, 0, 0), zone: TimeZone::UTC };
-        let (state, _) = RelayState::open(&folder.path().join("relay.json")).unwrap();
-        let plan = RelayPlan { partner, contacts, habit, teller };
-        (folder, Relay::new(nobody, plan, state, Arc::new(SystemRng)))
-    }
-
-    fn waiting() -> BTreeMap<MemberId, MemberLoad> {
-        let load = |items| MemberLoad { items, next_due_at: None };
-        [(id("ISR:avi"), load(2)), (id("ISR:gal"), load(1)), (id("ISR:tamar"), load(0))].into()
-    }
-
-    fn members(tellings: &[Telling]) -> Vec<String> {
-        tellings.iter().map(|telling| telling.member.to_string()).collect()
-    }
-
-    #[test]
-    fn members_are_told_at_their_own_hour_and_those_without_an_address_by_a_program_alone() {
-        let mailer =
-            Mailer::new(&"smtp+plain://127.0.0.1:1".parse().unwrap(), "relay@example.org", None, None).unwrap();
-        let (_folder, relay) = relay(Teller::Mail(Box::new(mailer)));
-        let at_seven: Timestamp = "2026-03-02T07:00:00Z".parse().unwrap();
-        let round = relay.plan(&waiting(), at_seven);
-        assert_eq!(
-            (members(&round.tellings), members(&round.no_address)),
-            (vec!["ISR:avi".into()], vec!["ISR:gal".into()])
-        );
-        assert_eq!(round.tellings[0].sentence, "2 items, none with a date; open your client");
-        assert_eq!(round.notes.len(), 1, "nothing waits for Tamar");
-        let at_five = at_seven - SignedDuration::from_hours(2);
-        assert!(relay.plan(&waiting(), at_five).tellings.is_empty());
-        let (_folder, hooked) = self::relay(Teller::Hook(Hook::new("/nowhere".into())));
-        assert_eq!(members(&hooked.plan(&waiting(), at_seven).tellings), ["ISR:avi", "ISR:gal"]);
-    }
-
-    #[tokio::test]
-    async fn program_that_does_not_start_ends_the_round() {
-        let (_folder, relay) = relay(Teller::Hook(Hook::new("/nowhere/at/all".into())));
-        let now = "2026-03-02T07:00:00Z".parse().unwrap();
-        let round = relay.plan(&waiting(), now);
-        let (_, fault) = relay.tell(&round.tellings[0], now).await;
-        assert!(matches!(fault, Some(TellFault::Away(why)) if why.contains("does not start")));
     }
 }

@@ -94,8 +94,16 @@ pub(super) struct FoundEntries {
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> Result<EntryPage> {
-    let after = position(exchange, principal, question)?;
-    Ok(look_on(exchange, principal, question, after).await?.page(exchange, principal, question))
+    let mut page = LogPage::after(position(exchange, principal, question)?, question);
+    let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
+    if stopped == Stopped::AtTheBounds && page.items.is_empty() && page.passed < PASSED {
+        // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
+        let turn = exchange.long_work.log(principal).await?;
+        let mut view = opened(exchange, principal).await?;
+        view.tx.hold(turn, LONGEST_LOOK).await?;
+        stopped = page.look(view, IN_ALL).await?;
+    }
+    Ok(page.found(stopped).page(exchange, principal, question))
 }
 
 /// Where in the log the cursor of a question is.
@@ -107,25 +115,16 @@ pub(super) fn position(exchange: &Exchange, principal: &Principal, question: &Lo
     Ok(after)
 }
 
-/// Looks for what follows the entry of that number.
-pub(super) async fn look_on(
+/// Looks at what follows the entry of that number, as far as it can be done without a turn: who waits comes again.
+pub(super) async fn look_at_once(
     exchange: &Exchange,
     principal: &Principal,
     question: &LogQuestion<'_>,
     after: u64,
 ) -> Result<FoundEntries> {
-    let LogQuestion { kinds, limit, .. } = *question;
-    let mut page =
-        LogPage { kinds, items: Vec::new(), room: PageRoom::new(limit), after, passed: 0, decided: 0, loaded: 0 };
-    let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
-    if stopped == Stopped::AtTheBounds && page.items.is_empty() && page.passed < PASSED {
-        // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
-        let turn = exchange.long_work.log(principal).await?;
-        let mut view = opened(exchange, principal).await?;
-        view.tx.hold(turn, LONGEST_LOOK).await?;
-        stopped = page.look(view, IN_ALL).await?;
-    }
-    Ok(FoundEntries { items: page.items, after: page.after, stopped })
+    let mut page = LogPage::after(after, question);
+    let stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
+    Ok(page.found(stopped))
 }
 
 /// The page of one who waited and for whom nothing came.
@@ -171,7 +170,17 @@ async fn opened<'e>(exchange: &'e Exchange, principal: &Principal) -> Result<Vie
     Ok(view)
 }
 
-impl LogPage<'_> {
+impl<'k> LogPage<'k> {
+    /// An empty page that begins after the entry of that number.
+    fn after(after: u64, question: &LogQuestion<'k>) -> Self {
+        let (kinds, room) = (question.kinds, PageRoom::new(question.limit));
+        Self { kinds, items: Vec::new(), room, after, passed: 0, decided: 0, loaded: 0 }
+    }
+
+    fn found(self, stopped: Stopped) -> FoundEntries {
+        FoundEntries { items: self.items, after: self.after, stopped }
+    }
+
     /// Goes on with the page in one snapshot.
     async fn look(&mut self, view: View<'_>, bounds: Bounds) -> Result<Stopped> {
         let mut reading =

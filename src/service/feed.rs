@@ -1,9 +1,9 @@
 //! Waiting for new entries of the log, as far as the caller may read them.
 //!
 //! A request that waits holds no snapshot, no connection to the database and no turn. It looks at the log at beats that are fixed when it
-//! comes, and only if anything was appended since it last looked. So what is hidden neither ends a wait nor moves the moment at which something
-//! visible is reported: both go by the beats alone. Whether anything was appended is read once for all who wait, from the database, so that
-//! servers that share one learn of each other's entries, too.
+//! comes, and only if anything was appended since it last looked. A look goes as far as it can without a turn, and is given up when the wait
+//! is over. So what is hidden neither ends a wait nor prolongs it: that goes by the beats and the length alone. Whether anything was appended
+//! is read once for all who wait, from the database, so that servers that share one learn of each other's entries, too.
 
 use super::{
     Credential, Exchange, Principal, Result, ServiceError,
@@ -103,14 +103,19 @@ pub async fn wait(
     let mut beats = beats(wait);
     while is_next_beat(&mut beats, wait.until, &mut ending).await {
         credential.check().map_err(ServiceError::CertificateRefused)?;
-        if exchange.feed.newest(&exchange.db).await? <= after {
-            continue;
+        let look = async {
+            if exchange.feed.newest(&exchange.db).await? <= after {
+                return Ok(None);
+            }
+            entries::look_at_once(exchange, principal, question, after).await.map(Some)
+        };
+        let Some(looked) = within(wait.until, &mut ending, look).await else { break };
+        match looked? {
+            Some(found) if found.has_items() => return Ok(found.page(exchange, principal, question)),
+            // What this look did not come to is looked at on the next beat.
+            Some(found) => after = found.position(),
+            None => {}
         }
-        let found = entries::look_on(exchange, principal, question, after).await?;
-        if found.has_items() {
-            return Ok(found.page(exchange, principal, question));
-        }
-        after = found.position();
     }
     Ok(entries::empty(exchange, principal, question, after))
 }
@@ -124,11 +129,16 @@ fn beats(wait: &Wait) -> Interval {
 
 /// Waits for the next beat; returns false if the wait is over before.
 async fn is_next_beat(beats: &mut Interval, until: Instant, ending: &mut watch::Receiver<bool>) -> bool {
+    within(until, ending, beats.tick()).await.is_some()
+}
+
+/// What comes of something before the wait is over; none if it is over first.
+async fn within<T>(until: Instant, ending: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        _ = ending.wait_for(|is_ending| *is_ending) => false,
-        () = sleep_until(until) => false,
-        _ = beats.tick() => true,
+        _ = ending.wait_for(|is_ending| *is_ending) => None,
+        () = sleep_until(until) => None,
+        done = work => Some(done),
     }
 }
 
@@ -171,6 +181,15 @@ mod tests {
         feed.end();
         assert!(!is_next_beat(&mut beats, wait.until, &mut ending).await);
         assert!(!is_next_beat(&mut super::beats(&wait), wait.until, &mut feed.ending.subscribe()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_that_does_not_end_is_given_up_with_the_wait() {
+        let (feed, wait) = (Feed::default(), wait_of(30));
+        let mut ending = feed.ending.subscribe();
+        let given_up = within(wait.until, &mut ending, std::future::pending::<()>()).await;
+        assert_eq!((given_up, wait.began_at.elapsed().as_secs()), (None, 30));
+        assert_eq!(within(wait_of(30).until, &mut ending, async { 1 }).await, Some(1));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! keeps from others.
 
 use crate::harness::{
+    many::{self, Proposal, Rows},
     pki::{TestAuthority, dns},
     process::PATIENCE,
     stage::{Stage, code, id},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{
         Client, ClientError,
@@ -125,13 +127,18 @@ impl MailServer {
 async fn stage() -> Stage {
     let stage = Stage::open().await;
     stage.under_review().await;
+    employ(&stage).await;
+    stage
+}
+
+/// Tamar is Israel's relay from now on.
+async fn employ(stage: &Stage) {
     let registrar = stage.client("ISR:registrar");
     let present = registrar.issued_member(&id("ISR:tamar")).await.unwrap().card.clone();
     let KeyCard { member, name, organisation, recipients, certificates, valid_until, .. } = present;
     let roles = [PartnerRole::Relay].into();
     let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
     registrar.issue_key_card(&new).await.unwrap();
-    stage
 }
 
 /// What waits for whom, by the exchange's word.
@@ -175,6 +182,16 @@ async fn round<C: Fn() -> Result<Client, ClientError>>(relay: &mut Relay<C>) -> 
     (tally, told)
 }
 
+/// Fails if a text has a password of the server of mail, as it is or as it is sent.
+fn assert_keeps_the_password(text: &str) {
+    for password in ["a secret", "another secret"] {
+        let sent = [password.to_owned(), format!("\0relay\0{password}")].map(|sent| BASE64_STANDARD.encode(sent));
+        for said in [password, &sent[0], &sent[1]] {
+            assert!(!text.contains(said), "{text}");
+        }
+    }
+}
+
 /// The lines of a mail's head, and its text.
 fn read(mail: &Value) -> (Vec<&str>, &str) {
     let (head, text) = mail["content"].as_str().unwrap().split_once("\r\n\r\n").unwrap();
@@ -195,6 +212,12 @@ async fn members_are_mailed_one_sentence_and_nothing_of_what_waits() {
         assert_eq!(tally, RelayTally { told: loads.len(), not_told: 0 });
         assert_eq!(told.len(), loads.len());
         let mails = server.take(loads.len()).await;
+        // Neither what is reported nor what is kept has an address or what the server of mail asks for.
+        for written in [serde_json::to_string(&told).unwrap(), fs::read_to_string(&state).unwrap()] {
+            assert!(!written.contains("example.org"), "{written}");
+            assert_keeps_the_password(&written);
+        }
+        assert_keeps_the_password(&format!("{:?}", server.mailer("a secret")));
         let zone = TimeZone::get("Asia/Jerusalem").unwrap();
         let proposal = stage.client("ISR:avi").api().all_proposals(None).await.unwrap().remove(0);
         for (member, load) in &loads {
@@ -206,6 +229,7 @@ async fn members_are_mailed_one_sentence_and_nothing_of_what_waits() {
             assert!(head.contains(&&*format!("Subject: {said}")) && head.contains(&"Auto-Submitted: auto-generated"));
             assert_eq!(head.len(), 8, "{head:?}");
             let whole = mail["content"].as_str().unwrap();
+            assert_keeps_the_password(whole);
             let card = stage.client("ISR:registrar").issued_member(member).await.unwrap().card.clone();
             for kept in [
                 "Lodestone",
@@ -284,6 +308,7 @@ async fn server_that_cannot_be_trusted_or_refuses_the_account_gets_no_mail_and_n
         let mut relay = relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(teller)));
         let failed = relay.round(&|| false, &mut |event| panic!("{event:?}")).await.unwrap_err();
         assert!(failed.to_string().contains("cannot be told"), "{failed}");
+        assert_keeps_the_password(&format!("{failed} {} {failed:?}", failed.help()));
     }
     let mut relay = relay(&stage, &state, contacts(&members), Teller::Mail(Box::new(server.mailer("a secret"))));
     let count = loaded(&members).len();
@@ -320,6 +345,43 @@ async fn program_is_called_for_each_member_and_a_dry_run_calls_nobody() {
         assert_eq!(line.as_object().unwrap().len(), 3);
     }
     assert_eq!(said.len(), loads.len());
+    drop(relay);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn sentence_is_the_same_for_twelve_undeclared_proposals_as_for_one() {
+    let stage = Stage::open().await;
+    employ(&stage).await;
+    stage.pass_the_opening();
+    let folder = tempfile::tempdir().unwrap();
+    let relay =
+        relay(&stage, &folder.path().join("relay.json"), Contacts::default(), Teller::Hook(Hook::new("".into())));
+    let (db, mut rows, members) = (&stage.server.exchange.db, Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+    let mut sentences = Vec::new();
+    for number in 1..=12 {
+        let proposal = Proposal {
+            id: many::id("prop", number),
+            call: stage.call,
+            topic: Some("navigation"),
+            members: &members,
+            created_at: stage.deadline - SignedDuration::from_hours(24),
+            is_withdrawn: false,
+        };
+        rows.proposal(&proposal);
+        rows.version(proposal.id, 1, 1, "{}", true, true);
+        if matches!(number, 1 | 12) {
+            rows.write(db).await;
+            many::index(db).await;
+            let undeclared = stage.client("ISR:noa").api().inbox().await.unwrap().items;
+            assert_eq!(undeclared.len() as u64, number);
+            let mut report =
+                |event: &RelayEvent| sentences.extend((event.member == id("ISR:noa")).then(|| event.sentence.clone()));
+            relay.rehearse(&mut report).await.unwrap();
+        }
+    }
+    assert_eq!(sentences.len(), 2);
+    assert!(sentences[0].starts_with("1 item, ") && sentences[0] == sentences[1], "{sentences:?}");
     drop(relay);
     stage.stop().await;
 }

@@ -4,19 +4,22 @@ use super::TellFault;
 use crate::client::{ClientError, Result, files};
 use jiff::{Timestamp, fmt::rfc2822, tz::TimeZone};
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
-    address::Envelope,
+    Address,
     transport::smtp::{
         Error as SmtpError,
-        authentication::Credentials,
-        client::{Certificate, CertificateStore, Tls, TlsParameters},
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, Certificate, CertificateStore, Tls, TlsParameters},
+        commands::{Data, Mail, Rcpt},
         extension::ClientId,
     },
 };
 use std::{fmt::Write, fs, net::IpAddr, path::Path, str::FromStr, time::Duration};
+use tokio::time::timeout;
 
-/// For one step of the conversation with the server.
-const STEP: Duration = Duration::from_secs(20);
+/// For the whole conversation with the server about one mail. The transport has no bounds of its own but for the connection.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// For taking leave of it.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How a server of mail is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +80,12 @@ impl FromStr for SmtpServer {
 /// Sends mail.
 #[derive(Debug, Clone)]
 pub struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    host: String,
+    port: u16,
+    tls: Tls,
+    credentials: Option<Credentials>,
     from: Address,
+    patience: Duration,
 }
 
 impl Mailer {
@@ -93,19 +100,19 @@ impl Mailer {
         let refuse = || ClientError::usage(format!("`{from}` is not an address of mail"), "write `relay@example.org`");
         let from = address(from).ok_or_else(refuse)?;
         let tls = || tls(&server.host, authority);
-        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
-            .port(server.port)
-            .timeout(Some(STEP))
-            .hello_name(ClientId::Domain(from.domain().to_owned()))
-            .tls(match server.security {
-                Security::Tls => Tls::Wrapper(tls()?),
-                Security::StartTls => Tls::Required(tls()?),
-                Security::Plain => Tls::None,
-            });
-        if let Some(path) = credentials {
-            transport = transport.credentials(read_credentials(path)?);
-        }
-        Ok(Self { transport: transport.build(), from })
+        let tls = match server.security {
+            Security::Tls => Tls::Wrapper(tls()?),
+            Security::StartTls => Tls::Required(tls()?),
+            Security::Plain => Tls::None,
+        };
+        let credentials = credentials.map(read_credentials).transpose()?;
+        Ok(Self { host: server.host.clone(), port: server.port, tls, credentials, from, patience: PATIENCE })
+    }
+
+    /// One that waits so long for the server, at each mail.
+    #[must_use]
+    pub fn waiting_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Sends the sentence to an address. `unique` makes the mail's own identifier.
@@ -116,10 +123,57 @@ impl Mailer {
         now: Timestamp,
         unique: [u8; 16],
     ) -> Result<(), TellFault> {
-        let envelope = Envelope::new(Some(self.from.clone()), vec![to.clone()]);
-        let envelope = envelope.map_err(|error| TellFault::Refused(error.to_string()))?;
         let mail = self.mail(to, sentence, now, unique);
-        self.transport.send_raw(&envelope, mail.as_bytes()).await.map(drop).map_err(|error| fault(&error))
+        let mut goes_out = false;
+        let done = timeout(self.patience, self.converse(to, mail.as_bytes(), &mut goes_out)).await;
+        match done {
+            Ok(Ok(mut server)) => {
+                // The mail is taken; what the server says now is of no account.
+                let _ = timeout(FAREWELL, server.quit()).await;
+                Ok(())
+            }
+            Ok(Err(fault)) => Err(fault),
+            Err(_) => {
+                let why = format!("`{}` did not answer within {} seconds", self.host, self.patience.as_secs());
+                Err(if goes_out { TellFault::Unknown(why) } else { TellFault::Away(why) })
+            }
+        }
+    }
+
+    /// Hands the mail to the server. `goes_out` is set before the first byte of it is sent: what fails earlier is certain to have mailed nobody.
+    async fn converse(&self, to: &Address, mail: &[u8], goes_out: &mut bool) -> Result<AsyncSmtpConnection, TellFault> {
+        // Whatever the server says before it knows of the mail is not about the mail.
+        let mut server = self.connect().await.map_err(|error| TellFault::Away(error.to_string()))?;
+        let asked = async {
+            server.command(Mail::new(Some(self.from.clone()), Vec::new())).await?;
+            server.command(Rcpt::new(to.clone(), Vec::new())).await?;
+            server.command(Data).await
+        };
+        asked.await.map_err(|error| refusal(&error).unwrap_or_else(|| TellFault::Away(error.to_string())))?;
+        *goes_out = true;
+        let sent = server.message(mail).await;
+        sent.map_err(|error| refusal(&error).unwrap_or_else(|| TellFault::Unknown(error.to_string())))?;
+        Ok(server)
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
+        let hello = ClientId::Domain(self.from.domain().to_owned());
+        let (server, wrapper) = (
+            (&*self.host, self.port),
+            match &self.tls {
+                Tls::Wrapper(parameters) => Some(parameters.clone()),
+                _ => None,
+            },
+        );
+        let mut server =
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.patience), &hello, wrapper, None).await?;
+        if let Tls::Required(parameters) = &self.tls {
+            server.starttls(parameters.clone(), &hello).await?;
+        }
+        if let Some(credentials) = &self.credentials {
+            server.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await?;
+        }
+        Ok(server)
     }
 
     /// The mail, all of it in ASCII: addresses and names of zones are, and the rest is ours.
@@ -176,22 +230,27 @@ fn read_credentials(path: &Path) -> Result<Credentials> {
     }
 }
 
-/// Whether a failure is about this one mail, or would meet all of them.
-fn fault(error: &SmtpError) -> TellFault {
-    let why = error.to_string();
-    let is_about_account = error.status().is_some_and(|code| code.to_string().starts_with("53"));
-    if error.is_permanent() && !is_about_account {
-        TellFault::Refused(why)
-    } else if error.is_transient() {
-        TellFault::Passing(why)
-    } else {
+/// What a server's refusal means for this mail, or for all of them; none where it did not refuse.
+fn refusal(error: &SmtpError) -> Option<TellFault> {
+    let (why, code) = (error.to_string(), error.status()?.to_string());
+    // It wants the account first, or is about to stop.
+    let is_for_all = code.starts_with("53") || code == "421";
+    Some(if is_for_all {
         TellFault::Away(why)
-    }
+    } else if error.is_permanent() {
+        TellFault::Refused(why)
+    } else {
+        TellFault::Passing(why)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::TcpListener,
+    };
 
     fn server(text: &str) -> Result<(Security, String, u16), String> {
         text.parse().map(|SmtpServer { security, host, port }| (security, host, port))
@@ -236,6 +295,66 @@ mod tests {
         );
         for wrong in ["", "relay", "Relay <relay@example.org>", "r\u{e9}lay@example.org", "a@b\r\nBcc: c@d"] {
             assert!(Mailer::new(&server, wrong, None, None).is_err(), "{wrong}");
+        }
+    }
+
+    /// What becomes of a mail to a server that says these lines, one to each that it hears, and then nothing for so long or farewell.
+    async fn sent_to(says: &'static [&'static str], silence: Option<Duration>) -> Result<(), TellFault> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("smtp+plain://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            for line in says {
+                stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+                let mut heard = String::new();
+                // The mail ends with a line of its own.
+                while stream.read_line(&mut heard).await.is_ok_and(|read| read > 0)
+                    && line.starts_with("354")
+                    && !heard.ends_with("\r\n.\r\n")
+                {}
+            }
+            if silence.is_some() {
+                std::future::pending::<()>().await;
+            }
+        });
+        let mailer = Mailer::new(&server, "relay@example.org", None, None).unwrap();
+        let mailer = mailer.waiting_for(silence.unwrap_or(PATIENCE));
+        let now = "2026-03-02T09:30:00Z".parse().unwrap();
+        let sent = mailer.send(&address("avi@example.org").unwrap(), "3 items, none with a date", now, [7; 16]).await;
+        serving.abort();
+        sent
+    }
+
+    #[tokio::test]
+    async fn mail_whose_text_went_out_may_have_arrived_unless_the_server_refuses_it() {
+        use TellFault::{Away, Passing, Refused, Unknown};
+        static TAKES: [&str; 6] = ["220 here", "250 here", "250 ok", "250 ok", "354 go on", "250 taken"];
+        assert_eq!(sent_to(&TAKES, None).await, Ok(()));
+        for silent in [&TAKES[..0], &TAKES[..1], &TAKES[..4]] {
+            assert!(
+                matches!(sent_to(silent, Some(Duration::from_millis(300))).await, Err(Away(why)) if why.contains("did not answer"))
+            );
+        }
+        // Long enough for the server to have taken the text by then.
+        let unanswered = sent_to(&TAKES[..5], Some(Duration::from_secs(3))).await;
+        assert!(matches!(unanswered, Err(Unknown(why)) if why.contains("did not answer")));
+        for broken in [&TAKES[..1], &TAKES[..4]] {
+            assert!(matches!(sent_to(broken, None).await, Err(Away(_))));
+        }
+        assert!(matches!(sent_to(&TAKES[..5], None).await, Err(Unknown(_))), "the answer may be what was lost");
+        let refused = sent_to(&["220 here", "250 here", "250 ok", "250 ok", "354 go on", "554 no"], None).await;
+        assert!(matches!(refused, Err(Refused(_))), "{refused:?}");
+        let later = sent_to(&["220 here", "250 here", "250 ok", "450 later"], None).await;
+        assert!(matches!(later, Err(Passing(_))), "{later:?}");
+        for stops in [
+            &["554 no"][..],
+            &["421 busy"],
+            &["220 here", "250 here", "421 busy"],
+            &["220 here", "250 here", "530 who"],
+        ] {
+            let stopped = sent_to(stops, None).await;
+            assert!(matches!(stopped, Err(Away(_))), "{stops:?}: {stopped:?}");
         }
     }
 

@@ -19,8 +19,6 @@ pub const LEADS: [SignedDuration; 5] = [
     SignedDuration::from_hours(24),
     SignedDuration::from_hours(4),
 ];
-/// So often a member is told in one day at most, whatever the exchange says is due when.
-pub const MOST_A_DAY: u8 = 6;
 
 /// How much waits for a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +42,10 @@ pub struct Told {
     pub at: Option<Timestamp>,
     /// The due instant that was named then.
     pub due_at: Option<Timestamp>,
-    /// The day in the member's zone to which the rest belongs.
+    /// The day in the member's zone to which the next field belongs.
     pub day: Option<Date>,
     /// Whether that day's digest is over: it was sent, or nothing waited when it would have been.
     pub has_digest: bool,
-    /// How often the member was told that day.
-    pub times: u8,
 }
 
 /// Why a member is told.
@@ -85,9 +81,9 @@ pub fn decide(told: &Told, load: &MemberLoad, now: Timestamp, habit: &Habit) -> 
         moments.any(|moment| moment <= now && !told.covers(due_at, moment))
     });
     let reason = if is_digest_due { Some(TellReason::Digest) } else { has_come_near.then_some(TellReason::Reminder) };
-    let reason = reason.filter(|_| load.items > 0 && told.times < MOST_A_DAY);
+    let reason = reason.filter(|_| load.items > 0);
     if reason.is_some() {
-        told = Told { at: Some(now), due_at, times: told.times + 1, ..told };
+        told = Told { at: Some(now), due_at, ..told };
     }
     TellDecision { reason, told }
 }
@@ -97,7 +93,7 @@ impl Told {
     #[must_use]
     pub fn just_now(load: &MemberLoad, now: Timestamp, habit: &Habit) -> Self {
         let day = now.to_zoned_datetime(habit.zone.clone()).date();
-        Self { at: Some(now), due_at: load.next_due_at, day: Some(day), has_digest: true, times: 0 }
+        Self { at: Some(now), due_at: load.next_due_at, day: Some(day), has_digest: true }
     }
 
     /// The same on that day. What lies ahead, because a clock was set back or a member's zone changed, counts as done now: nothing is told
@@ -107,7 +103,7 @@ impl Told {
         match self.day {
             Some(day) if day == today => Self { at, ..self },
             Some(day) if day > today => Self { at, day: Some(today), has_digest: true, ..self },
-            _ => Self { at, day: Some(today), has_digest: false, times: 0, ..self },
+            _ => Self { at, day: Some(today), has_digest: false, ..self },
         }
     }
 
@@ -253,15 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn exchange_that_names_ever_nearer_instants_makes_no_flood() {
-        let (mut member, now) = (Followed::new(), at("2026-03-10T09:00:00Z"));
-        for minutes in 0..600 {
-            member.look(&due(1, now + DAY * 10 - MINUTE * minutes * 10), now + MINUTE * minutes);
-        }
-        assert_eq!(member.said.len(), usize::from(MOST_A_DAY));
-    }
-
-    #[test]
     fn member_of_whom_nothing_is_known_is_told_nothing_twice() {
         let (load, now) = (due(4, at("2026-03-11T15:00:00Z")), at("2026-03-10T15:00:00Z"));
         let told = Told::just_now(&load, now, &habit());
@@ -284,7 +271,6 @@ mod tests {
                 let said = member.look(&load, now);
                 prop_assert!(said.is_none() || items > 0);
                 prop_assert_eq!(member.look(&load, now), None, "the same look again");
-                prop_assert!(member.told.times <= MOST_A_DAY);
             }
         }
 

@@ -1,5 +1,7 @@
 //! What a relay remembers between two rounds: what each member was told, and whom it could not tell. Never what waits for whom.
 //!
+//! How often somebody was told, and when somebody is tried again, goes by this machine's own clock, which the exchange cannot set.
+//!
 //! The file is there whole or as it was before. Where it is damaged, everybody of whom it says nothing any more counts as told just now:
 //! a fault of a disk mails nobody twice.
 
@@ -17,8 +19,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The longest state that is read, in bytes: some 200 for each of as many members as a partner can have.
-const MAX_STATE: u64 = 8 << 20;
+/// So often a member is told within [`A_DAY`] at most, whatever the exchange says.
+pub const MOST_A_DAY: usize = 6;
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
+/// The longest state that is read, in bytes: some 400 for each of as many members as a partner can have.
+const MAX_STATE: u64 = 16 << 20;
 /// What is known of members whom the exchange no longer names is kept so long.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// After a failure a member is tried again after this time, and after twice as long each time that fails, too.
@@ -26,10 +31,14 @@ const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is remembered of one member.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
+    /// By the exchange's clock.
     #[serde(flatten)]
     told: Told,
+    /// When the member was told, or may have been: the last few times.
+    #[serde(default)]
+    told_at: Vec<Timestamp>,
     /// How often in a row the member could not be told.
     #[serde(default)]
     failures: u8,
@@ -94,10 +103,16 @@ impl RelayState {
     }
 
     /// Whether the member could not be told a short while ago.
-    pub(super) fn waits(&self, member: &MemberId, now: Timestamp) -> bool {
+    pub(super) fn waits(&self, member: &MemberId, here: Timestamp) -> bool {
         let again_at = self.members.get(member).and_then(|remembered| remembered.again_at);
         // One that lies further ahead than any can was noted by a clock that was wrong.
-        again_at.is_some_and(|again_at| again_at > now && again_at.duration_since(now) <= LONGEST_WAIT)
+        again_at.is_some_and(|again_at| again_at > here && again_at.duration_since(here) <= LONGEST_WAIT)
+    }
+
+    /// Whether the member was told as often as is possible within a day.
+    pub(super) fn has_enough(&self, member: &MemberId, here: Timestamp) -> bool {
+        let told_at = self.members.get(member).map_or(&[][..], |remembered| &remembered.told_at);
+        told_at.iter().filter(|at| is_within_a_day(**at, here)).count() >= MOST_A_DAY
     }
 
     /// Notes what counts as told to a member to whom nothing was said.
@@ -105,23 +120,40 @@ impl RelayState {
         self.members.entry(member.clone()).or_default().told = told;
     }
 
-    /// Notes what a member was told.
-    pub(super) fn keep(&mut self, member: &MemberId, told: Told) {
-        self.members.insert(member.clone(), Remembered { told, ..Remembered::default() });
+    /// Notes, before it is done, that a member is told.
+    pub(super) fn begin(&mut self, member: &MemberId, after: Told, here: Timestamp) {
+        let remembered = self.members.entry(member.clone()).or_default();
+        remembered.told = after;
+        remembered.told_at.retain(|at| is_within_a_day(*at, here));
+        remembered.told_at.push(here);
     }
 
-    /// Notes that a member could not be told: `before` is what they were told before.
-    pub(super) fn fail(&mut self, member: &MemberId, before: Told, now: Timestamp) {
-        let failures = self.members.get(member).map_or(0, |remembered| remembered.failures).saturating_add(1);
-        let wait = (FIRST_WAIT * (1 << i32::from(failures.min(10) - 1))).min(LONGEST_WAIT);
-        let again_at = now.checked_add(wait).ok();
-        self.members.insert(member.clone(), Remembered { told: before, failures, again_at });
+    /// The member was told, or may have been.
+    pub(super) fn succeed(&mut self, member: &MemberId) {
+        let remembered = self.members.entry(member.clone()).or_default();
+        (remembered.failures, remembered.again_at) = (0, None);
+    }
+
+    /// The member was not told, which is certain: `before` is what they were told before.
+    pub(super) fn take_back(&mut self, member: &MemberId, before: Told) {
+        let remembered = self.members.entry(member.clone()).or_default();
+        remembered.told = before;
+        remembered.told_at.pop();
+    }
+
+    /// The member is tried again later, as far as they have not had enough: `before` is what they were told before.
+    pub(super) fn fail(&mut self, member: &MemberId, before: Told, here: Timestamp) {
+        let remembered = self.members.entry(member.clone()).or_default();
+        remembered.told = before;
+        remembered.failures = remembered.failures.saturating_add(1);
+        let wait = (FIRST_WAIT * (1 << i32::from(remembered.failures.min(10) - 1))).min(LONGEST_WAIT);
+        remembered.again_at = here.checked_add(wait).ok();
     }
 
     /// Forgets members whom the exchange has not named for long.
-    pub(super) fn retain(&mut self, present: &BTreeSet<&MemberId>, now: Timestamp) {
+    pub(super) fn retain(&mut self, present: &BTreeSet<&MemberId>, here: Timestamp) {
         self.members.retain(|member, remembered| {
-            present.contains(member) || remembered.told.at.is_some_and(|at| now.duration_since(at) < KEPT)
+            present.contains(member) || remembered.told_at.last().is_some_and(|at| here.duration_since(*at) < KEPT)
         });
     }
 
@@ -133,6 +165,11 @@ impl RelayState {
         let content = serde_json::to_vec(&json!({ "version": 1, "members": self.members }));
         files::write(&self.path, &content.expect("our state has string keys and finite numbers"))
     }
+}
+
+/// Whether two instants are less than a day apart, whichever comes first: what a clock said that was wrong by more counts as long ago.
+fn is_within_a_day(at: Timestamp, here: Timestamp) -> bool {
+    here.duration_since(at).abs() < A_DAY
 }
 
 /// What a file says of members, and whether it has lost something.
@@ -190,11 +227,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.json");
         let now = at("2026-03-01T08:00:00Z");
-        let told = Told { at: Some(now), due_at: Some(now), has_digest: true, times: 2, ..Told::default() };
+        let told = Told { at: Some(now), due_at: Some(now), has_digest: true, ..Told::default() };
         let (mut state, warning) = RelayState::open(&path).unwrap();
         assert!(warning.is_none() && state.told(&id("ISR:avi"), &LOAD, now, &habit()) == Told::default());
         assert!(RelayState::open(&path).unwrap_err().to_string().contains("another relay"));
-        state.keep(&id("ISR:avi"), told);
+        state.begin(&id("ISR:avi"), told, now);
         state.fail(&id("ISR:gal"), Told::default(), now);
         state.write().unwrap();
         drop(state);
@@ -208,7 +245,7 @@ mod tests {
     #[test]
     fn damaged_state_is_set_aside_and_tells_nobody_twice() {
         let now = at("2026-03-01T08:00:00Z");
-        let half = r#"{"version":1,"members":{"ISR:avi":{"at":"2026-02-28T08:00:00Z","due_at":null,"day":"2026-02-28","has_digest":true,"times":1},"ISR:gal":7}}"#;
+        let half = r#"{"version":1,"members":{"ISR:avi":{"at":"2026-02-28T08:00:00Z","due_at":null,"day":"2026-02-28","has_digest":true},"ISR:gal":7}}"#;
         for (content, known) in [("", false), ("{\"version\":1", false), ("[]", false), (half, true)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("relay.json");
@@ -237,8 +274,27 @@ mod tests {
         assert_eq!(waits[11], LONGEST_WAIT);
         // A clock that was set back keeps nobody from being told.
         assert!(!state.waits(&avi, now - LONGEST_WAIT));
-        state.keep(&avi, Told::default());
+        state.succeed(&avi);
         assert!(!state.waits(&avi, now));
+    }
+
+    #[test]
+    fn member_has_enough_after_six_times_within_a_day_and_what_was_not_done_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, _) = RelayState::open(&folder.path().join("relay.json")).unwrap();
+        let (began, avi, hour) = (at("2026-03-01T08:00:00Z"), id("ISR:avi"), SignedDuration::from_hours(1));
+        for count in 0..6 {
+            assert!(!state.has_enough(&avi, began + hour * count));
+            state.begin(&avi, Told::default(), began + hour * count);
+        }
+        assert!(state.has_enough(&avi, began + hour * 23) && !state.has_enough(&avi, began + hour * 24));
+        // A clock that is set back a little gives nothing; one that was wrong by far does not keep the member from being told.
+        assert!(state.has_enough(&avi, began - hour) && !state.has_enough(&avi, began - hour * 24 * 30));
+        state.take_back(&avi, Told::default());
+        assert!(!state.has_enough(&avi, began + hour * 23));
+        state.begin(&avi, Told::default(), began + hour * 23);
+        state.fail(&avi, Told::default(), began + hour * 23);
+        assert!(state.has_enough(&avi, began + hour * 23), "a failure alone takes nothing back");
     }
 
     #[test]
@@ -247,7 +303,8 @@ mod tests {
         let (mut state, _) = RelayState::open(&folder.path().join("relay.json")).unwrap();
         let now = at("2026-06-01T08:00:00Z");
         for (member, day) in [("ISR:avi", "2026-01-01T08:00:00Z"), ("ISR:gal", "2026-05-01T08:00:00Z")] {
-            state.keep(&id(member), Told { at: Some(at(day)), ..Told::default() });
+            // What the exchange's clock said counts for nothing.
+            state.begin(&id(member), Told { at: Some(now), ..Told::default() }, at(day));
         }
         state.retain(&BTreeSet::new(), now);
         assert_eq!(state.members.keys().cloned().collect::<Vec<_>>(), [id("ISR:gal")]);
