@@ -30,7 +30,10 @@ use crate::{
     },
 };
 use jiff::Timestamp;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// The most items of one kind.
 const PER_KIND: u32 = 100;
@@ -95,9 +98,16 @@ pub async fn waiting(
         let found = Box::pin(FoundItems::of(&mut view)).await?.items;
         let due = found.iter().filter_map(|item| item.due_at).filter(|due| due.0 > now);
         let next_due_at = due.min();
-        items.push(Waiting { member: row.member, items: u32::try_from(found.len()).unwrap_or(u32::MAX), next_due_at });
+        items.push(Waiting { member: row.member, items: things(&found), next_due_at });
     }
     Ok(Page { items, next })
+}
+
+/// How many different things wait, as a relay is told: what is to be done, in which call or on whose policies.
+// INVARIANT: proposals are not counted. The number goes out in mail, and to do the same with twelve proposals is one thing, as with one.
+fn things(items: &[InboxItem]) -> u32 {
+    let things: BTreeSet<_> = items.iter().map(|item| (item.kind, item.call, item.owner.as_ref())).collect();
+    u32::try_from(things.len()).unwrap_or(u32::MAX)
 }
 
 /// The items of one member.

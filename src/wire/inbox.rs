@@ -58,7 +58,8 @@ answer! {
     /// How much waits for one member, for the relay of the member's nation: a number and an instant, and nothing of what it is.
     pub struct Waiting {
         pub member: MemberId,
-        /// How many items the member's inbox has.
+        /// How many different things wait in the member's inbox: what is to be done, in which call or on whose policies. To do the same
+        /// with several proposals of a call is one thing, so the number tells nothing of how many proposals there are.
         pub items: u32,
         /// The first instant after now at which one of them is due.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -306,7 +306,8 @@ async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() 
         for one in &waiting {
             let items = inbox(stage.client(&one.member.to_string())).await.items;
             let due = items.iter().filter_map(|item: &InboxItem| item.due_at).filter(|due| due.0 > stage.clock.now());
-            assert_eq!((one.items as usize, one.next_due_at), (items.len(), due.min()), "{}", one.member);
+            let things: BTreeSet<_> = items.iter().map(|item| (item.kind, item.call, item.owner.clone())).collect();
+            assert_eq!((one.items as usize, one.next_due_at), (things.len(), due.min()), "{}", one.member);
         }
         let of: BTreeMap<String, u32> = waiting.iter().map(|one| (one.member.to_string(), one.items)).collect();
         assert_eq!((of["ISR:maya"], of["ISR:yael"]), (1, 0));
@@ -339,6 +340,41 @@ async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() 
         stage.client("USA:dana").grant_roles(stage.call, &id("ISR:relay"), &roles).await.unwrap();
         assert!(relay.api().calls(None, &Paging::default()).await.unwrap().items.is_empty());
         assert!(relay.api().all_proposals(None).await.unwrap().is_empty());
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn number_that_a_relay_learns_is_the_same_for_twelve_proposals_as_for_one() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(WITH_RELAY, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 3));
+        let avi = async || {
+            let waiting = stage.client("ISR:relay").api().waiting().await.unwrap();
+            waiting.into_iter().find(|one| one.member == id("ISR:avi")).unwrap()
+        };
+        assert_eq!(avi().await.items, 0);
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        let mut learnt = Vec::new();
+        for number in 1..=12 {
+            rows.proposal(&many::Proposal {
+                id: many::id("prop", number),
+                call: stage.call,
+                topic: Some("navigation"),
+                members: &members,
+                created_at: stage.clock.now(),
+                is_withdrawn: false,
+            });
+            if matches!(number, 1 | 12) {
+                rows.write(&stage.server.exchange.db).await;
+                many::index(&stage.server.exchange.db).await;
+                assert_eq!(inbox(stage.client("ISR:avi")).await.items.len() as u64, number);
+                learnt.push(avi().await);
+            }
+        }
+        assert_eq!(learnt[0].items, 1);
+        assert_eq!(learnt[0], learnt[1]);
         stage.stop().await;
     }
 }
