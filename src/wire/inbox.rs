@@ -13,7 +13,7 @@ answer! {
         /// What is due first comes first, and what has no end comes last; of several that are due at the same time, those of one kind
         /// come together.
         pub items: Vec<InboxItem>,
-        /// Whether more waits than was looked for: some of what is here has to be done before the rest is shown.
+        /// Whether something that the caller may do was left out: some of what is here has to be done before the rest is shown.
         pub more: bool,
         /// The next deadline of what the caller takes part in, whether anything waits for the caller there or not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
