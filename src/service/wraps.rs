@@ -228,8 +228,7 @@ impl Holders {
         if !self.recipients.contains(&(holder.clone(), recipient.to_owned())) {
             return Err(wrap_refused(&format!("the key card of `{holder}` does not name that recipient")));
         }
-        // INVARIANT: for the exchange the holder of a stolen key is the member. What is wrapped for a suspended partner's recipients could be
-        // opened by whoever stole them once it is handed out.
+        // INVARIANT: a suspended partner's keys may be somebody else's. A thief could open what is wrapped for them once it is handed out.
         if self.suspended.contains(holder.partner()) {
             return Err(wrap_refused(&format!("`{holder}` gets no key now, since its partner is suspended")));
         }
