@@ -36,7 +36,8 @@ worded! {
         Party = "party",
         /// To review it.
         Assigned = "assigned",
-        /// To declare an interest in it or none: an officer or a decider of the call, or to review it, who has not.
+        /// To declare an interest in it or none: an officer or a decider of the call, or to review it, who has not. Once it is decided,
+        /// officers alone.
         Undeclared = "undeclared",
     }
 }

@@ -1,6 +1,6 @@
 //! A partner that takes no part for a while, and the word that says why. Every member of the exchange reads it.
 
-use super::worded;
+use super::{id::PartnerCode, worded};
 use jiff::Timestamp;
 
 worded! {
@@ -35,4 +35,12 @@ impl SuspensionReason {
 pub struct Suspension {
     pub since: Timestamp,
     pub reason: SuspensionReason,
+}
+
+impl Suspension {
+    /// What is said of the partner.
+    #[must_use]
+    pub fn of(&self, partner: &PartnerCode) -> String {
+        format!("`{partner}` is suspended since {:.0}: {}", self.since, self.reason.sentence())
+    }
 }

@@ -438,6 +438,8 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
     let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         return EdgeRefusal::CertificateRequired.into_response();
     };
+    let peer = suspended::marked(peer, request.method(), request.uri().path());
+    request.extensions_mut().insert(peer.clone());
     if let Err(refusal) = peer.still_accepted() {
         tracing::info!(reason = refusal.slug(), "a certificate is no longer accepted");
         metrics::refused(refusal.slug());
@@ -452,7 +454,7 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         }
         return response;
     }
-    if let Some(refusal) = suspended::refusal(&peer, request.method(), request.uri().path()) {
+    if let Some(refusal) = suspended::refusal(&peer, request.uri().path()) {
         return no_more("suspended", refusal);
     }
     if header_bytes(&request) > gate.header_bytes as usize {

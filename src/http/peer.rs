@@ -27,7 +27,11 @@ use std::{
 
 /// The verified peer of a connection: an extractor for handlers, cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Peer(Arc<State>);
+pub struct Peer {
+    state: Arc<State>,
+    /// Whether the present request is one of those that are left to registrars of a suspended partner.
+    is_left_to_registrars: bool,
+}
 
 #[derive(Debug)]
 struct State {
@@ -51,53 +55,57 @@ impl Peer {
         trust: Arc<Trust>,
     ) -> Self {
         let recheck_at = AtomicI64::new(identity.recheck_at.as_second());
-        Self(Arc::new(State { identity, intermediates, address, trust, generation: generation.into(), recheck_at }))
+        let state = State { identity, intermediates, address, trust, generation: generation.into(), recheck_at };
+        Self { state: Arc::new(state), is_left_to_registrars: false }
+    }
+
+    /// The same peer for one request.
+    #[must_use]
+    pub(super) fn for_request(self, is_left_to_registrars: bool) -> Self {
+        Self { is_left_to_registrars, ..self }
     }
 
     /// Where the connection comes from. For the operator's eyes; no rule may depend on it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.0.address
+        self.state.address
     }
 
     /// Whether the partner's card in force names the key as a registrar's. It permits nothing: it keeps a place in what all share.
     #[must_use]
     pub fn is_registrar(&self) -> bool {
-        self.0.trust.registry().is_registrar(&self.partner, &self.spki_sha256)
+        self.state.trust.registry().is_registrar(&self.partner, &self.spki_sha256)
     }
 
     /// Since when and why the partner takes no part.
     #[must_use]
     pub fn suspension(&self) -> Option<Suspension> {
-        self.0.trust.registry().suspension(&self.partner)
+        self.state.trust.registry().suspension(&self.partner)
     }
 
     /// Until when the partner's revocation lists hold.
     #[must_use]
     pub fn lists(&self) -> ListsHeld {
-        self.0.trust.registry().lists_of(&self.partner)
+        self.state.trust.registry().lists_of(&self.partner)
     }
 
-    /// Whether the partner takes part, or this is a registrar, who puts its keys in order before it does. What a registrar may ask for
-    /// meanwhile was decided when the request came.
+    /// Whether the partner takes part, or this is a registrar's request by which it puts its keys in order before it does.
     fn check_suspension(&self) -> Result<(), String> {
         match self.suspension() {
-            Some(suspension) if !self.is_registrar() => {
-                Err(EdgeRefusal::suspended(&self.partner, suspension).to_string())
-            }
+            Some(suspension) if !self.outlasts_suspension() => Err(suspension.of(&self.partner)),
             _ => Ok(()),
         }
     }
 
     /// Judges the certificate by the trust now in force. Costs next to nothing while that is what it was.
     pub fn still_accepted(&self) -> Result<(), CertificateRefusal> {
-        let trust = &self.0.trust;
+        let trust = &self.state.trust;
         self.recheck(&trust.registry(), trust.clock().now())
     }
 
     /// Judges the certificate again if trust has changed or a date has passed since it was last judged.
     fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), CertificateRefusal> {
-        let state = &*self.0;
+        let state = &*self.state;
         let same_trust = state.generation.load(Ordering::Acquire) == registry.generation();
         if same_trust && now.as_second() < state.recheck_at.load(Ordering::Acquire) {
             return Ok(());
@@ -118,13 +126,17 @@ impl Credential for Peer {
         self.still_accepted().map_err(|refusal| refusal.to_string())?;
         self.check_suspension()
     }
+
+    fn outlasts_suspension(&self) -> bool {
+        self.is_left_to_registrars && self.is_registrar()
+    }
 }
 
 impl Deref for Peer {
     type Target = PeerIdentity;
 
     fn deref(&self) -> &PeerIdentity {
-        &self.0.identity
+        &self.state.identity
     }
 }
 

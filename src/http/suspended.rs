@@ -4,12 +4,18 @@
 //! It looks at addresses alone, before any handler runs, so that no operation can forget it.
 
 use super::{peer::Peer, refusal::EdgeRefusal};
+use crate::service::Credential;
 use axum::http::Method;
 
+/// The peer, who knows from here on whether the request is one that outlasts a suspension while it is under way.
+pub(super) fn marked(peer: Peer, method: &Method, path: &str) -> Peer {
+    peer.for_request(is_for_registrars(method, path))
+}
+
 /// Why a request of this peer goes no further, if its partner is suspended.
-pub(super) fn refusal(peer: &Peer, method: &Method, path: &str) -> Option<EdgeRefusal> {
+pub(super) fn refusal(peer: &Peer, path: &str) -> Option<EdgeRefusal> {
     let suspension = peer.suspension()?;
-    let is_let_through = is_about_oneself(path) || (peer.is_registrar() && is_for_registrars(method, path));
+    let is_let_through = is_about_oneself(path) || peer.outlasts_suspension();
     (!is_let_through).then(|| EdgeRefusal::suspended(&peer.partner, suspension))
 }
 

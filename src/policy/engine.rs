@@ -12,9 +12,12 @@ use super::{
     rules::{Named, PartnerRules, PolicyRequest, Ruleset, without_policies},
     source::{self, Sourced},
 };
-use crate::domain::{id::PartnerCode, policy::PolicyOwner};
+use crate::domain::{id::PartnerCode, member::PartnerRole, policy::PolicyOwner};
 use cedar_policy::Authorizer;
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+
+/// All that a relay can be permitted, whatever the guardrails in force say: those of before there were relays forbid it nothing.
+const OF_RELAYS: &[Action] = &[Action::ReadDirectory, Action::ReadPolicies, Action::CountWaiting];
 
 /// The platform's policies, checked and ready to be asked.
 #[derive(Debug)]
@@ -143,6 +146,9 @@ impl Engine {
         resource: Resource<'_>,
         world: &RequestEntities,
     ) -> bool {
+        if is_kept_from(principal, action) {
+            return false;
+        }
         let Some(request) = self.ask(action, world) else { return false };
         self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&request)))
     }
@@ -217,7 +223,8 @@ impl Engine {
                 None => without_policies(action, side),
             })
             .collect();
-        AuthorizationStep { action, verdicts }
+        let step = AuthorizationStep { action, verdicts };
+        if step.permitted() && is_kept_from(principal, action) { refused(action, FOR_RELAYS.into()) } else { step }
     }
 
     pub(super) fn is_named(&self, action: Action, attribute: &str) -> bool {
@@ -281,12 +288,23 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// What a relay is told that the guardrails in force would let it do.
+const FOR_RELAYS: &str = "a relay asks how much waits for its nation's members, and does nothing else";
+
+/// Whether the member is a relay, and the action none of those that a relay can be permitted.
+pub(super) fn is_kept_from(principal: &MemberFacts, action: Action) -> bool {
+    principal.roles.contains(&PartnerRole::Relay) && !OF_RELAYS.contains(&action)
+}
+
 fn undecidable(action: Action, standing: Standing, why: &dyn fmt::Display) -> AuthorizationTrace {
     AuthorizationTrace { standing, steps: vec![broken(action, why)] }
 }
 
 fn broken(action: Action, why: &dyn fmt::Display) -> AuthorizationStep {
-    let sentence = format!("it cannot be decided, so it is not permitted: {why}");
-    let reasons = vec![VerdictReason { side: Side::Guardrails, policy: None, sentence: sentence.into(), text: None }];
+    refused(action, format!("it cannot be decided, so it is not permitted: {why}").into())
+}
+
+fn refused(action: Action, sentence: Arc<str>) -> AuthorizationStep {
+    let reasons = vec![VerdictReason { side: Side::Guardrails, policy: None, sentence, text: None }];
     AuthorizationStep { action, verdicts: vec![Verdict { side: Side::Guardrails, permitted: false, reasons }] }
 }

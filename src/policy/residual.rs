@@ -7,6 +7,7 @@
 
 use super::{
     Action, Engine, Extra, ResourceKind,
+    engine::is_kept_from,
     facts::MemberFacts,
     predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
     rules::Ruleset,
@@ -42,8 +43,11 @@ impl Engine {
             return Err(Untranslatable(format!("`{action}` needs more than a proposal, so lists cannot use it")));
         }
         let steps: BTreeSet<Action> = action.view().into_iter().chain([action]).collect();
-        let steps =
-            steps.into_iter().map(|step| self.step_predicate(principal, step)).collect::<Result<Vec<_>, _>>()?;
+        let steps = if steps.iter().any(|step| is_kept_from(principal, *step)) {
+            vec![Predicate::Const(false)]
+        } else {
+            steps.into_iter().map(|step| self.step_predicate(principal, step)).collect::<Result<Vec<_>, _>>()?
+        };
         let predicate = Arc::new(Predicate::all(steps));
         self.predicate_cache().insert(principal, action, predicate.clone());
         Ok(predicate)

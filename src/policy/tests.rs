@@ -7,6 +7,7 @@ use super::{
     source,
 };
 use crate::domain::{
+    id::PartnerCode,
     member::CallRole,
     policy::{MAX_POLICIES, MAX_POLICY_TEXT},
 };
@@ -271,6 +272,44 @@ fn a_permit_says_what_it_is_for() {
     assert!(permit.covers_proposal(&[Action::Unassign, Action::Assign], proposal.id));
     assert!(!permit.covers(Action::Unassign, &ResourceId::Proposal(proposal.id)));
     assert!(!permit.covers_call(&[Action::Assign], proposal.call.id));
+}
+
+#[test]
+fn relay_is_kept_from_everything_under_guardrails_that_know_of_no_relay() {
+    let policies: Vec<&str> = source::GUARDRAILS.split("@id(").collect();
+    let is_forbid = |policy: &str| policy.starts_with("\"relay-only-") || policy.starts_with("\"relay-knows-");
+    let earlier: Vec<&str> = policies.iter().copied().filter(|policy| !is_forbid(policy)).collect();
+    assert_eq!(earlier.len() + 4, policies.len());
+    let earlier = earlier.join("@id(");
+    let engine = engine_with(&[("guardrails", Some(earlier.as_str()))]);
+    let roles = json!({"officers": ["ISR:relay"], "reviewers": ["ISR:relay"], "deciders": ["ISR:relay"]});
+    let part = json!({"assigned": ["ISR:relay"], "declared_clear": ["ISR:relay"]});
+    let world = World::new().with("call", &roles).with("proposal", &part);
+    let proposal = world.proposal();
+    let relay = world.members().into_iter().find(|member| member.id.to_string() == "ISR:relay").unwrap();
+    let (israel, call): (PartnerCode, _) = ("ISR".parse().unwrap(), &proposal.call);
+    for action in Action::ALL {
+        let resource = match action.kind() {
+            super::ResourceKind::Exchange => Resource::Exchange,
+            super::ResourceKind::Partner => Resource::Partner(&israel),
+            super::ResourceKind::Program => Resource::Program(&call.program),
+            super::ResourceKind::Call => Resource::Call(call),
+            super::ResourceKind::Proposal => Resource::Proposal(&proposal),
+        };
+        let is_permitted = engine.authorize(&relay, *action, resource).standing() == Standing::Permitted;
+        let is_for_relays = matches!(action, Action::ReadDirectory | Action::ReadPolicies | Action::CountWaiting);
+        assert_eq!(is_permitted, is_for_relays, "{action}");
+    }
+    for resource in [Resource::Program(&call.program), Resource::Call(call), Resource::Proposal(&proposal)] {
+        assert!(!engine.visible(&relay, resource));
+    }
+    assert_eq!(engine.visible_among(&relay, &[&proposal]), [false]);
+    assert_eq!(*engine.predicate(&relay, Action::View).unwrap(), super::Predicate::Const(false));
+    // Anybody else in its place knows of all of it.
+    let officer = MemberFacts { roles: BTreeSet::new(), ..relay };
+    assert!(
+        engine.visible(&officer, Resource::Call(call)) && engine.visible(&officer, Resource::Program(&call.program))
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A proposal in the form that is sent, with the parts that its reader may know.
 
-use super::{Result, state::ProposalState, versions};
+use super::{Result, evaluation, state::ProposalState, unit::View, versions};
 use crate::{
     domain::id::{MemberId, PartnerCode},
     policy::{Action, Engine, Resource, Standing, facts::MemberFacts},
@@ -14,7 +14,10 @@ use crate::{
         proposal::{Mine, Pending, Place, Proposal, Void, Wish},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The proposal as it travels. What waits for signatures or bytes is for its parties and shown to nobody else.
 pub(super) async fn describe(
@@ -23,6 +26,34 @@ pub(super) async fn describe(
     who: &MemberFacts,
     policies: &Engine,
 ) -> Result<Proposal> {
+    let told = Told::of(proposal, who, policies);
+    describe_as_told(tx, proposal, who, told).await
+}
+
+/// The same of the proposals of a page. What a reader may be told of each is decided for many at once, off the threads that serve others.
+pub(super) async fn describe_page(view: &mut View<'_>, states: Vec<ProposalState>) -> Result<Vec<Proposal>> {
+    let (mut all, mut described) = (states.into_iter(), Vec::new());
+    loop {
+        let some: Vec<ProposalState> = all.by_ref().take(DECIDED_AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(described);
+        }
+        let decisions: usize = some.iter().map(Told::decisions).sum();
+        let (policies, me) = (Arc::clone(&view.policies), view.me.clone());
+        let decide = move || -> Vec<(ProposalState, Told)> {
+            let told = |state: ProposalState| {
+                let told = Told::of(&state, &me, &policies);
+                (state, told)
+            };
+            some.into_iter().map(told).collect()
+        };
+        for (state, told) in evaluation::done(view.exchange, &view.me.id, decisions * STEPS, decide).await? {
+            described.push(describe_as_told(&mut view.tx, &state, &view.me, told).await?);
+        }
+    }
+}
+
+async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFacts, told: Told) -> Result<Proposal> {
     let me = &who.id;
     let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
     let looks_as_party = is_party || is_invited;
@@ -34,10 +65,6 @@ pub(super) async fn describe(
         (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
     };
     let reopened = proposal.row.reopened.get(me);
-    let may = |actions: &[Action]| {
-        let permits = |action: &Action| policies.explain(who, *action, Resource::Proposal(&proposal.facts)).standing;
-        actions.iter().any(|action| permits(action) == Standing::Permitted)
-    };
     Ok(Proposal {
         id: proposal.row.id,
         reference: proposal.reference(),
@@ -55,8 +82,8 @@ pub(super) async fn describe(
         version: standing.map(|version| version.number),
         manifest_sha256: standing.map(|version| version.manifest),
         label: proposal.row.label.clone(),
-        decided: proposal.row.outcome.filter(|_| may(DECISION_READERS)),
-        letters: if proposal.row.letters > 0 && may(&[Action::ReadLetter]) { proposal.row.letters } else { 0 },
+        decided: proposal.row.outcome.filter(|_| told.outcome),
+        letters: if told.letters { proposal.row.letters } else { 0 },
         pending,
         void: if looks_as_party { void(tx, proposal).await? } else { None },
         withdrawal: wishes.into_iter().map(wish).collect(),
@@ -75,6 +102,36 @@ pub(super) async fn describe(
 
 /// Who may do one of these is told what was decided, as the decision itself has it.
 const DECISION_READERS: &[Action] = &[Action::ViewPartyLog, Action::ViewOfficerLog, Action::Decide];
+/// The number of proposals of one turn at evaluating, as for a page of a list.
+const DECIDED_AT_ONCE: usize = 32;
+/// The steps that one decision counts as.
+const STEPS: usize = 250;
+
+/// What the reader of a row may be told beside it.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    outcome: bool,
+    letters: bool,
+}
+
+impl Told {
+    /// Asks the policies where there is something to tell.
+    fn of(proposal: &ProposalState, who: &MemberFacts, policies: &Engine) -> Self {
+        let may = |action: &Action| {
+            policies.explain(who, *action, Resource::Proposal(&proposal.facts)).standing == Standing::Permitted
+        };
+        Self {
+            outcome: proposal.row.outcome.is_some() && DECISION_READERS.iter().any(may),
+            letters: proposal.row.letters > 0 && may(&Action::ReadLetter),
+        }
+    }
+
+    /// How many decisions that takes at most.
+    fn decisions(proposal: &ProposalState) -> usize {
+        let outcome = if proposal.row.outcome.is_some() { DECISION_READERS.len() } else { 0 };
+        outcome + usize::from(proposal.row.letters > 0)
+    }
+}
 
 /// The members who joined after the deadline.
 fn joined_late(proposal: &ProposalState) -> BTreeMap<MemberId, Time> {

@@ -4,7 +4,7 @@ use super::{
     Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
     quotas, rules, settled, state,
-    unit::{Act, Subject, View, new_entry},
+    unit::{Act, Subject, View, new_entry, require_standing},
 };
 use crate::{
     domain::{
@@ -277,7 +277,7 @@ async fn publish_first(
 ) -> Result<Answer> {
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
-    peer.credential.check().map_err(ServiceError::CertificateRefused)?;
+    require_standing(&mut tx, &peer.partner, Some(&*peer.credential)).await?;
     let (card, row) = verified_card(&mut tx, id, body, now).await?;
     let signed = verify_signed::<KeyCard>(&body.key_card)?;
     let is_own = signed.signer_spki == peer.certificate && card.pins(&peer.certificate);

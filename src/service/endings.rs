@@ -23,7 +23,14 @@ use std::{
 
 /// Certificates that came to this server since it was started and end soon, by their keys.
 #[derive(Debug, Default)]
-pub struct SeenCertificates(Mutex<BTreeMap<PartnerCode, BTreeMap<Sha256, Timestamp>>>);
+pub struct SeenCertificates(Mutex<BTreeMap<PartnerCode, NotedEnds>>);
+
+/// When the certificates of one partner end, as many as are kept: of more those that end first.
+#[derive(Debug, Default)]
+struct NotedEnds {
+    by_key: BTreeMap<Sha256, Timestamp>,
+    by_end: BTreeSet<(Timestamp, Sha256)>,
+}
 
 /// How many of something end within 60, 30 and 7 days; each number counts those of the next one, too.
 pub type EndingCounts = [u64; WARNED_DAYS.len()];
@@ -49,27 +56,49 @@ impl SeenCertificates {
         if near_end(ends_at, now).is_none() {
             return;
         }
-        let mut seen = self.lock();
-        let of_partner = seen.entry(partner.clone()).or_default();
-        if of_partner.len() >= KNOWN_CERTIFICATES_PER_PARTNER {
-            of_partner.retain(|_, end| !has_ended(*end, now));
-        }
-        if of_partner.len() < KNOWN_CERTIFICATES_PER_PARTNER {
-            of_partner.insert(certificate, ends_at);
-        }
+        self.lock().entry(partner.clone()).or_default().note(certificate, ends_at, now);
     }
 
     /// Those of a partner that have not ended.
     fn of(&self, partner: &PartnerCode, now: Timestamp) -> BTreeMap<Sha256, Timestamp> {
         let mut seen = self.lock();
         let Some(of_partner) = seen.get_mut(partner) else { return BTreeMap::new() };
-        of_partner.retain(|_, end| !has_ended(*end, now));
-        of_partner.clone()
+        of_partner.drop_ended(now);
+        of_partner.by_key.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartnerCode, BTreeMap<Sha256, Timestamp>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartnerCode, NotedEnds>> {
         // Nothing that holds the lock can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NotedEnds {
+    /// Notes one. It is asked with every request, so the usual case, one that is known, costs next to nothing.
+    fn note(&mut self, certificate: Sha256, ends_at: Timestamp, now: Timestamp) {
+        match self.by_key.get(&certificate) {
+            Some(known) if *known == ends_at => return,
+            Some(known) => {
+                self.by_end.remove(&(*known, certificate));
+            }
+            None => {
+                self.drop_ended(now);
+                if self.by_key.len() >= KNOWN_CERTIFICATES_PER_PARTNER {
+                    let Some(latest) = self.by_end.last().copied().filter(|(end, _)| *end > ends_at) else { return };
+                    self.by_end.remove(&latest);
+                    self.by_key.remove(&latest.1);
+                }
+            }
+        }
+        self.by_key.insert(certificate, ends_at);
+        self.by_end.insert((ends_at, certificate));
+    }
+
+    fn drop_ended(&mut self, now: Timestamp) {
+        while let Some(ended) = self.by_end.first().copied().filter(|(end, _)| has_ended(*end, now)) {
+            self.by_end.remove(&ended);
+            self.by_key.remove(&ended.1);
+        }
     }
 }
 
@@ -143,5 +172,26 @@ mod tests {
         assert_eq!(noted(now), [in_days(5), in_days(59)].into());
         assert_eq!(noted(in_days(6)), [in_days(59)].into());
         assert!(seen.of(&"KOR".parse().unwrap(), now).is_empty());
+        // The same key in a later certificate.
+        seen.note(&israel, Sha256::of(b"soon"), in_days(40), now);
+        assert_eq!(noted(now), [in_days(40), in_days(59)].into());
+    }
+
+    #[test]
+    fn of_too_many_certificates_those_that_end_first_are_noted() {
+        let (mut noted, now): (_, Timestamp) = (NotedEnds::default(), "2026-03-01T12:00:00Z".parse().unwrap());
+        let most = i64::try_from(KNOWN_CERTIFICATES_PER_PARTNER).unwrap();
+        let end = |minutes: i64| now + SignedDuration::from_mins(minutes);
+        for number in 1..=most {
+            noted.note(Sha256::of(&number.to_be_bytes()), end(2 * number), now);
+        }
+        noted.note(Sha256::of(b"later than all"), end(2 * most + 1), now);
+        noted.note(Sha256::of(b"earlier than some"), end(3), now);
+        let kept: Vec<Timestamp> = noted.by_end.iter().map(|(end, _)| *end).collect();
+        assert_eq!((kept.len(), noted.by_key.len()), (KNOWN_CERTIFICATES_PER_PARTNER, KNOWN_CERTIFICATES_PER_PARTNER));
+        assert!(kept.contains(&end(3)) && kept.last() == Some(&end(2 * most - 2)), "{:?}", kept.last());
+        // What has ended makes room.
+        noted.note(Sha256::of(b"later than all"), end(2 * most + 1), end(10));
+        assert!(noted.by_end.first().unwrap().0 >= end(10) && noted.by_end.len() < KNOWN_CERTIFICATES_PER_PARTNER);
     }
 }

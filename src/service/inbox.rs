@@ -28,16 +28,21 @@ use crate::{
     storage::{inbox as store, members, proposals},
     wire::{
         inbox::{Inbox, InboxItem, NextDeadline, Waiting, WaitingPage},
-        page::{MAX_PAGE, Page},
+        page::Page,
     },
 };
 use jiff::Timestamp;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// The most items of one kind.
-const PER_KIND: u32 = 100;
-/// How many candidates of one kind are examined, as in lists that leave out the hidden ones one by one: some wait for nobody.
-const CANDIDATES: u32 = 2 * MAX_PAGE;
+const PER_KIND: usize = 100;
+/// How many candidates of one kind are examined at most, some at a time until there are enough items: some wait for nobody, or are hidden.
+const CANDIDATES: u32 = 2_000;
+/// How many invitations of one inviting partner are looked at, so that none fills the place of the others.
+const OF_ONE_PARTNER: u32 = 200;
 /// The number of proposals that are loaded at a time.
 const LOADED_AT_ONCE: usize = 100;
 /// The number of decisions of one turn at evaluating, as for a page of a list.
@@ -98,19 +103,27 @@ pub async fn waiting(
         let found = Box::pin(FoundItems::of(&mut view)).await?.items;
         let due = found.iter().filter_map(|item| item.due_at).filter(|due| due.0 > now);
         let next_due_at = due.min();
-        items.push(Waiting { member: row.member, items: u32::try_from(found.len()).unwrap_or(u32::MAX), next_due_at });
+        items.push(Waiting { member: row.member, items: things(&found), next_due_at });
     }
     Ok(Page { items, next })
+}
+
+/// How many different things wait, as a relay is told: what is to be done, in which call or on whose policies.
+// INVARIANT: proposals are not counted. The number goes out in mail, and to do the same with twelve proposals is one thing, as with one.
+fn things(items: &[InboxItem]) -> u32 {
+    let things: BTreeSet<_> = items.iter().map(|item| (item.kind, item.call, item.owner.as_ref())).collect();
+    u32::try_from(things.len()).unwrap_or(u32::MAX)
 }
 
 /// The items of one member.
 #[derive(Debug, Default)]
 struct FoundItems {
     items: Vec<InboxItem>,
-    /// Whether some kind has more than was looked for.
+    /// Whether an item was left out. What the member may not know of, or may not do, has no part in it.
     more: bool,
-    /// The deadlines of the member's own proposals that are not finished.
-    deadlines: Vec<(Timestamp, CallId)>,
+    /// The deadlines to come of the member's own proposals that are not finished, the first one first, whether the member may know of them or
+    /// not.
+    preparing: Vec<(Timestamp, ProposalId)>,
 }
 
 impl FoundItems {
@@ -121,16 +134,45 @@ impl FoundItems {
         found.add_of_panel(view).await?;
         found.add_keys(view).await?;
         found.add_of_office(view).await?;
+        found.bound();
+        Ok(found)
+    }
+
+    /// Puts the items in order and keeps so many of each kind, and so many of all: of each kind those that are due first, so that none
+    /// takes the place of the others.
+    fn bound(&mut self) {
+        self.sort();
+        let mut of_kind: BTreeMap<ItemKind, usize> = BTreeMap::new();
+        let place = |item: InboxItem| {
+            let place = of_kind.entry(item.kind).or_default();
+            *place += 1;
+            (*place, item)
+        };
+        let found = self.items.len();
+        let mut placed: Vec<(usize, InboxItem)> = std::mem::take(&mut self.items).into_iter().map(place).collect();
+        placed.retain(|(place, _)| *place <= PER_KIND);
+        placed.sort_by_key(|(place, _)| *place);
+        placed.truncate(Inbox::MOST);
+        self.more |= placed.len() < found;
+        self.items = placed.into_iter().map(|(_, item)| item).collect();
+        self.sort();
+    }
+
+    fn sort(&mut self) {
         let due = |item: &InboxItem| item.due_at.map_or(Timestamp::MAX, |due| due.0);
-        found.items.sort_by(|one, other| {
+        self.items.sort_by(|one, other| {
             let key = |item: &InboxItem| (due(item), item.kind, item.call, item.proposal);
             key(one).cmp(&key(other))
         });
-        if found.items.len() > Inbox::MOST {
-            found.items.truncate(Inbox::MOST);
-            found.more = true;
+    }
+
+    /// Whether some kind has more items than are kept, since there were so many items in all. Nothing else has to be looked for then.
+    fn is_enough(&self, since: usize) -> bool {
+        let mut of_kind: BTreeMap<ItemKind, usize> = BTreeMap::new();
+        for item in &self.items[since..] {
+            *of_kind.entry(item.kind).or_default() += 1;
         }
-        Ok(found)
+        of_kind.into_values().any(|count| count > PER_KIND)
     }
 
     /// Loads the candidates of one kind, makes items of what waits there, and keeps those whose act is permitted.
@@ -140,11 +182,10 @@ impl FoundItems {
         candidates: Vec<(ProposalId, C)>,
         mut items: impl FnMut(&ProposalState, C) -> Vec<InboxItem>,
     ) -> Result<()> {
-        self.more |= candidates.len() >= CANDIDATES as usize;
-        let (mut kept, mut candidates) = (0, candidates.into_iter());
+        let (since, mut candidates) = (self.items.len(), candidates.into_iter());
         loop {
             let some: Vec<(ProposalId, C)> = candidates.by_ref().take(LOADED_AT_ONCE).collect();
-            if some.is_empty() {
+            if some.is_empty() || self.is_enough(since) {
                 return Ok(());
             }
             let ids: Vec<ProposalId> = some.iter().map(|(id, _)| *id).collect();
@@ -155,13 +196,7 @@ impl FoundItems {
                 let state = Arc::new(state);
                 proposed.extend(items(&state, candidate).into_iter().map(|item| (Arc::clone(&state), item)));
             }
-            let permitted = permitted(view, proposed).await?;
-            kept += permitted.len();
-            self.items.extend(permitted);
-            if kept >= PER_KIND as usize && !candidates.as_slice().is_empty() {
-                self.more = true;
-                return Ok(());
-            }
+            self.items.extend(permitted(view, proposed).await?);
         }
     }
 
@@ -170,7 +205,8 @@ impl FoundItems {
         let now = view.now;
         let wanted = store::calls_with_role(&mut view.tx, &view.me.id, CALLS).await?;
         let calls = state::calls(view.exchange, &mut view.tx, &wanted, now).await?;
-        let mut coming: Vec<(Timestamp, CallId)> = self.deadlines.clone();
+        let own = parties::first_deadline(view, &self.preparing).await?;
+        let mut coming: Vec<(Timestamp, CallId)> = own.into_iter().collect();
         for call in calls.values() {
             let at = match call.phase {
                 Phase::Announced | Phase::Open => call.text.schedule.deadline_for(&call.row.extensions, None),
@@ -271,5 +307,29 @@ async fn permitted(view: &View<'_>, items: Vec<(Arc<ProposalState>, InboxItem)>)
             some.into_iter().filter(|(state, item)| may(state, item.kind)).map(|(_, item)| item).collect()
         };
         permitted.extend(evaluation::done(view.exchange, &view.me.id, steps, decide).await?);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_kind_takes_more_than_its_share_and_none_is_left_out() {
+        let kinds = &ItemKind::ALL[..6];
+        let of = |kind: ItemKind, count: usize| std::iter::repeat_with(move || bare(kind)).take(count);
+        let count = |found: &FoundItems, kind: ItemKind| found.items.iter().filter(|item| item.kind == kind).count();
+        let bound = |items: Vec<InboxItem>| {
+            let mut found = FoundItems { items, ..FoundItems::default() };
+            found.bound();
+            found
+        };
+        let found = bound(of(kinds[0], PER_KIND + 1).chain(of(kinds[1], 3)).collect());
+        assert_eq!((count(&found, kinds[0]), count(&found, kinds[1]), found.more), (PER_KIND, 3, true));
+        let found = bound(of(kinds[0], PER_KIND).collect());
+        assert_eq!((found.items.len(), found.more), (PER_KIND, false));
+        let found = bound(kinds.iter().flat_map(|kind| of(*kind, PER_KIND)).collect());
+        assert_eq!((found.items.len(), found.more), (Inbox::MOST, true));
+        assert!(kinds.iter().all(|kind| count(&found, *kind) >= Inbox::MOST / kinds.len()));
     }
 }

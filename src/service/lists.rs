@@ -57,7 +57,10 @@ fn narrowed(filter: &Filter) -> Predicate {
         Relation::Undeclared => {
             let judges = [Members::Assigned, Members::With(CallRole::Officer), Members::With(CallRole::Decider)];
             let has_declared = [Members::DeclaredClear, Members::Conflicts].map(mine);
-            Predicate::all([Predicate::any(judges.map(mine)), Predicate::any(has_declared).negated()])
+            // Once it is decided, only officers have anything left to do there.
+            let is_asked = [mine(Members::With(CallRole::Officer)), Predicate::IsNot(Atom::Flag(Flag::Decided))];
+            let has_not = Predicate::any(has_declared).negated();
+            Predicate::all([Predicate::any(judges.map(mine)), Predicate::any(is_asked), has_not])
         }
     };
     // The call is not among them: it is the only one that is asked about.

@@ -235,6 +235,11 @@ pub struct RequestContext {
 pub trait Credential: fmt::Debug + Send + Sync {
     /// Says why it no longer counts, if it does not.
     fn check(&self) -> Result<(), String>;
+
+    /// Whether the request goes on although its partner is suspended: it is a registrar's, and one of those that are left to registrars.
+    fn outlasts_suspension(&self) -> bool {
+        false
+    }
 }
 
 impl RequestContext {

@@ -3,7 +3,7 @@
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
-    described::describe,
+    described::{describe, describe_page},
     labels, parties, quotas,
     state::{self, CallState},
     unit::{Act, Subject, View},
@@ -256,10 +256,7 @@ pub async fn list(
     let page = PageRequest { sort, after: cursors.open(cursor)?, limit };
     let mut view = View::open(exchange, principal).await?;
     let (found, next) = view.proposals(filter, page).await?;
-    let mut items = Vec::with_capacity(found.len());
-    for proposal in found {
-        items.push(describe(&mut view.tx, &proposal, &view.me, &view.policies).await?);
-    }
+    let items = describe_page(&mut view, found).await?;
     Ok(Page { items, next: next.map(|position| cursors.seal(position)) })
 }
 

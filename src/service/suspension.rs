@@ -43,7 +43,8 @@ pub struct PartnerTies {
     pub programs: Vec<ProgramTie>,
     /// Of drafts and cancelled calls too.
     pub calls: Vec<CallTie>,
-    /// Labels that name it, replaced ones included.
+    /// Labels that name it, replaced ones included. Every one is looked at, so they are counted before a removal alone, and only where nothing
+    /// else keeps the partner.
     pub labels: u64,
 }
 
@@ -106,11 +107,25 @@ pub async fn ties(exchange: &Exchange, code: &PartnerCode) -> Result<PartnerTies
     ties_in(&mut tx, code, now).await
 }
 
+/// What keeps a partner from being removed, for the operator alone.
+pub async fn ties_that_keep(exchange: &Exchange, code: &PartnerCode) -> Result<PartnerTies> {
+    let mut tx = exchange.db.read().await?;
+    let now = time::of_view(exchange, &mut tx).await?;
+    ties_that_keep_in(&mut tx, code, now).await
+}
+
+async fn ties_that_keep_in(tx: &mut Tx, code: &PartnerCode, now: Timestamp) -> Result<PartnerTies> {
+    let mut ties = ties_in(tx, code, now).await?;
+    if ties.is_none() {
+        ties.labels = partner_ties::labels_naming(tx, code).await?;
+    }
+    Ok(ties)
+}
+
 async fn ties_in(tx: &mut Tx, code: &PartnerCode, now: Timestamp) -> Result<PartnerTies> {
     let mut ties = PartnerTies {
         members_in_force: partner_ties::members_in_force(tx, code, now).await?,
         members: members::count(tx, code).await?,
-        labels: partner_ties::labels_naming(tx, code).await?,
         ..PartnerTies::default()
     };
     for id in partner_ties::programs(tx, code).await? {
@@ -216,7 +231,7 @@ pub async fn remove(exchange: &Exchange, code: &PartnerCode) -> Result<()> {
     let mut tx = exchange.db.write().await?;
     let now = time::of_act(exchange, &mut tx).await?;
     let row = enrolled(&mut tx, code).await?;
-    if !ties_in(&mut tx, code, now).await?.is_none() {
+    if !ties_that_keep_in(&mut tx, code, now).await?.is_none() {
         return Err(ServiceError::Malformed(format!(
             "something on the record depends on `{code}`: suspend it instead"
         )));

@@ -6,7 +6,7 @@
 //! write ([`RequestContext::rehearsal`]), so that one that is refused takes no turn.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, outcome, permitted,
+    Answer, Credential, Exchange, Principal, RequestContext, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
     time, usage,
     verified::Verified,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, ProgramId, ProposalId, Sha256},
+        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::{
@@ -24,7 +24,7 @@ use crate::{
     storage::{
         ReadTx, StoreError, Tx, Whose, WriteTx, entries,
         idempotency::{self, Recorded},
-        members,
+        members, partners,
     },
     wire::entry::payloads::Payload,
 };
@@ -282,10 +282,7 @@ impl<'e, T: Reads> Act<'e, T> {
     ) -> Result<Self> {
         let Principal { member, certificate } = &context.principal;
         let arrived_at = context.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
-        // INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours.
-        if let Some(credential) = &context.credential {
-            credential.check().map_err(ServiceError::CertificateRefused)?;
-        }
+        require_standing(&mut tx, member.partner(), context.credential.as_deref()).await?;
         let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
         if !members::has_certificate(&mut tx, member, certificate).await? {
             return Err(ServiceError::NotAMember);
@@ -410,6 +407,24 @@ impl<'e, T: Reads> Act<'e, T> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Refuses an act whose certificate no longer counts, or whose partner takes no part by now.
+// INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours. A suspension is read in the
+// act's own transaction: what servers know of partners in memory can be a second old.
+pub(super) async fn require_standing(
+    tx: &mut Tx,
+    partner: &PartnerCode,
+    credential: Option<&dyn Credential>,
+) -> Result<()> {
+    if let Some(credential) = credential {
+        credential.check().map_err(ServiceError::CertificateRefused)?;
+    }
+    let suspension = partners::suspension(tx, partner).await?;
+    match suspension.filter(|_| !credential.is_some_and(Credential::outlasts_suspension)) {
+        Some(suspension) => Err(ServiceError::CertificateRefused(suspension.of(partner))),
+        None => Ok(()),
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
     },
     policy::{Action, Permit, Resource, facts::MemberFacts},
     sealing::statement::{Signed, VaultKind, VaultStatement},
-    storage::vaults::{self, VaultRow, WrappedKeyRow},
+    storage::{
+        partners,
+        vaults::{self, VaultRow, WrappedKeyRow},
+    },
     wire::{
         entry::payloads::{KeyFetched, KeyRemoved, VaultCreated},
         page::Page,
@@ -105,13 +108,18 @@ pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: Cal
     Ok(Page { items, next: None })
 }
 
-/// Those of these members with a key card in force who lack a key to a vault, and the recipients for which they do.
+/// Those of these members with a key card in force who lack a key to a vault, and the recipients for which they do. Members of suspended
+/// partners are left out: for them no key is wrapped.
 async fn without_key(
     view: &mut View<'_>,
     vault: VaultId,
     members: &[MemberId],
 ) -> Result<Vec<(MemberId, MemberFacts, Vec<String>)>> {
-    let lacking = vaults::recipients_without_key(&mut view.tx, vault, members).await?;
+    let mut lacking = vaults::recipients_without_key(&mut view.tx, vault, members).await?;
+    if !lacking.is_empty() {
+        let suspended = partners::suspended(&mut view.tx).await?;
+        lacking.retain(|member, _| !suspended.contains(member.partner()));
+    }
     let ids: Vec<MemberId> = lacking.keys().cloned().collect();
     let mut facts = state::members(view.exchange, &mut view.tx, &ids, view.now).await?;
     let in_force = lacking.into_iter().filter_map(|(member, recipients)| {

@@ -16,13 +16,13 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, WrappedKeyId},
+        id::{MemberId, PartnerCode, WrappedKeyId},
         vault::VaultKind,
     },
     policy::{Permit, facts::MemberFacts},
     sealing::statement::{Signed, WrapStatement, WrapTarget},
     storage::{
-        members,
+        members, partners,
         vaults::{self, HeldKeyRow, VaultRow, WrappedKeyRow},
     },
     wire::{
@@ -190,6 +190,8 @@ pub(super) struct Holders {
     members: HashMap<MemberId, MemberFacts>,
     /// The recipients that their key cards in force name, of those that the keys are for.
     recipients: HashSet<(MemberId, String)>,
+    /// The partners that take no part.
+    suspended: BTreeSet<PartnerCode>,
     /// The call's vault, if some key is for it.
     call_vault: Option<VaultRow>,
 }
@@ -212,6 +214,7 @@ impl Holders {
         Ok(Self {
             members: act.members(&ids).await?,
             recipients: members::named_recipients(&mut act.tx, &sought).await?,
+            suspended: partners::suspended(&mut act.tx).await?,
             call_vault: match call_vault {
                 Some(id) => vaults::find(&mut act.tx, id).await?,
                 None => None,
@@ -219,11 +222,15 @@ impl Holders {
         })
     }
 
-    /// A member whose key card in force names the recipient.
+    /// A member whose key card in force names the recipient, and whose partner takes part.
     fn find(&self, act: &Act<'_>, holder: &MemberId, recipient: &str) -> Result<&MemberFacts> {
         let facts = act.known(&self.members, holder)?;
         if !self.recipients.contains(&(holder.clone(), recipient.to_owned())) {
             return Err(wrap_refused(&format!("the key card of `{holder}` does not name that recipient")));
+        }
+        // INVARIANT: a suspended partner's keys may be somebody else's. A thief could open what is wrapped for them once it is handed out.
+        if self.suspended.contains(holder.partner()) {
+            return Err(wrap_refused(&format!("`{holder}` gets no key now, since its partner is suspended")));
         }
         Ok(facts)
     }

@@ -64,11 +64,16 @@ pub struct ExpiringCards {
     pub first_at: Timestamp,
 }
 
-/// The proposals that the member is asked to join, the longest first.
-pub async fn invitations(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-    let sql = "SELECT i.proposal_id, i.invited_at AS since FROM party_invitations i \
-               WHERE i.member = $1 AND i.acceptance IS NULL ORDER BY i.invited_at, i.proposal_id LIMIT $2";
-    tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
+/// The proposals that the member is asked to join, the newest first, and so many by each inviting partner at most: none fills the place of the
+/// others.
+pub async fn invitations(tx: &mut Tx, me: &MemberId, by_each: u32, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT n.proposal_id, n.since FROM (\
+               SELECT i.proposal_id, i.invited_at AS since, \
+               ROW_NUMBER() OVER (PARTITION BY m.partner ORDER BY i.invited_at DESC, i.proposal_id) AS place \
+               FROM party_invitations i JOIN members m ON m.member = i.invited_by \
+               WHERE i.member = $1 AND i.acceptance IS NULL) n \
+               WHERE n.place <= $2 ORDER BY n.since DESC, n.proposal_id LIMIT $3";
+    tx.fetch_all(sql, args![me, by_each, limit]).await?.iter().map(candidate).collect()
 }
 
 /// The member's own proposals that are not finished, the newest first.
@@ -147,7 +152,7 @@ pub async fn to_review(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<ToR
     tx.fetch_all(sql, args![me, limit]).await?.iter().map(row).collect()
 }
 
-/// The proposals with a decision that waits for the signature of the member's nation, in calls where the member decides.
+/// The proposals with a decision that waits for the signature of the member's nation, in calls where the member decides, the longest first.
 pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
     let sql = "SELECT s.proposal_id, s.proposed_at AS since FROM call_roles r JOIN decisions s ON s.call_id = r.call_id \
                WHERE r.member = $1 AND r.role = 'decider' AND s.final_at IS NULL AND s.withdrawn_at IS NULL \
@@ -158,9 +163,17 @@ pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Resul
 
 /// Members of the panel who lack a key of a proposal on which the member, an officer who can open it, has declared to have no conflict.
 /// Reviewers are named for the panel's vault, and for that of the reviews once theirs is in; deciders for every vault.
-pub async fn lacking_on_panel(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<LackingHolder>, StoreError> {
+///
+/// First comes one place of each holder in each call, then another one of each: where one cannot be helped, the others are found.
+pub async fn lacking_on_panel(
+    tx: &mut Tx,
+    me: &MemberId,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<LackingHolder>, StoreError> {
     let sql = format!(
-        "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder \
+        "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder, \
+         ROW_NUMBER() OVER (PARTITION BY v.call_id, o.member ORDER BY v.proposal_id, v.vault_id) AS turn \
          FROM declarations d \
          JOIN proposals p ON p.proposal_id = d.proposal_id \
          JOIN call_roles r ON r.call_id = p.call_id AND r.member = d.member AND r.role = 'officer' \
@@ -175,13 +188,18 @@ pub async fn lacking_on_panel(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<
                     WHERE a.proposal_id = d.proposal_id AND a.reviewer = o.member) \
               OR v.kind = 'deliberation' AND EXISTS (SELECT 1 FROM reviews w \
                     WHERE w.proposal_id = d.proposal_id AND w.reviewer = o.member)) \
-         AND {LACKS} ORDER BY d.proposal_id, v.vault_id, o.member LIMIT $2"
+         AND {TAKES_PART} AND {LACKS} ORDER BY turn, v.call_id, o.member LIMIT $3"
     );
-    tx.fetch_all(Sql::built(sql), args![me, limit]).await?.iter().map(lacking).collect()
+    tx.fetch_all(Sql::built(sql), args![me, now, limit]).await?.iter().map(lacking).collect()
 }
 
-/// Members of the parties who lack a key of a proposal to which the member is party and can open it.
-pub async fn lacking_in_parties(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<LackingHolder>, StoreError> {
+/// Members of the parties who lack a key of a proposal to which the member is party and can open it, the newest proposals first.
+pub async fn lacking_in_parties(
+    tx: &mut Tx,
+    me: &MemberId,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<LackingHolder>, StoreError> {
     let sql = format!(
         "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder \
          FROM proposal_members q \
@@ -191,23 +209,27 @@ pub async fn lacking_in_parties(tx: &mut Tx, me: &MemberId, limit: u32) -> Resul
          WHERE q.member = $1 AND p.withdrawn_at IS NULL \
          AND (v.kind <> 'staff' OR v.party = q.partner AND o.partner = q.partner) \
          AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = q.member) \
-         AND {LACKS} ORDER BY q.proposal_id, v.vault_id, o.member LIMIT $2"
+         AND {TAKES_PART} AND {LACKS} ORDER BY q.proposal_id DESC, v.vault_id, o.member LIMIT $3"
     );
-    tx.fetch_all(Sql::built(sql), args![me, limit]).await?.iter().map(lacking).collect()
+    tx.fetch_all(Sql::built(sql), args![me, now, limit]).await?.iter().map(lacking).collect()
 }
 
 /// Officers who lack a key to the vault of a call that the member, an officer there too, can open.
-pub async fn lacking_officers(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<(CallId, MemberId)>, StoreError> {
-    let sql = "SELECT c.call_id, o.member FROM call_roles r \
-               JOIN calls c ON c.call_id = r.call_id \
-               JOIN call_roles o ON o.call_id = r.call_id AND o.role = 'officer' AND o.member <> r.member \
-               WHERE r.member = $1 AND r.role = 'officer' AND c.cancelled_at IS NULL \
-               AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = r.member) \
-               AND EXISTS (SELECT 1 FROM member_recipients m WHERE m.member = o.member AND NOT EXISTS \
-                    (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = m.member \
-                     AND k.recipient = m.recipient)) \
-               ORDER BY c.call_id, o.member LIMIT $2";
-    let rows = tx.fetch_all(sql, args![me, limit]).await?;
+pub async fn lacking_officers(
+    tx: &mut Tx,
+    me: &MemberId,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<(CallId, MemberId)>, StoreError> {
+    let sql = format!(
+        "SELECT v.call_id, o.member FROM call_roles r \
+         JOIN calls v ON v.call_id = r.call_id \
+         JOIN call_roles o ON o.call_id = r.call_id AND o.role = 'officer' AND o.member <> r.member \
+         WHERE r.member = $1 AND r.role = 'officer' AND v.cancelled_at IS NULL \
+         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = r.member) \
+         AND {TAKES_PART} AND {LACKS} ORDER BY v.call_id DESC, o.member LIMIT $3"
+    );
+    let rows = tx.fetch_all(Sql::built(sql), args![me, now, limit]).await?;
     rows.iter().map(|row| Ok((row.parse("call_id")?, row.parse("member")?))).collect()
 }
 
@@ -240,6 +262,11 @@ pub async fn revisions(tx: &mut Tx, calls: &[CallId]) -> Result<Vec<(CallId, u64
     let sql = format!("SELECT call_id, revision FROM calls WHERE call_id IN ({})", many::marks(1, calls.len()));
     revisions_of(&tx.fetch_all(Sql::once(sql), calls.iter().map(Arg::text).collect()).await?)
 }
+
+/// The condition that the member `o` has a key card in force at the instant `$2`, and their partner takes part: for others no key is wrapped.
+const TAKES_PART: &str = "EXISTS (SELECT 1 FROM members h JOIN partners n ON n.partner = h.partner \
+                          WHERE h.member = o.member AND h.status = 'active' AND h.valid_from <= $2 AND h.valid_until >= $2 \
+                          AND n.suspended_at IS NULL)";
 
 /// The condition that the member `o` lacks a key to the vault `v` for some recipient of the newest key card.
 const LACKS: &str = "EXISTS (SELECT 1 FROM member_recipients m WHERE m.member = o.member AND NOT EXISTS \

@@ -1,7 +1,7 @@
 //! What the record holds of a partner: what its operator is shown before it is suspended, and what keeps it from being removed. Looking only,
 //! for one partner at a time, and rarely.
 
-use super::{StoreError, Tx, args};
+use super::{Sql, StoreError, Tx, args};
 use crate::domain::id::{CallId, PartnerCode, ProgramId, ProposalId};
 use jiff::Timestamp;
 
@@ -36,8 +36,12 @@ pub async fn members_in_force(tx: &mut Tx, code: &PartnerCode, now: Timestamp) -
 
 /// How many labels name a partner, those that are no longer in force included.
 pub async fn labels_naming(tx: &mut Tx, code: &PartnerCode) -> Result<u64, StoreError> {
-    let sql = "SELECT (SELECT COUNT(*) FROM label_partners WHERE partner = $1) \
-               + (SELECT COUNT(*) FROM label_statements WHERE body LIKE $2) \
-               + (SELECT COUNT(*) FROM manifests WHERE body LIKE $2) AS labels";
-    tx.fetch_one(sql, args![code, format!("%\"{code}\"%")]).await?.count("labels")
+    // LIKE of SQLite disregards letter case, so a word in lower case would keep a partner.
+    let position = tx.dialect().position;
+    let sql = Sql::built(format!(
+        "SELECT (SELECT COUNT(*) FROM label_partners WHERE partner = $1) \
+         + (SELECT COUNT(*) FROM label_statements WHERE {position}(body, $2) > 0) \
+         + (SELECT COUNT(*) FROM manifests WHERE {position}(body, $2) > 0) AS labels"
+    ));
+    tx.fetch_one(sql, args![code, format!("\"{code}\"")]).await?.count("labels")
 }

@@ -8,7 +8,7 @@ use crate::domain::{
     suspension::Suspension,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,19 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<PartnerRow>, StoreError> {
 pub async fn find(tx: &mut Tx, code: &PartnerCode) -> Result<Option<PartnerRow>, StoreError> {
     let sql = super::Sql::built(format!("{COLUMNS} WHERE partner = $1"));
     tx.fetch_optional(sql, args![code]).await?.as_ref().map(partner).transpose()
+}
+
+/// Since when and why a partner takes no part, if it is enrolled and suspended.
+pub async fn suspension(tx: &mut Tx, code: &PartnerCode) -> Result<Option<Suspension>, StoreError> {
+    let sql = "SELECT suspended_at, suspended_for FROM partners WHERE partner = $1";
+    let row = tx.fetch_optional(sql, args![code]).await?;
+    Ok(row.as_ref().map(suspension_in).transpose()?.flatten())
+}
+
+/// The partners that take no part.
+pub async fn suspended(tx: &mut Tx) -> Result<BTreeSet<PartnerCode>, StoreError> {
+    let rows = tx.fetch_all("SELECT partner FROM partners WHERE suspended_at IS NOT NULL", args![]).await?;
+    rows.iter().map(|row| row.parse("partner")).collect()
 }
 
 /// Enrols a partner, or replaces its card. A suspension stays as it is.
@@ -125,9 +138,13 @@ fn partner(row: &Row) -> Result<PartnerRow, StoreError> {
         zone: row.text("zone")?,
         card: row.text("card")?,
         card_sha256: row.parse("card_sha256")?,
-        suspension: match (row.opt_time("suspended_at")?, row.opt_parse("suspended_for")?) {
-            (Some(since), Some(reason)) => Some(Suspension { since, reason }),
-            _ => None,
-        },
+        suspension: suspension_in(row)?,
+    })
+}
+
+fn suspension_in(row: &Row) -> Result<Option<Suspension>, StoreError> {
+    Ok(match (row.opt_time("suspended_at")?, row.opt_parse("suspended_for")?) {
+        (Some(since), Some(reason)) => Some(Suspension { since, reason }),
+        _ => None,
     })
 }

@@ -14,7 +14,7 @@ answer! {
         /// What is due first comes first, and what has no end comes last; of several that are due at the same time, those of one kind
         /// come together.
         pub items: Vec<InboxItem>,
-        /// Whether more waits than was looked for: some of what is here has to be done before the rest is shown.
+        /// Whether something that the caller may do was left out: some of what is here has to be done before the rest is shown.
         pub more: bool,
         /// The next deadline of what the caller takes part in, whether anything waits for the caller there or not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,8 @@ answer! {
     /// How much waits for one member, for the relay of the member's nation: a number and an instant, and nothing of what it is.
     pub struct Waiting {
         pub member: MemberId,
-        /// How many items the member's inbox has.
+        /// How many different things wait in the member's inbox: what is to be done, in which call or on whose policies. To do the same
+        /// with several proposals of a call is one thing, so the number tells nothing of how many proposals there are.
         pub items: u32,
         /// The first instant after now at which one of them is due.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,10 +19,13 @@ use entente::{
         inbox::ItemKind,
         member::{CallRole, ConflictGround},
         policy::PolicyOwner,
+        proposal::{Relation, Sort},
     },
+    storage::{args, inbox as store},
     wire::{
         inbox::{Inbox, InboxItem, Waiting},
         page::Page,
+        proposal::Filter,
     },
 };
 use jiff::SignedDuration;
@@ -58,6 +61,13 @@ async fn waits(stage: &Stage, member: &str) -> Vec<ItemKind> {
 async fn on(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<ItemKind> {
     let items = inbox(stage.client(member)).await.items.into_iter();
     items.filter(|item| item.proposal == Some(proposal)).map(|item| item.kind).collect()
+}
+
+/// The proposals on which a member has to declare.
+async fn undeclared(stage: &Stage, member: &str) -> Vec<ProposalId> {
+    let filter = Filter { mine: Some(Relation::Undeclared), ..Filter::default() };
+    let page = stage.client(member).api().proposals(&filter, Sort::Created, &Paging::default()).await.unwrap();
+    page.items.into_iter().map(|proposal| proposal.id).collect()
 }
 
 const NOTHING: [ItemKind; 0] = [];
@@ -178,9 +188,15 @@ async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_do
         stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
         assert_eq!(waits(&stage, "USA:frank").await, NOTHING);
         assert_eq!(waits(&stage, "ISR:eitan").await, [ItemKind::SignDecision]);
+        assert_eq!(undeclared(&stage, "ISR:maya").await, [proposal]);
         stage.client("ISR:eitan").sign_decision(proposal, Outcome::Fund).await.unwrap();
         assert_eq!(waits(&stage, "ISR:eitan").await, NOTHING);
         assert_eq!(waits(&stage, "USA:carol").await, NOTHING, "it is decided");
+        // The list of what is to be declared on goes by the same rule.
+        assert!(undeclared(&stage, "ISR:maya").await.is_empty());
+        assert_eq!(undeclared(&stage, "USA:olivia").await, [proposal], "an officer");
+        assert_eq!(waits(&stage, "ISR:maya").await, NOTHING);
+        assert_eq!(waits(&stage, "USA:olivia").await, [ItemKind::Declare]);
 
         stage.client("USA:dana").send_letter(proposal, "Funded.").await.unwrap();
         let letter = stage.client("ISR:avi").api().letters(proposal).await.unwrap()[0].id;
@@ -270,6 +286,77 @@ async fn inbox_is_bounded_and_says_that_there_is_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_hidden_takes_no_place_and_tells_of_no_deadline() {
+    for stage in stages().await {
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 3));
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        for number in 0..=450 {
+            rows.proposal(&many::Proposal {
+                id: many::id("prop", number + 1),
+                call: stage.call,
+                topic: Some(if number == 0 { "navigation" } else { "energy" }),
+                members: &members,
+                created_at: stage.clock.now() + SignedDuration::from_secs(i64::try_from(number).unwrap()),
+                is_withdrawn: false,
+            });
+        }
+        rows.write(&stage.server.exchange.db).await;
+        many::index(&stage.server.exchange.db).await;
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 2));
+        let hides = |id: &str, when: &str| {
+            format!(
+                r#"@id("{id}") @side("release") @reason("nobody for now")
+                forbid(principal, action == Action::"View", resource) when {{ {when} }};"#
+            )
+        };
+        stage.israel_adds(&hides("no-energy", r#"resource has topic && resource.topic == "energy""#)).await;
+        let found = inbox(stage.client("ISR:avi")).await;
+        let proposals: Vec<_> = found.items.iter().map(|item| item.proposal).collect();
+        assert_eq!((proposals, found.more), (vec![Some(many::id("prop", 1))], false), "the oldest of all");
+        assert_eq!(found.next_deadline.unwrap().at.0, stage.deadline);
+        stage.israel_adds(&hides("no-party", "resource.party_members.contains(principal)")).await;
+        let found = inbox(stage.client("ISR:avi")).await;
+        assert!(found.items.is_empty() && !found.more && found.next_deadline.is_none(), "{found:?}");
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invitations_of_one_nation_take_no_place_from_those_of_another() {
+    for stage in stages().await {
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        for number in 1..=250 {
+            rows.proposal(&many::Proposal {
+                id: many::id("prop", number),
+                call: stage.call,
+                topic: None,
+                members: &members,
+                created_at: stage.clock.now(),
+                is_withdrawn: false,
+            });
+        }
+        let db = &stage.server.exchange.db;
+        rows.write(db).await;
+        let mut tx = db.write().await.unwrap();
+        for number in 1..=250_u64 {
+            // Israel's own came first.
+            let asks = if number == 1 { "ISR:avi" } else { "USA:bob" };
+            let sql = "INSERT INTO party_invitations \
+                       (proposal_id, member, number, partner, invited_by, invited_at, sha256, statement) \
+                       VALUES ($1, 'ISR:tamar', 1, 'ISR', $2, $3, '', '')";
+            let proposal: ProposalId = many::id("prop", number);
+            tx.execute(sql, args![proposal, asks, i64::try_from(number).unwrap()]).await.unwrap();
+        }
+        let found = store::invitations(&mut tx, &id("ISR:tamar"), 200, 2_000).await.unwrap();
+        assert_eq!(found.len(), 201);
+        let (newest, oldest) = (found[0].proposal, found[200].proposal);
+        assert_eq!((newest, oldest), (many::id("prop", 250), many::id("prop", 1)));
+        drop(tx);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inbox_leaves_no_entry_and_names_nothing_but_identifiers() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
@@ -306,7 +393,8 @@ async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() 
         for one in &waiting {
             let items = inbox(stage.client(&one.member.to_string())).await.items;
             let due = items.iter().filter_map(|item: &InboxItem| item.due_at).filter(|due| due.0 > stage.clock.now());
-            assert_eq!((one.items as usize, one.next_due_at), (items.len(), due.min()), "{}", one.member);
+            let things: BTreeSet<_> = items.iter().map(|item| (item.kind, item.call, item.owner.clone())).collect();
+            assert_eq!((one.items as usize, one.next_due_at), (things.len(), due.min()), "{}", one.member);
         }
         let of: BTreeMap<String, u32> = waiting.iter().map(|one| (one.member.to_string(), one.items)).collect();
         assert_eq!((of["ISR:maya"], of["ISR:yael"]), (1, 0));
@@ -339,6 +427,41 @@ async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() 
         stage.client("USA:dana").grant_roles(stage.call, &id("ISR:relay"), &roles).await.unwrap();
         assert!(relay.api().calls(None, &Paging::default()).await.unwrap().items.is_empty());
         assert!(relay.api().all_proposals(None).await.unwrap().is_empty());
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn number_that_a_relay_learns_is_the_same_for_twelve_proposals_as_for_one() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(WITH_RELAY, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        stage.clock.set(stage.deadline - SignedDuration::from_hours(24 * 3));
+        let avi = async || {
+            let waiting = stage.client("ISR:relay").api().waiting().await.unwrap();
+            waiting.into_iter().find(|one| one.member == id("ISR:avi")).unwrap()
+        };
+        assert_eq!(avi().await.items, 0);
+        let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+        let mut learnt = Vec::new();
+        for number in 1..=12 {
+            rows.proposal(&many::Proposal {
+                id: many::id("prop", number),
+                call: stage.call,
+                topic: Some("navigation"),
+                members: &members,
+                created_at: stage.clock.now(),
+                is_withdrawn: false,
+            });
+            if matches!(number, 1 | 12) {
+                rows.write(&stage.server.exchange.db).await;
+                many::index(&stage.server.exchange.db).await;
+                assert_eq!(inbox(stage.client("ISR:avi")).await.items.len() as u64, number);
+                learnt.push(avi().await);
+            }
+        }
+        assert_eq!(learnt[0].items, 1);
+        assert_eq!(learnt[0], learnt[1]);
         stage.stop().await;
     }
 }

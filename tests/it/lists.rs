@@ -461,7 +461,8 @@ fn fits(filter: &Filter, proposal: &state::ProposalState, me: &MemberFacts) -> b
             Relation::Undeclared => {
                 let judges = facts.assigned.contains(&me.id)
                     || [CallRole::Officer, CallRole::Decider].iter().any(|role| facts.call.has_role(&me.id, *role));
-                judges && !facts.declared_clear.contains(&me.id) && !facts.conflicts.contains(&me.id)
+                let is_asked = !facts.decided || facts.call.has_role(&me.id, CallRole::Officer);
+                judges && is_asked && !facts.declared_clear.contains(&me.id) && !facts.conflicts.contains(&me.id)
             }
         })
 }

@@ -4,14 +4,15 @@ use crate::{
     harness::{
         exchange::{Answered, fresh_key},
         process::{Server, Site, Speaker, ended, entente, until},
-        stage::Stage,
+        stage::{Stage, code, id},
         world::Store,
     },
     process::{NATIONS, open_proposal, spoken},
 };
 use entente::{
-    domain::{decision::Outcome, id::PartnerCode},
-    service::suspension,
+    domain::{decision::Outcome, id::PartnerCode, suspension::SuspensionReason},
+    service::{Credential, Principal, RequestContext, ServiceError, suspension, unit::Act},
+    storage::args,
 };
 use reqwest::Response;
 use serde_json::json;
@@ -157,6 +158,52 @@ async fn preview_counts_what_waits_for_the_nation_on(store: Store) {
 async fn preview_counts_what_waits_for_the_nation() {
     preview_counts_what_waits_for_the_nation_on(Store::Sqlite).await;
     preview_counts_what_waits_for_the_nation_on(Store::Postgres).await;
+}
+
+/// A certificate that is as good as it was, under which a request came that is left to registrars or is not.
+#[derive(Debug)]
+struct GoodCertificate {
+    is_left_to_registrars: bool,
+}
+
+impl Credential for GoodCertificate {
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn outlasts_suspension(&self) -> bool {
+        self.is_left_to_registrars
+    }
+}
+
+async fn act_under_way_goes_by_the_suspension_on_record_on(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let (exchange, israel) = (Arc::clone(&stage.server.exchange), code("ISR"));
+    let sql = "SELECT spki FROM member_certificates WHERE member = 'ISR:registrar'";
+    let row = exchange.db.read().await.unwrap().fetch_one(sql, args![]).await.unwrap();
+    let principal = Principal { member: id("ISR:registrar"), certificate: row.parse("spki").unwrap() };
+    // What the server holds in memory of partners has no part in it.
+    let begun = async |is_left_to_registrars: bool| {
+        let credential: Arc<dyn Credential> = Arc::new(GoodCertificate { is_left_to_registrars });
+        let context = RequestContext { credential: Some(credential), ..RequestContext::read(principal.clone(), false) };
+        Act::begin(&exchange, &context).await.map(drop)
+    };
+    begun(false).await.unwrap();
+    suspension::suspend(&exchange, &israel, SuspensionReason::OwnRequest).await.unwrap();
+    match begun(false).await {
+        Err(ServiceError::CertificateRefused(why)) => assert!(why.contains("`ISR` is suspended"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    begun(true).await.unwrap();
+    suspension::resume(&exchange, &israel).await.unwrap();
+    begun(false).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn act_under_way_goes_by_the_suspension_on_record() {
+    act_under_way_goes_by_the_suspension_on_record_on(Store::Sqlite).await;
+    act_under_way_goes_by_the_suspension_on_record_on(Store::Postgres).await;
 }
 
 #[tokio::test]

@@ -42,14 +42,20 @@ pub(super) async fn suspend(
     if let Some(present) = suspension::suspensions(exchange).await?.get(&code) {
         return Ok(writeln!(out, "{}: nothing changed", in_words(&code, present))?);
     }
-    let ties = suspension::ties(exchange, &code).await?;
     writeln!(out, "suspending `{code}` ({reason}: {})", reason.sentence())?;
-    writeln!(
-        out,
-        "  shuts out    {} with a key card in force; registrars can still put key cards in order",
-        counted(ties.members_in_force, "member", "members")
-    )?;
-    tell(&ties, out)?;
+    match suspension::ties(exchange, &code).await {
+        Ok(ties) => {
+            writeln!(
+                out,
+                "  shuts out    {} with a key card in force; registrars can still put key cards in order",
+                counted(ties.members_in_force, "member", "members")
+            )?;
+            tell(&ties, out)?;
+        }
+        // In an emergency nothing waits for what is only shown.
+        Err(error) if how.yes => writeln!(out, "  warning      what it does to whom could not be read: {error}")?,
+        Err(error) => return Err(error.into()),
+    }
     writeln!(out, "  stays        everything that was signed, handed in and wrapped; deadlines go on")?;
     if !how.yes {
         return Ok(writeln!(out, "nothing was changed: with `--yes` instead of `--dry-run` it is suspended")?);
@@ -104,7 +110,7 @@ pub(super) async fn remove(
     if code == exchange.host {
         return Err(OperatorError::Host(code));
     }
-    let ties = suspension::ties(exchange, &code).await?;
+    let ties = suspension::ties_that_keep(exchange, &code).await?;
     if !ties.is_none() {
         writeln!(out, "`{code}` stays, since these depend on it:")?;
         if ties.members > 0 {
@@ -134,8 +140,8 @@ pub(super) async fn remove(
 }
 
 /// A suspension in a sentence.
-pub(super) fn in_words(code: &PartnerCode, Suspension { since, reason }: &Suspension) -> String {
-    format!("`{code}` is suspended since {since:.0}: {}", reason.sentence())
+pub(super) fn in_words(code: &PartnerCode, suspension: &Suspension) -> String {
+    suspension.of(code)
 }
 
 /// The programs and calls, and what waits there.

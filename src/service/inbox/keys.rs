@@ -2,11 +2,12 @@
 //!
 //! Officers pass on all keys of a call by one command, so they have one item for each call.
 
-use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, PER_KIND, STEPS, bare, loaded, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, STEPS, bare, loaded, on_proposal};
 use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
         inbox::ItemKind,
+        reference::CallCode,
     },
     policy::{Action, Resource, facts::MemberFacts},
     service::{
@@ -24,26 +25,29 @@ use std::{
     sync::Arc,
 };
 
-/// How many proposals of each call are looked at in one round, as long as none was found where a key can be passed on: mostly the first is one.
-const ROUNDS: [usize; 3] = [1, 20, CANDIDATES as usize];
+/// How many keys that are missing are looked at first: mostly some of them can be passed on, and one is enough for each call.
+const FIRST_LOOK: usize = 10;
 
 /// The facts about those who lack keys.
 type Holders = Arc<HashMap<MemberId, MemberFacts>>;
 
 impl FoundItems {
     pub(super) async fn add_keys(&mut self, view: &mut View<'_>) -> Result<()> {
-        let mut calls = self.lacking_officers(view).await?;
-        self.add_lacking_on_panel(view, &mut calls).await?;
-        let items = calls.into_iter().map(|call| InboxItem { call: Some(call), ..bare(ItemKind::PassKeys) });
+        let mut calls = Self::lacking_officers(view).await?;
+        Self::add_lacking_on_panel(view, &mut calls).await?;
+        let items = calls.into_iter().map(|(call, code)| InboxItem {
+            call: Some(call),
+            code: Some(code),
+            ..bare(ItemKind::PassKeys)
+        });
         self.items.extend(items);
         self.add_lacking_in_parties(view).await
     }
 
-    /// The calls of which another officer lacks the key.
-    async fn lacking_officers(&mut self, view: &mut View<'_>) -> Result<BTreeSet<CallId>> {
+    /// The calls of which another officer lacks the key, with their codes.
+    async fn lacking_officers(view: &mut View<'_>) -> Result<BTreeMap<CallId, CallCode>> {
         let me = view.me.id.clone();
-        let lacking = store::lacking_officers(&mut view.tx, &me, CANDIDATES).await?;
-        self.more |= lacking.len() >= CANDIDATES as usize;
+        let lacking = store::lacking_officers(&mut view.tx, &me, view.now, CANDIDATES).await?;
         let ids: BTreeSet<CallId> = lacking.iter().map(|(call, _)| *call).collect();
         let ids: Vec<CallId> = ids.into_iter().collect();
         let revisions = store::revisions(&mut view.tx, &ids).await?;
@@ -55,57 +59,54 @@ impl FoundItems {
             view.may(Action::UseCallVault, Resource::Call(&call.facts))
                 && lacking.any(|holder| opens_call_vault(holder, &view.policies, call))
         });
-        Ok(calls.into_keys().collect())
+        Ok(calls.into_iter().map(|(id, call)| (id, call.text.code.clone())).collect())
     }
 
     /// Adds the calls of which somebody who judges lacks a key that the member may pass on.
-    async fn add_lacking_on_panel(&mut self, view: &mut View<'_>, calls: &mut BTreeSet<CallId>) -> Result<()> {
+    async fn add_lacking_on_panel(view: &mut View<'_>, calls: &mut BTreeMap<CallId, CallCode>) -> Result<()> {
         let me = view.me.id.clone();
-        let lacking = store::lacking_on_panel(&mut view.tx, &me, CANDIDATES).await?;
-        self.more |= lacking.len() >= CANDIDATES as usize;
-        let facts = holders(view, &lacking).await?;
-        let mut waiting: BTreeMap<CallId, Vec<(ProposalId, Vec<LackingHolder>)>> = BTreeMap::new();
-        for (id, lacking) in by_proposal(lacking) {
-            let Some(call) = lacking.first().map(|one| one.vault.call) else { continue };
-            waiting.entry(call).or_default().push((id, lacking));
-        }
-        for size in ROUNDS {
-            waiting.retain(|call, proposals| !calls.contains(call) && !proposals.is_empty());
-            let some = waiting.values_mut().flat_map(|proposals| proposals.drain(..size.min(proposals.len())));
-            let some: Vec<(ProposalId, Vec<LackingHolder>)> = some.collect();
-            for part in some.chunks(LOADED_AT_ONCE) {
-                let ids: Vec<ProposalId> = part.iter().map(|(id, _)| *id).collect();
-                let mut states = loaded(view, &ids).await?;
-                for (id, lacking) in part {
-                    let Some(state) = states.remove(id).filter(|state| !calls.contains(&state.row.call)) else {
-                        continue;
-                    };
-                    let call = state.row.call;
-                    if can_pass_on(view, state, lacking.clone(), &facts).await? {
-                        calls.insert(call);
-                    }
+        let mut waiting = store::lacking_on_panel(&mut view.tx, &me, view.now, CANDIDATES).await?;
+        let facts = holders(view, &waiting).await?;
+        let mut at_once = FIRST_LOOK;
+        loop {
+            waiting.retain(|one| !calls.contains_key(&one.vault.call));
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let some: Vec<LackingHolder> = waiting.drain(..at_once.min(waiting.len())).collect();
+            at_once = LOADED_AT_ONCE;
+            let some = by_proposal(some);
+            let ids: Vec<ProposalId> = some.keys().copied().collect();
+            let mut states = loaded(view, &ids).await?;
+            for (id, lacking) in some {
+                let Some(state) = states.remove(&id).filter(|state| !calls.contains_key(&state.row.call)) else {
+                    continue;
+                };
+                let (call, code) = (state.row.call, state.call.text.code.clone());
+                if can_pass_on(view, state, lacking, &facts).await? {
+                    calls.insert(call, code);
                 }
             }
         }
-        Ok(())
     }
 
     /// One item for each proposal of the member's own of whose parties somebody lacks a key that the member may pass on.
     async fn add_lacking_in_parties(&mut self, view: &mut View<'_>) -> Result<()> {
-        let me = view.me.id.clone();
-        let lacking = store::lacking_in_parties(&mut view.tx, &me, CANDIDATES).await?;
-        self.more |= lacking.len() >= CANDIDATES as usize;
+        let (me, since) = (view.me.id.clone(), self.items.len());
+        let lacking = store::lacking_in_parties(&mut view.tx, &me, view.now, CANDIDATES).await?;
         let facts = holders(view, &lacking).await?;
-        let all: Vec<(ProposalId, Vec<LackingHolder>)> = by_proposal(lacking).into_iter().collect();
-        self.more |= all.len() > PER_KIND as usize;
-        let part = &all[..all.len().min(PER_KIND as usize)];
-        let ids: Vec<ProposalId> = part.iter().map(|(id, _)| *id).collect();
-        let mut states = loaded(view, &ids).await?;
-        for (id, lacking) in part {
-            let Some(state) = states.remove(id) else { continue };
-            let item = on_proposal(&state, ItemKind::PassKeys, None, None);
-            if can_pass_on(view, state, lacking.clone(), &facts).await? {
-                self.items.push(item);
+        // The newest first, as they were found.
+        let mut waiting: Vec<(ProposalId, Vec<LackingHolder>)> = by_proposal(lacking).into_iter().rev().collect();
+        while !waiting.is_empty() && !self.is_enough(since) {
+            let some: Vec<_> = waiting.drain(..LOADED_AT_ONCE.min(waiting.len())).collect();
+            let ids: Vec<ProposalId> = some.iter().map(|(id, _)| *id).collect();
+            let mut states = loaded(view, &ids).await?;
+            for (id, lacking) in some {
+                let Some(state) = states.remove(&id) else { continue };
+                let item = on_proposal(&state, ItemKind::PassKeys, None, None);
+                if can_pass_on(view, state, lacking, &facts).await? {
+                    self.items.push(item);
+                }
             }
         }
         Ok(())

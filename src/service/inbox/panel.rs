@@ -1,6 +1,6 @@
 //! What waits for members who judge: to declare, to read, to review, to sign a decision.
 
-use super::{CANDIDATES, FoundItems, PER_KIND, on_proposal, permitted};
+use super::{CANDIDATES, FoundItems, on_proposal, permitted};
 use crate::{
     domain::{
         call::Phase,
@@ -9,9 +9,12 @@ use crate::{
     },
     service::{Result, state::ProposalState, unit::View},
     storage::{inbox as store, visible::PageRequest},
-    wire::proposal::Filter,
+    wire::{page::MAX_PAGE, proposal::Filter},
 };
 use std::sync::Arc;
+
+/// The pages of the list of what is undeclared that are looked at, until there are enough items.
+const PAGES: usize = 5;
 
 impl FoundItems {
     pub(super) async fn add_of_panel(&mut self, view: &mut View<'_>) -> Result<()> {
@@ -43,18 +46,21 @@ impl FoundItems {
             mine: Some(Relation::Undeclared),
             ..Filter::default()
         };
-        let request = PageRequest { sort: Sort::Created, after: None, limit: PER_KIND };
-        let (states, next) = view.proposals(&filter, request).await?;
-        self.more |= next.is_some();
-        let officer = |state: &ProposalState| state.call.facts.officers().contains(&view.me.id);
-        // Once it is decided, only officers have anything left to do there.
-        let waits = states.into_iter().filter(|state| !state.facts.decided || officer(state));
-        let items = waits.map(|state| {
-            let item = on_proposal(&state, ItemKind::Declare, Some(state.call.reviews_due_at()), None);
-            (Arc::new(state), item)
-        });
-        let items = items.collect();
-        self.items.extend(permitted(view, items).await?);
+        let (since, mut after) = (self.items.len(), None);
+        for _ in 0..PAGES {
+            let request = PageRequest { sort: Sort::Created, after, limit: MAX_PAGE };
+            let (states, next) = view.proposals(&filter, request).await?;
+            let items = states.into_iter().map(|state| {
+                let item = on_proposal(&state, ItemKind::Declare, Some(state.call.reviews_due_at()), None);
+                (Arc::new(state), item)
+            });
+            let items = items.collect();
+            self.items.extend(permitted(view, items).await?);
+            after = next;
+            if after.is_none() || self.is_enough(since) {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! What waits for members of the parties: to join, to sign, to send, to hand in, to read a letter.
 
-use super::{CANDIDATES, FoundItems, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, OF_ONE_PARTNER, loaded, on_proposal};
 use crate::{
     domain::{
         call::Phase,
+        id::{CallId, ProposalId},
         inbox::{DEADLINE_IS_NEAR, ItemKind},
         proposal::Status,
     },
-    service::{Result, state::ProposalState, unit::View},
+    service::{Result, lists, state::ProposalState, unit::View},
     storage::inbox::{self as store, UnfinishedProposal},
     wire::inbox::InboxItem,
 };
@@ -16,21 +17,22 @@ use jiff::Timestamp;
 impl FoundItems {
     pub(super) async fn add_of_parties(&mut self, view: &mut View<'_>) -> Result<()> {
         let (me, now) = (view.me.id.clone(), view.now);
-        let found = store::invitations(&mut view.tx, &me, CANDIDATES).await?;
+        let found = store::invitations(&mut view.tx, &me, OF_ONE_PARTNER, CANDIDATES).await?;
         let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
         self.take(view, found, |state, since| invited(state, since, now).into_iter().collect()).await?;
 
         let found = store::unfinished(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|unfinished| (unfinished.proposal, unfinished)).collect();
-        let mut deadlines = Vec::new();
+        let mut preparing = Vec::new();
         let to_finish = |state: &ProposalState, unfinished: UnfinishedProposal| {
-            if state.status == Status::Preparing {
-                deadlines.push((state.limits.deadline_at, state.row.call));
+            if state.status == Status::Preparing && state.limits.deadline_at > now {
+                preparing.push((state.limits.deadline_at, state.row.id));
             }
             unfinished_items(state, unfinished, now)
         };
         self.take(view, found, to_finish).await?;
-        self.deadlines.extend(deadlines);
+        preparing.sort_unstable();
+        self.preparing = preparing;
 
         let found = store::unsigned_labels(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|label| (label.proposal, label)).collect();
@@ -49,6 +51,24 @@ impl FoundItems {
         let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
         self.take(view, found, |state, since| vec![on_proposal(state, ItemKind::ReadLetter, None, since)]).await
     }
+}
+
+/// The first deadline of these proposals, given in the order of their deadlines, of which the member may know: what hides a proposal from its
+/// own party hides its deadline.
+pub(super) async fn first_deadline(
+    view: &mut View<'_>,
+    preparing: &[(Timestamp, ProposalId)],
+) -> Result<Option<(Timestamp, CallId)>> {
+    for some in preparing.chunks(LOADED_AT_ONCE) {
+        let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
+        let states = loaded(view, &ids).await?.into_values().collect();
+        let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
+        let first = seen.iter().map(|state| (state.limits.deadline_at, state.row.call)).min();
+        if first.is_some() {
+            return Ok(first);
+        }
+    }
+    Ok(None)
 }
 
 /// The invitation, while the proposal can be joined to any purpose.

@@ -2,13 +2,29 @@
 //! facts that they verified, and wraps nothing.
 
 use super::lies::{key_of, tamper};
-use crate::harness::stage::{Stage, id, review};
+use crate::harness::{
+    stage::{Stage, code, id, review},
+    world::Store,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{ExitClass, vaults::Wrapped},
-    domain::{id::Sha256, policy::PolicyOwner, vault::VaultKind},
-    sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
+    domain::{
+        id::Sha256,
+        inbox::ItemKind,
+        policy::PolicyOwner,
+        suspension::SuspensionReason,
+        vault::{VaultKind, WrapTarget},
+    },
+    sealing::{
+        statement::{PolicyApproval, PolicyStatement, WrapStatement, sign_statement, verify_signed},
+        vault::VaultSecret,
+    },
+    service::suspension,
     storage::args,
+    wire::proposal::{AddKeys, MissingKey, WrappedKeyIn},
 };
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Takes out of the way what keeps the database from being changed.
 async fn unguard(stage: &Stage, sql: &'static str) {
@@ -23,8 +39,56 @@ fn sorted(wrapped: &Wrapped, saying: &str) -> (Vec<String>, Vec<String>) {
         assert_eq!(error.class(), ExitClass::Unverified, "{key:?}: {error:?}");
         assert!(error.to_string().contains(saying), "{key:?}: {error}");
     }
-    let name = |key: &entente::wire::proposal::MissingKey| key.holder.to_string();
+    let name = |key: &MissingKey| key.holder.to_string();
     (wrapped.done.iter().map(name).collect(), wrapped.refused.iter().map(|(key, _)| name(key)).collect())
+}
+
+/// A key of nothing to the vault, as a client that heeds nothing would send it.
+fn wrapped_by(stage: &Stage, member: &str, key: &MissingKey) -> AddKeys {
+    let recipient = key.recipients[0].clone();
+    let ciphertext = VaultSecret::generate().wrap(&recipient).unwrap();
+    let (vault, to) = (key.vault, WrapTarget::Member(key.holder.clone()));
+    let statement = WrapStatement { vault, to, recipient, sha256: Sha256::of(&ciphertext) };
+    let statement = sign_statement(&key_of(stage, member), &statement).unwrap();
+    AddKeys { keys: vec![WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }] }
+}
+
+async fn no_key_is_asked_for_or_taken_for_members_of_a_suspended_partner_on(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let proposal = stage.awaiting_keys().await;
+    let (dana, exchange, israel) = (stage.client("USA:dana"), Arc::clone(&stage.server.exchange), code("ISR"));
+    let asked = dana.api().missing_keys(proposal).await.unwrap();
+    let of_maya = asked.iter().find(|key| key.holder == id("ISR:maya")).unwrap();
+    let lacking = async || -> BTreeSet<String> {
+        let missing = dana.api().missing_keys(proposal).await.unwrap();
+        missing.into_iter().map(|key| key.holder.to_string()).collect()
+    };
+    let is_item = async || {
+        let inbox = dana.api().inbox().await.unwrap();
+        inbox.items.iter().any(|item| item.kind == ItemKind::PassKeys)
+    };
+    assert_eq!(lacking().await, ["USA:carol", "ISR:maya"].map(str::to_owned).into());
+
+    suspension::suspend(&exchange, &israel, SuspensionReason::KeysInDoubt).await.unwrap();
+    assert_eq!(lacking().await, [String::from("USA:carol")].into());
+    assert!(is_item().await);
+    stage.refuses("wrap-refused", dana.api().add_keys(of_maya.vault, &wrapped_by(&stage, "USA:dana", of_maya))).await;
+    let wrapped = dana.wrap_missing(proposal).await.unwrap();
+    assert!(wrapped.refused.is_empty() && wrapped.done.iter().all(|key| key.holder == id("USA:carol")));
+    assert!(!is_item().await && lacking().await.is_empty());
+
+    suspension::resume(&exchange, &israel).await.unwrap();
+    assert!(is_item().await);
+    let wrapped = dana.wrap_missing(proposal).await.unwrap();
+    assert!(wrapped.done.iter().all(|key| key.holder == id("ISR:maya")) && !wrapped.done.is_empty(), "{wrapped:?}");
+    assert!(!is_item().await && lacking().await.is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn no_key_is_asked_for_or_taken_for_members_of_a_suspended_partner() {
+    no_key_is_asked_for_or_taken_for_members_of_a_suspended_partner_on(Store::Sqlite).await;
+    no_key_is_asked_for_or_taken_for_members_of_a_suspended_partner_on(Store::Postgres).await;
 }
 
 const NO_REVIEWERS: &str = r#"@id("no-reviewers") @side("release") @reason("reviewers read nothing for now")

@@ -25,6 +25,7 @@ use entente::{
         idempotency::{self, Recorded},
         invitations,
         proposals::{self, NewProposalRow, SignatureRow},
+        references,
         reviews::{self, NewAssignment, ReviewRow},
         vaults,
         visible::{self, CallGroup, CallGroups, ListPosition, PageRequest, ProposalQuery},
@@ -131,9 +132,9 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
     assert_eq!(again, "proposals_pkey");
     let again = refused!(store, tx => proposals::create(&mut tx, &permit, new(is("prop_01J9ZQ4N6M8V7X5T3R2P1K0HGZ"), &taken), at(5)));
     assert_eq!(again, "proposals_call_id_number_key");
-    assert!(seen!(store, tx => proposals::is_number_taken(&mut tx, call, taken.number())));
-    assert!(!seen!(store, tx => proposals::is_number_taken(&mut tx, call, own.number())));
-    assert_eq!(seen!(store, tx => proposals::referred_to(&mut tx, &taken)), [], "the call is a draft");
+    assert!(seen!(store, tx => references::is_number_taken(&mut tx, call, taken.number())));
+    assert!(!seen!(store, tx => references::is_number_taken(&mut tx, call, own.number())));
+    assert_eq!(seen!(store, tx => references::referred_to(&mut tx, &taken)), [], "the call is a draft");
 }
 
 fn version(number: u32) -> Version {
