@@ -397,7 +397,7 @@ mod tests {
                 "name": "plan", "title": "Plan", "required": true, "media_types": ["application/pdf"],
                 "max_bytes": 4_000_000, "audience": "panel",
             }],
-            "eligible": ["ISR"], "parties": { "at_least": 1, "at_most": 1 }, "funders": ["USA"],
+            "code": "BIRD26", "eligible": ["ISR"], "parties": { "at_least": 1, "at_most": 1 }, "funders": ["USA"],
             "schedule": {
                 "opens_at": "2027-01-01T00:00:00Z", "deadline_at": "2027-02-01T00:00:00Z", "grace_seconds": 3600,
                 "reviews_due_at": "2027-03-01T00:00:00Z",

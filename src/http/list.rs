@@ -147,8 +147,8 @@ lists! {
         party: PartnerCode,
         /// In this status alone.
         status: Status,
-        /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
-    /// (`undeclared`), alone.
+        /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or
+        /// none (`undeclared`), alone.
         mine: Relation,
         /// With this reference alone.
         reference: Reference,
@@ -207,8 +207,8 @@ pub(super) struct CountQuery {
     party: Option<PartnerCode>,
     /// In this status alone.
     status: Option<Status>,
-    /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or none
-    /// (`undeclared`), alone.
+    /// Those you are a member of a `party` of, that are `assigned` to you, or on which you have yet to declare a conflict of interest or
+    /// none (`undeclared`), alone.
     mine: Option<Relation>,
     /// With this reference alone.
     reference: Option<Reference>,

@@ -9,7 +9,7 @@ mod samples;
 
 use crate::{
     domain::{
-        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        id::{CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
         policy::PolicyOwner,
         proposal::{Relation, Sort},
     },
@@ -145,6 +145,7 @@ fn add_components(components: &mut Components) {
     let schemas = [
         named::<CallId>(),
         named::<DocumentId>(),
+        named::<IdBeginning>(),
         named::<MemberId>(),
         named::<PartnerCode>(),
         named::<PolicyOwner>(),

@@ -135,7 +135,7 @@ async fn file_of_an_editor_with_any_name_is_read() {
         let output = with_file(&stage, &["call", "draft", "--program", &program, "--file"], path.as_os_str()).await;
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     }
-    // What is wrong is told of such a file, too, and in nobody's own words for types.
+    // Such a file, too, is answered by what is wrong with it, and in no words of Rust's for types.
     let path = stage.plan.dir.join(OsStr::from_bytes(b"wrong-\xff.toml"));
     fs::write(&path, text.replace("max = 5", "max = \"five\"")).unwrap();
     let output = with_file(&stage, &["call", "draft", "--program", &program, "--file"], path.as_os_str()).await;

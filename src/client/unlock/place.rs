@@ -1,7 +1,7 @@
 //! Where the holder of a profile's keys listens: one socket for each home folder and profile, so that nobody asks the holder of another one.
 //!
 //! INVARIANT: the home folder alone says where that is. A holder listens in the folder of the session that it was started in, which another
-//! command of the account need not have; so it writes its place into the home folder, and whoever looks for it reads that.
+//! command of the account need not have; so it writes its place into the home folder, and a command that looks for it reads that.
 
 use crate::{
     client::{ClientError, Home, Result, files},
@@ -119,6 +119,7 @@ mod tests {
     #[test]
     fn place_is_where_the_home_folder_says_and_nowhere_else() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("home")).unwrap();
         let home = Home::locate(Some(&folder.path().join("home"))).unwrap();
         assert_eq!(SocketPlace::found(&home, "my.work").unwrap(), None);
         let socket = folder.path().join("elsewhere").join("s.sock");
