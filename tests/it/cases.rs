@@ -49,7 +49,7 @@ async fn call_that_nobody_could_fulfil_or_that_says_two_things_is_refused_in_the
         ("call-unsat-size-threshold.toml", &["16 KiB", "least total"]),
         ("x-rev-before-deadline.toml", &["reviews are due by then, but the call stays sealed until"]),
         ("x-media-case.toml", &["write it like `application/pdf`, in lower case"]),
-        ("x-offs.toml", &["write the offset or the zone, not both"]),
+        ("x-offs.toml", &["is not an instant in the zone in brackets; its offset may be another one"]),
         ("x-est.toml", &["`EST` is an abbreviation"]),
         ("x-kor.toml", &[]),
     ];
