@@ -20,7 +20,7 @@ use crate::{
     },
     wire::{directory::PartnerTrustReport, policy::PolicyVersion},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A partner at an instant.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Client {
             (None, Vec::new())
         };
         let trust = if *code == own { permitted(self.api().partner_trust(code).await)? } else { None };
-        let members_in_force = cards().filter(|card| card.check_usable(now).is_ok()).count();
+        let members_in_force = cards().filter(|card| is_usable(card, now)).count();
         let ending = ending_cards(cards(), now);
         Ok(PartnerStatus {
             partner,
@@ -119,6 +119,11 @@ impl Client {
     }
 }
 
+/// Whether a key card is in force. The exchange's clock is known to the second, and a card can begin within it.
+fn is_usable(card: &KeyCard, now: Timestamp) -> bool {
+    card.check_usable(now).is_ok() || card.check_usable(now + SignedDuration::from_secs(1)).is_ok()
+}
+
 fn card_of(listed: &ListedMember) -> Option<&KeyCard> {
     listed.verified.as_ref().ok().map(|verified| &verified.card)
 }
@@ -138,7 +143,7 @@ fn ending_cards<'a>(cards: impl Iterator<Item = &'a KeyCard>, now: Timestamp) ->
 fn registrar<'a>(key: Sha256, mut cards: impl Iterator<Item = &'a KeyCard>, now: Timestamp) -> RegistrarStatus {
     let holder = cards.find(|card| card.pins(&key)).map(|card| RegistrarHolder {
         member: card.member.clone(),
-        is_in_force: card.check_usable(now).is_ok(),
+        is_in_force: is_usable(card, now),
         card_until: card.valid_until,
     });
     RegistrarStatus { key, holder }
@@ -164,7 +169,6 @@ fn unless_suspended<T>(answered: Result<T>) -> Result<Option<T>> {
 mod tests {
     use super::*;
     use crate::client::testing::Nation;
-    use jiff::SignedDuration;
 
     #[test]
     fn registrar_is_seen_once_a_key_card_names_the_key_and_ends_are_told_in_order() {

@@ -170,7 +170,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
     }
     // Nobody has acted since: only the missing entry shows it.
     let (code, said, faults) = run(&site, &server, "USA:bob", "log").await;
-    assert!(code == 4 && said.contains("began proposal"), "{said}{faults}");
+    assert!(code == 4 && said.contains("ISR:avi began JOINT26-"), "{said}{faults}");
     assert!(faults.contains("the log ends at entry ") && faults.contains("or policy hides it now"), "{faults}");
     for (member, line, end) in [("USA:bob", "log --follow", "INT"), ("ISR:avi", "agent run --every 1s", "TERM")] {
         let mut running = Running::start(&site.point_home(member, &server), line);
