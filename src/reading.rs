@@ -194,8 +194,8 @@ fn mistaken(message: &str) -> Option<String> {
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
     let (given, wanted) = rest.rsplit_once(", expected ")?;
     let (given, wanted) = (kind_given(given), kind_wanted(wanted));
-    let is_said = !wanted.contains(given) && !(given == "a number" && wanted.contains("number"));
-    Some(if is_said { format!("wanted {wanted}, not {given}") } else { format!("wanted {wanted}") })
+    let is_wanted = wanted.contains(given) || given == "a number" && wanted.contains("number");
+    Some(if is_wanted { format!("wanted {wanted}") } else { format!("wanted {wanted}, not {given}") })
 }
 
 fn kind_given(given: &str) -> &'static str {

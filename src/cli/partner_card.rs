@@ -246,7 +246,9 @@ async fn renew(args: RenewCardArgs, context: &Context) -> Result<()> {
     let (old, new) = (before.fingerprint().map_err(CliError::failed)?, after.fingerprint().map_err(CliError::failed)?);
     let changes: Vec<String> = differing.iter().map(worded).collect();
     let show_changes = |screen: &mut Screen| {
-        changes.iter().for_each(|line| screen.line(line));
+        for line in &changes {
+            screen.line(line);
+        }
         screen.line(&format!("fingerprint before  {old}"));
         screen.line(&format!("fingerprint after   {new}"));
     };

@@ -31,7 +31,7 @@ const MAX_BOOKMARK: usize = 1 << 10;
 pub struct LogFilter {
     /// These kinds alone; all where none is named.
     pub kinds: BTreeSet<EntryKind>,
-    /// Vaults and wrapped keys as well. Whoever names their kinds gets them in any case.
+    /// Vaults and wrapped keys as well. Naming their kinds gets them in any case.
     pub with_keys: bool,
     pub calls: BTreeSet<CallId>,
     pub proposals: BTreeSet<ProposalId>,

@@ -242,7 +242,9 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
         // INVARIANT: who may have been told counts as told, on the disk, too, before anything is sent. An answer that is lost, or a machine that
         // fails, leaves somebody out and tells nobody twice.
         if let Err(error) = self.state.write() {
-            batch.iter().for_each(|telling| self.state.take_back(&telling.member, telling.before));
+            for telling in batch {
+                self.state.take_back(&telling.member, telling.before);
+            }
             return Err(error);
         }
         let done: Vec<_> = stream::iter(batch)
@@ -295,8 +297,12 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
     /// When the exchange cannot be reached.
     pub async fn rehearse(&self, report: &mut (dyn FnMut(&RelayEvent) + Send)) -> Result<RelayTally> {
         let RelayRound { tellings, no_address, .. } = self.plan(&self.ask().await?);
-        no_address.iter().for_each(|telling| report(&telling.event(RelayAct::NoAddress, None)));
-        tellings.iter().for_each(|telling| report(&telling.event(RelayAct::WouldTell, None)));
+        for telling in &no_address {
+            report(&telling.event(RelayAct::NoAddress, None));
+        }
+        for telling in &tellings {
+            report(&telling.event(RelayAct::WouldTell, None));
+        }
         Ok(RelayTally { told: tellings.len(), not_told: no_address.len() })
     }
 

@@ -25,6 +25,7 @@ use crate::{
     wire::proposal::{Proposal, Vault},
 };
 use futures_util::{StreamExt, stream};
+use jiff::SignedDuration;
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
@@ -368,8 +369,8 @@ impl Client {
     ) -> Result<Option<(Arc<VerifiedCall>, Vec<Vault>)>> {
         let Some(of) = calls.get(&row.call) else { return Ok(None) };
         let call = &of.call;
-        // Those who judge have nothing to fetch before the opening.
-        if access != Access::Party && !call.is_opened(self.exchange_now()) {
+        // Those who judge have nothing to fetch before the opening. The exchange's clock is known to the second.
+        if access != Access::Party && !call.is_opened(self.exchange_now() + SignedDuration::from_secs(1)) {
             return Ok(None);
         }
         let vaults = self.api().vaults(row.id).await?;
@@ -451,7 +452,6 @@ impl Client {
                     all.push((place.proposal, title.clone()));
                     unkept.push((place, title));
                 }
-                Ok(None) => {}
                 Err(error) if error.is_passing() => {
                     let left = "other titles are left out, since the exchange does not answer";
                     self.warn(&format!("{left}: {error}"));
@@ -459,7 +459,7 @@ impl Client {
                 }
                 Err(error @ ClientError::Unverified { .. }) => faults.push((place.proposal, error)),
                 // No key, or none that opens; the documents are not for the member. Those who want to know why open it by itself.
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
             if unkept.len() >= KEPT_AFTER {
                 self.keep_titles(&Outdated::default(), Some((keyring, key)), std::mem::take(&mut unkept)).await;

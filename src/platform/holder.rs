@@ -148,7 +148,7 @@ fn require_own_folder(path: &Path) -> io::Result<()> {
 
 fn is_of_this_account_alone(folder: &Path) -> bool {
     fs::symlink_metadata(folder)
-        .is_ok_and(|found| found.is_dir() && admits(found.uid()) && found.permissions().mode() & 0o077 == 0)
+        .is_ok_and(|found| found.is_dir() && admits(found.uid()) && found.permissions().mode().trailing_zeros() >= 6)
 }
 
 /// The file that the holder of a socket keeps locked, made if it is not there.

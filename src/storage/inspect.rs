@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, fs};
 
 /// The schema from which on there are records of revocation lists.
 const LISTS_SINCE: i64 = 11;
+/// The schema from which on partners can be suspended.
+const SUSPENSIONS_SINCE: i64 = 27;
 
 /// The findings at the address of a database.
 #[derive(Debug)]
@@ -84,7 +86,12 @@ async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
     let mark = if has_mark { mark::of_database(&mut tx).await? } else { None };
     let has_lists = schema >= LISTS_SINCE;
     let lists = if has_lists { partners::list_records(&mut tx).await? } else { BTreeMap::new() };
-    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await?, lists, mark })
+    let partners = if schema >= SUSPENSIONS_SINCE {
+        partners::all(&mut tx).await?
+    } else {
+        partners::all_before_suspensions(&mut tx).await?
+    };
+    Ok(FoundDatabase::Exchange { schema, partners, lists, mark })
 }
 
 /// Whether the file passes the check that a start of SQLite makes; PostgreSQL has none.

@@ -48,6 +48,13 @@ pub struct FoundLists {
     pub before: ListRecord,
 }
 
+/// Every partner in a database that does not know yet what a suspension is.
+pub async fn all_before_suspensions(tx: &mut Tx) -> Result<Vec<PartnerRow>, StoreError> {
+    let sql = "SELECT partner, name, zone, card, card_sha256, CAST(NULL AS BIGINT) AS suspended_at, \
+               CAST(NULL AS TEXT) AS suspended_for FROM partners ORDER BY partner";
+    tx.fetch_all(sql, args![]).await?.iter().map(partner).collect()
+}
+
 /// Every partner, by code. There are tens of them.
 pub async fn all(tx: &mut Tx) -> Result<Vec<PartnerRow>, StoreError> {
     let sql = super::Sql::built(format!("{COLUMNS} ORDER BY partner"));

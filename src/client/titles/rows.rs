@@ -93,7 +93,7 @@ impl RowOrder {
                 (title.is_none(), Directed { key: title, is_backwards: self.is_backwards })
             }),
             OrderedBy::Reference => {
-                rows.sort_by(|one, other| turned(reference(&one.item).cmp(&reference(&other.item))))
+                rows.sort_by(|one, other| turned(reference(&one.item).cmp(&reference(&other.item))));
             }
             OrderedBy::Deadline => rows.sort_by(|one, other| turned(one.item.deadline_at.cmp(&other.item.deadline_at))),
         }

@@ -290,7 +290,9 @@ impl KeptTestWorld {
         let dir = folder.path().canonicalize().unwrap();
         let place = place.unwrap_or_else(|| (sqlite(&dir), LIMITS));
         let clock = TestClock::at(self.now);
-        let world = self.world.copy(dir, place, settings, clock.clone()).await;
+        // An innocent member begins programs as long as others attack.
+        let settings = [&[("quotas.programs_per_partner", "1000000")], settings].concat();
+        let world = self.world.copy(dir, place, &settings, clock.clone()).await;
         TestWorld { world, clock, _database: database, folder }
     }
 }

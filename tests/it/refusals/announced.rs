@@ -187,18 +187,6 @@ async fn no_room_is_kept_for_whose_key_card_is_revoked() {
     room_of_whose_card_is_revoked_is_free_again(Store::Postgres).await;
 }
 
-#[tokio::test]
-async fn nobody_signs_for_a_document_that_is_larger_than_the_exchange_takes() {
-    let stage = with(Store::Sqlite, &[("limits.document_bytes", "80000")]).await.unwrap();
-    let proposal = stage.prepared().await;
-    let before = stage.census().await;
-    let told = announces(&stage, "ISR:avi", proposal).await.unwrap_err();
-    assert_eq!(told.slug(), Some("too-large"), "{told}");
-    assert!(told.to_string().contains("slot `annex` takes at most 80000 bytes of ciphertext"), "{told}");
-    assert_eq!(stage.census().await, before);
-    stage.stop().await;
-}
-
 async fn room_is_kept_until_documents_are_here(store: Store) {
     let Some(stage) = with(store, &[]).await else { return };
     let (proposal, annex) = committed(&stage).await;

@@ -3,7 +3,7 @@
 use crate::{
     harness::{
         exchange::fresh_key,
-        stage::{ANNEX_LIMIT, Stage, code, id, text},
+        stage::{ANNEX_LIMIT, Stage, code, fresh_code, id, text},
         world::Raw,
     },
     wrapped_keys::vault_id,
@@ -16,7 +16,7 @@ use entente::{
         vault::VaultKind,
     },
     sealing::{identity::new_identity, seal::seal_bytes},
-    wire::{AGE_MEDIA_TYPE, directory::CreateProgram},
+    wire::{AGE_MEDIA_TYPE, call::CallText, directory::CreateProgram},
 };
 use futures_util::stream;
 use reqwest::{Method, RequestBuilder};
@@ -154,7 +154,8 @@ async fn large_body_is_about_what_its_address_names() {
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let draft = |program: Option<ProgramId>, blanks: usize| {
         let query = program.map(|program| format!("?program={program}")).unwrap_or_default();
-        let body = json!({ "program": stage.program, "text": body }).to_string();
+        let text = CallText { code: fresh_code(), ..body.clone() };
+        let body = json!({ "program": stage.program, "text": text }).to_string();
         let request = raw.request(Method::POST, &format!("/v1/calls{query}")).header("Idempotency-Key", fresh_key());
         request.header("Content-Type", "application/json").body(body + &" ".repeat(blanks))
     };

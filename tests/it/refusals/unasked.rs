@@ -46,13 +46,18 @@ async fn stage_on(store: Store) -> Option<Stage> {
 /// What a member is shown of a proposal, and the kinds of the entries about it that they read, with one name in the place of another.
 async fn told(stage: &Stage, me: &str, proposal: ProposalId, about: &str) -> (String, Vec<EntryKind>) {
     let api = stage.client(me).api();
-    let shown = serde_json::to_string(&api.proposal(proposal).await.unwrap()).unwrap();
+    let proposal_shown = api.proposal(proposal).await.unwrap();
+    let reference = proposal_shown.reference.to_string();
+    let shown = serde_json::to_string(&proposal_shown).unwrap();
     let lists = (
         api.joined(proposal).await.unwrap().len(),
         api.missing_keys(proposal).await.unwrap().len(),
         api.surplus_keys(proposal).await.unwrap().len(),
     );
-    let shown = format!("{shown} {lists:?}").replace(about, "somebody").replace(&proposal.to_string(), "it");
+    let shown = format!("{shown} {lists:?}")
+        .replace(about, "somebody")
+        .replace(&proposal.to_string(), "it")
+        .replace(&reference, "its reference");
     let (mut paging, mut kinds) = (Paging { cursor: None, limit: Some(MAX_PAGE) }, Vec::new());
     loop {
         let page = api.entries(&[], &paging).await.unwrap();
