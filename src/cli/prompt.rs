@@ -340,7 +340,7 @@ mod tests {
             (&b""[..], 0o600, "is empty"),
             (b"\ncorrect horse\n", 0o600, "has an empty first line"),
             (b"\xff\xfea\0", 0o600, "is not text in UTF-8"),
-            (&[b'x'; MAX_PASSPHRASE_FILE + 1], 0o600, "is longer than 64 KiB"),
+            (&vec![b'x'; MAX_PASSPHRASE_FILE + 1], 0o600, "is longer than 64 KiB"),
             (b"correct horse\n", 0o640, "can be read by others (mode 0640)"),
         ] {
             std::fs::write(&path, content).unwrap();

@@ -97,7 +97,8 @@ async fn hear(output: Option<impl AsyncRead + Unpin>, said: &mut Vec<u8>) {
     let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt, path::Path};
