@@ -250,11 +250,11 @@ impl Rows {
     }
 
     pub(crate) fn proposal(&mut self, proposal: &Proposal<'_>) {
+        // The digits of its reference; the check digit follows from the call's code, once that is written.
+        static NUMBERS: AtomicU32 = AtomicU32::new(1);
         let id = proposal.id;
         let withdrawn = proposal.is_withdrawn.then_some(1_i64);
         let by = &proposal.members[0];
-        // The digits of its reference; the check digit follows from the call's code, once that is written.
-        static NUMBERS: AtomicU32 = AtomicU32::new(1);
         let digits = format!("{:08}", NUMBERS.fetch_add(1, Ordering::Relaxed));
         self.add("proposals", args![id, proposal.call, digits, proposal.topic, by, proposal.created_at, withdrawn]);
         for member in proposal.members {
