@@ -126,7 +126,14 @@ impl MailServer {
 /// A stage on which much waits for Israel's members, one of whom is its relay.
 async fn stage() -> Stage {
     let stage = Stage::open().await;
-    stage.under_review().await;
+    let (first, second) = (stage.submitted().await, stage.submitted().await);
+    stage.pass_the_opening();
+    // Israel's officer and decider have yet to declare on the second, and its reviewer to hand in.
+    stage.clear(first, &["USA:dana", "ISR:noa", "USA:frank", "ISR:eitan"]).await;
+    stage.clear(second, &["USA:dana"]).await;
+    stage.assign(&[(first, "USA:carol"), (first, "ISR:maya")], false).await;
+    stage.clear(first, &["USA:carol", "ISR:maya"]).await;
+    stage.prepare_panel().await;
     employ(&stage).await;
     stage
 }
