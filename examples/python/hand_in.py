@@ -122,6 +122,18 @@ def upload(proposal: str, slot: str, media_type: str, plain: bytes, recipient: s
     )
     if stored.sha256 != sha256(sealed):
         sys.exit(f"the exchange has stored other bytes in {slot}")
+    sealed_here = {**sealed_before(proposal), slot: sha256(sealed)}
+    sealed_file(proposal).write_text(json.dumps(sealed_here), encoding="utf-8")
+
+
+def sealed_file(proposal: str) -> Path:
+    return Path(f"sealed-{proposal}-{ME.replace(':', '.')}.json")
+
+
+def sealed_before(proposal: str) -> dict[str, str]:
+    """What was sealed here, by slot. Anybody can seal to a vault, so the exchange's word is not enough to sign."""
+    file = sealed_file(proposal)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def vaults(proposal: str, parties: list[str]) -> dict[tuple[str, str | None], Any]:
@@ -216,9 +228,16 @@ def manifest(proposal: str) -> tuple[dict[str, Any], list[str]]:
         | ({"party": held.party} if held.party else {})
         for held in pages(documents_list, proposal, client=CLIENT)
     ]
+    held = {(document["slot"], document["sha256"]) for document in documents}
+    for slot, digest in sealed_before(proposal).items():
+        if (slot, digest) not in held:
+            sys.exit(f"{slot} holds something else than was sealed here")
+    text = publication(shown.call)
+    if not shown.reference.startswith(f"{text['text']['code']}-"):
+        sys.exit(f"{shown.reference} is no reference of the call {text['text']['code']}")
     said = {
         "call": shown.call,
-        "call_text_sha256": publication(shown.call)["text_sha256"],
+        "call_text_sha256": text["text_sha256"],
         "proposal": proposal,
         "reference": shown.reference,
         "version": (shown.version or 0) + 1,

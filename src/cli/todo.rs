@@ -26,6 +26,8 @@ const WIDTH: usize = 80;
 Kinds: invited, void (sign again, since an amendment), sign, bytes_missing, deadline_near, sign_label, read_letter, declare, \
 pass_keys, read, review, sign_decision, approve_policy, card_expiring, renew_members.
 
+Before you declare, look at who takes part; then `entente conflict declare` with `--none` or the ground.
+
 The exchange finds it at the moment you ask, by the same policies that decide on each act. No passphrase is needed.")]
 pub struct TodoArgs {
     /// Only what is of this kind; may be given several times
@@ -37,11 +39,18 @@ pub struct TodoArgs {
 pub(super) async fn run(args: TodoArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let mut todo = client.todo().await?;
+    let all = todo.items.len();
     if !args.kind.is_empty() {
         todo.items.retain(|item| args.kind.contains(&item.item.kind));
     }
     let zone = context.zone()?;
-    context.out.answer(&todo, |screen| show(screen, &todo, &zone))
+    context.out.answer(&todo, |screen| {
+        if todo.items.is_empty() && all > 0 {
+            screen.line("Nothing of that kind waits for you; `entente todo` shows the rest.");
+        } else {
+            show(screen, &todo, &zone);
+        }
+    })
 }
 
 /// One line an item, and when something comes next where nothing waits.
@@ -75,7 +84,7 @@ pub(super) fn show(screen: &mut Screen, todo: &Todo, zone: &Zone) {
     if todo.items.is_empty()
         && let Some(next) = &todo.next_deadline
     {
-        screen.line(&next_deadline(next.at.0, now, &next.call.to_string(), zone));
+        screen.line(&next_deadline(next.at.0, now, &next.code.to_string(), zone));
     }
 }
 
@@ -148,7 +157,7 @@ mod tests {
     #[test]
     fn where_nothing_waits_the_next_deadline_is_named() {
         let call = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
-        let next = NextDeadline { call, at: Time(at("2026-04-11T12:00:00Z")) };
+        let next = NextDeadline { call, code: "BIRD26".parse().unwrap(), at: Time(at("2026-04-11T12:00:00Z")) };
         let todo = Todo { items: Vec::new(), next_deadline: Some(next), ..of_every_kind() };
         let text = shown(&todo);
         assert!(text.starts_with("Nothing waits for you.\n"), "{text}");

@@ -10,6 +10,7 @@ mod partners;
 
 use super::{
     ClientError, Result,
+    named::NamesUsed,
     pages::Pages,
     preview::PreviewedAct,
     progress::ProgressListener,
@@ -57,17 +58,23 @@ pub struct Paging {
 pub struct ApiClient {
     transport: Transport,
     witness: Witness,
+    named: Arc<NamesUsed>,
 }
 
 const NOTHING: Option<&()> = None;
 
 impl ApiClient {
     pub(super) fn new(transport: Transport, witness: Witness) -> Self {
-        Self { transport, witness }
+        Self { transport, witness, named: Arc::default() }
     }
 
     pub(super) fn witness(&self) -> &Witness {
         &self.witness
+    }
+
+    /// By what the person named proposals and calls.
+    pub(super) fn named(&self) -> &NamesUsed {
+        &self.named
     }
 
     /// The connection, for what no method here does.
@@ -275,6 +282,7 @@ impl ApiClient {
         query.push(("sort", Some(sort.to_string())));
         let page: Page<Proposal> = self.page("/v1/proposals", &query, paging).await?;
         self.witness.proposals(&page.items)?;
+        self.named.check_all(&page.items)?;
         Ok(page)
     }
 
@@ -288,6 +296,7 @@ impl ApiClient {
     pub async fn all_proposals(&self, call: Option<CallId>) -> Result<Vec<Proposal>> {
         let all: Vec<Proposal> = self.all("/v1/proposals", &[("call", call.map(|id| id.to_string()))]).await?;
         self.witness.proposals(&all)?;
+        self.named.check_all(&all)?;
         Ok(all)
     }
 
@@ -298,7 +307,9 @@ impl ApiClient {
     }
 
     pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.witness.asked(id, self.read(&of(id, "")).await)
+        let shown = self.witness.asked(id, self.read(&of(id, "")).await)?;
+        self.named.check(&shown)?;
+        Ok(shown)
     }
 
     pub(super) async fn is_shown(&self, id: ProposalId) -> bool {

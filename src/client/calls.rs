@@ -235,6 +235,7 @@ impl Client {
         let signer = self.verified_signer(&signed, &BTreeSet::from([call.lead.clone()])).await?;
         self.home().see_publication(&signed.statement)?;
         let rules = text.to_domain()?;
+        self.api().named().check_call(call.id, &rules.code)?;
         Ok(VerifiedCall { text, rules, signed_by: signer.card.member.clone(), publication: signed.statement, call })
     }
 }

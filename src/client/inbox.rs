@@ -54,18 +54,7 @@ fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
     if let Some(ends_at) = keys_end {
         items.retain(|item| item.kind != ItemKind::CardExpiring);
         if ends_at <= now.0 + CARD_RUNS_OUT {
-            items.push(InboxItem {
-                kind: ItemKind::CardExpiring,
-                call: None,
-                code: None,
-                proposal: None,
-                reference: None,
-                owner: None,
-                version: None,
-                members: None,
-                due_at: Some(Time(ends_at)),
-                since: None,
-            });
+            items.push(InboxItem { due_at: Some(Time(ends_at)), ..InboxItem::new(ItemKind::CardExpiring) });
         }
     }
     items.sort_by_key(|item| item.due_at.map_or(Timestamp::MAX, |due| due.0));
@@ -116,7 +105,8 @@ fn command(item: &InboxItem) -> String {
         ItemKind::BytesMissing | ItemKind::DeadlineNear => format!("entente proposal status {named}"),
         ItemKind::SignLabel => format!("entente proposal label {named} --sign"),
         ItemKind::ReadLetter => format!("entente letter open {named}"),
-        ItemKind::Declare => format!("entente conflict declare {named} --none"),
+        // What is signed by it is a person's own word: the command shows who takes part, and says nothing for them.
+        ItemKind::Declare => format!("entente proposal status {named}"),
         ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
         ItemKind::PassKeys => format!("entente key share {named}"),
         ItemKind::Read => format!("entente proposal summary {named}"),
@@ -142,18 +132,7 @@ mod tests {
     fn item(kind: ItemKind, due: Option<&str>) -> InboxItem {
         let proposal = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok();
         let due_at = due.map(|due| Time(at(due)));
-        InboxItem {
-            kind,
-            call: None,
-            code: None,
-            proposal,
-            reference: None,
-            owner: None,
-            version: None,
-            members: None,
-            due_at,
-            since: None,
-        }
+        InboxItem { proposal, due_at, ..InboxItem::new(kind) }
     }
 
     fn inbox(items: Vec<InboxItem>) -> Inbox {

@@ -23,6 +23,7 @@ pub mod labels;
 mod lineage;
 pub mod log;
 pub mod media;
+mod named;
 pub mod naming;
 pub mod opening;
 pub mod own_keys;

@@ -149,9 +149,8 @@ impl Client {
         if !is_meant {
             return Err(invalid(format!("the exchange was asked for `{name}` and shows `{}`", found.reference)));
         }
-        if let ProposalName::Reference(_) = name {
-            self.check_signed_reference(&found).await?;
-        }
+        self.check_signed_reference(&found).await?;
+        self.api().named().proposal(&found);
         Ok(FoundProposal::from(&found))
     }
 
@@ -173,19 +172,13 @@ impl Client {
         let found = one_of(found, "call", &name.to_string(), |call: &Call| {
             format!("`{}` ({}, {}, of {})", call.text.code, call.id, call.phase, call.lead)
         })?;
-        if let CallName::Code(code) = name
-            && found.publication.is_some()
-        {
-            let id = found.id;
-            let signed = self.verify_call(found).await?.rules.code;
-            if signed != *code {
-                return Err(invalid(format!(
-                    "the exchange shows the call `{code}`, whose text was signed as `{signed}`"
-                )));
-            }
-            return Ok(id);
+        let id = found.id;
+        // From here on its text has to be signed with this code, whatever of the call is shown now.
+        self.api().named().call(&found);
+        if found.publication.is_some() {
+            self.verify_call(found).await?;
         }
-        Ok(found.id)
+        Ok(id)
     }
 
     /// The program that is meant: by its name in any case, or else by what begins so.

@@ -23,6 +23,7 @@ use crate::{
         call::Phase,
         id::{CallId, MemberId, ProposalId},
         inbox::ItemKind,
+        reference::CallCode,
     },
     policy::{Action, Resource, Standing},
     storage::{inbox as store, members, proposals},
@@ -109,7 +110,8 @@ pub async fn waiting(
 }
 
 /// How many different things wait, as a relay is told: what is to be done, in which call or on whose policies.
-// INVARIANT: proposals are not counted. The number goes out in mail, and to do the same with twelve proposals is one thing, as with one.
+// INVARIANT: proposals are not counted. The number goes out in mail, and to do the same with twelve proposals is one thing, as with one. What is
+// beyond the bound of a kind has no part in it.
 fn things(items: &[InboxItem]) -> u32 {
     let things: BTreeSet<_> = items.iter().map(|item| (item.kind, item.call, item.owner.as_ref())).collect();
     u32::try_from(things.len()).unwrap_or(u32::MAX)
@@ -206,21 +208,22 @@ impl FoundItems {
         let wanted = store::calls_with_role(&mut view.tx, &view.me.id, CALLS).await?;
         let calls = state::calls(view.exchange, &mut view.tx, &wanted, now).await?;
         let own = parties::first_deadline(view, &self.preparing).await?;
-        let mut coming: Vec<(Timestamp, CallId)> = own.into_iter().collect();
+        let mut coming: Vec<(Timestamp, CallId, CallCode)> = own.into_iter().collect();
         for call in calls.values() {
             let at = match call.phase {
                 Phase::Announced | Phase::Open => call.text.schedule.deadline_for(&call.row.extensions, None),
                 Phase::Review => call.reviews_due_at(),
                 Phase::Draft | Phase::Grace | Phase::Cancelled => continue,
             };
-            coming.push((at, call.row.id));
+            coming.push((at, call.row.id, call.text.code.clone()));
         }
-        coming.retain(|(at, _)| *at > now);
+        coming.retain(|(at, ..)| *at > now);
         coming.sort_unstable();
         // A call of the member's own proposal was seen with it; of the others the first that may be known of.
-        let seen =
-            coming.into_iter().find(|(_, id)| calls.get(id).is_none_or(|call| view.sees(Resource::Call(&call.facts))));
-        Ok(seen.map(|(at, call)| NextDeadline { call, at: at.into() }))
+        let seen = coming
+            .into_iter()
+            .find(|(_, id, _)| calls.get(id).is_none_or(|call| view.sees(Resource::Call(&call.facts))));
+        Ok(seen.map(|(at, call, code)| NextDeadline { call, code, at: at.into() }))
     }
 }
 
@@ -253,23 +256,7 @@ fn on_proposal(
         reference: Some(state.reference()),
         due_at: due_at.map(Into::into),
         since: since.map(Into::into),
-        ..bare(kind)
-    }
-}
-
-/// An item on nothing yet.
-fn bare(kind: ItemKind) -> InboxItem {
-    InboxItem {
-        kind,
-        call: None,
-        code: None,
-        proposal: None,
-        reference: None,
-        owner: None,
-        version: None,
-        members: None,
-        due_at: None,
-        since: None,
+        ..InboxItem::new(kind)
     }
 }
 
@@ -317,7 +304,7 @@ mod tests {
     #[test]
     fn no_kind_takes_more_than_its_share_and_none_is_left_out() {
         let kinds = &ItemKind::ALL[..6];
-        let of = |kind: ItemKind, count: usize| std::iter::repeat_with(move || bare(kind)).take(count);
+        let of = |kind: ItemKind, count: usize| std::iter::repeat_with(move || InboxItem::new(kind)).take(count);
         let count = |found: &FoundItems, kind: ItemKind| found.items.iter().filter(|item| item.kind == kind).count();
         let bound = |items: Vec<InboxItem>| {
             let mut found = FoundItems { items, ..FoundItems::default() };

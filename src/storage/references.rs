@@ -14,11 +14,15 @@ pub async fn referred_to(tx: &mut Tx, reference: &Reference) -> Result<Vec<Propo
     rows.iter().map(|row| row.parse("proposal_id")).collect()
 }
 
-/// Some proposal of a published call with the code.
-pub async fn some_under_code(tx: &mut Tx, code: &CallCode) -> Result<Option<ProposalId>, StoreError> {
-    let sql = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
-               WHERE c.code = $1 AND c.version > 0 AND c.code <> '' LIMIT 1";
-    tx.fetch_optional(sql, args![code]).await?.map(|row| row.parse("proposal_id")).transpose()
+/// Some proposal: of a published call with the code, or else any at all.
+pub async fn some_other(tx: &mut Tx, code: &CallCode) -> Result<Option<ProposalId>, StoreError> {
+    let under = "SELECT p.proposal_id FROM calls c JOIN proposals p ON p.call_id = c.call_id \
+                 WHERE c.code = $1 AND c.version > 0 AND c.code <> '' LIMIT 1";
+    let found = match tx.fetch_optional(under, args![code]).await? {
+        None => tx.fetch_optional("SELECT proposal_id FROM proposals ORDER BY proposal_id LIMIT 1", args![]).await?,
+        found => found,
+    };
+    found.map(|row| row.parse("proposal_id")).transpose()
 }
 
 /// Whether a proposal under the call has the number.

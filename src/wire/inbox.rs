@@ -59,6 +59,8 @@ answer! {
     /// A deadline that comes.
     pub struct NextDeadline {
         pub call: CallId,
+        /// What people call it.
+        pub code: CallCode,
         pub at: Time,
     }
 
@@ -71,6 +73,25 @@ answer! {
         /// The first instant after now at which one of them is due.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub next_due_at: Option<Time>,
+    }
+}
+
+impl InboxItem {
+    /// An item about nothing yet.
+    #[must_use]
+    pub fn new(kind: ItemKind) -> Self {
+        Self {
+            kind,
+            call: None,
+            code: None,
+            proposal: None,
+            reference: None,
+            owner: None,
+            version: None,
+            members: None,
+            due_at: None,
+            since: None,
+        }
     }
 }
 

@@ -190,6 +190,35 @@ async fn exchange_that_swaps_references_is_noticed_by_those_who_read_what_the_pa
 }
 
 #[tokio::test]
+async fn reference_that_led_to_a_proposal_once_may_not_lead_to_another_later() {
+    let stage = Stage::open().await;
+    let (meant, other) = (stage.prepared().await, stage.prepared().await);
+    let (reference, of_other) = (reference_of(&stage, meant).await, reference_of(&stage, other).await);
+    let avi = stage.again("ISR:avi");
+    let put = "UPDATE proposals SET number = $1 WHERE proposal_id = $2";
+    let shows = async |first: &str, second: &str| {
+        tamper(&stage, put, args!["", other]).await;
+        tamper(&stage, put, args![first, meant]).await;
+        tamper(&stage, put, args![second, other]).await;
+    };
+    // Nothing is signed yet, so there is nothing to compare with.
+    shows(of_other.number(), reference.number()).await;
+    let found = avi.find_proposal(&ProposalName::Reference(reference.clone())).await.unwrap();
+    assert_eq!(found.id, other, "the exchange leads to another one");
+    shows(reference.number(), of_other.number()).await;
+    let acts = [
+        avi.plan_signature(other).await.map(drop),
+        avi.api().proposal(other).await.map(drop),
+        avi.api().all_proposals(None).await.map(drop),
+    ];
+    for refused in acts.map(Result::unwrap_err) {
+        let said = format!("the exchange was asked for `{reference}`, and shows the same proposal as `{of_other}` now");
+        assert!(refused.class() == ExitClass::Unverified && refused.to_string().contains(&said), "{refused}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn version_under_another_reference_is_refused() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;

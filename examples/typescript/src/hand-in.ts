@@ -10,7 +10,7 @@
  */
 import "./webcrypto.js";
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { extname, join as path } from "node:path";
 import { Decrypter, Encrypter, generateIdentity, identityToRecipient } from "age-encryption";
 import { type Schemas, all, answer, change, client, setting } from "./exchange.js";
@@ -121,7 +121,19 @@ async function put(proposal: string, text: Schemas["CallText"], recipients: Reco
             }),
         );
         if (stored.sha256 !== sha256(bytes)) throw new Error(`the exchange has stored other bytes in ${name}`);
+        const sealedHere = { ...sealedBefore(proposal), [name]: stored.sha256 };
+        writeFileSync(sealedFile(proposal), JSON.stringify(sealedHere));
     }
+}
+
+function sealedFile(proposal: string): string {
+    return `sealed-${proposal}-${ME.replace(":", ".")}.json`;
+}
+
+/** What was sealed here, by slot. Anybody can seal to a vault, so the exchange's word is not enough to sign. */
+function sealedBefore(proposal: string): Record<string, string> {
+    const file = sealedFile(proposal);
+    return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, string>) : {};
 }
 
 /** The vaults. A member of the parties has to have signed for each of them. */
@@ -235,9 +247,16 @@ async function manifest(proposal: string): Promise<Manifest> {
         if (recipient === undefined) throw new Error(`nobody has signed for ${vault}`);
         return { slot, vault, recipient, sha256, size, media_type, ...(party ? { party } : {}) };
     });
+    for (const [slot, digest] of Object.entries(sealedBefore(proposal))) {
+        const same = held.some((document) => document.slot === slot && document.sha256 === digest);
+        if (!same) throw new Error(`${slot} holds something else than was sealed here`);
+    }
+    const text = await publication(about.call);
+    if (!about.reference.startsWith(`${text.text.code}-`))
+        throw new Error(`${about.reference} is no reference of the call ${text.text.code}`);
     return {
         call: about.call,
-        call_text_sha256: (await publication(about.call)).text_sha256,
+        call_text_sha256: text.text_sha256,
         proposal,
         reference: about.reference,
         version: (about.version ?? 0) + 1,

@@ -50,7 +50,7 @@ fn waiting(pages: &mut Pages) {
     ];
     let todo = Todo { items, more: true, next_deadline: None, now: of(json!("2026-03-02T09:00:00Z")) };
     pages.show("todo", |screen| todo::show(screen, &todo, &zone()));
-    let next_deadline = of(json!({ "call": CALL, "at": "2026-04-01T15:00:00Z" }));
+    let next_deadline = of(json!({ "call": CALL, "code": "BIRD26", "at": "2026-04-01T15:00:00Z" }));
     let nothing = Todo { items: Vec::new(), more: false, next_deadline: Some(next_deadline), now: todo.now };
     pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
 }

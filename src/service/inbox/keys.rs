@@ -2,7 +2,7 @@
 //!
 //! Officers pass on all keys of a call by one command, so they have one item for each call.
 
-use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, STEPS, bare, loaded, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, STEPS, loaded, on_proposal};
 use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
@@ -38,7 +38,7 @@ impl FoundItems {
         let items = calls.into_iter().map(|(call, code)| InboxItem {
             call: Some(call),
             code: Some(code),
-            ..bare(ItemKind::PassKeys)
+            ..InboxItem::new(ItemKind::PassKeys)
         });
         self.items.extend(items);
         self.add_lacking_in_parties(view).await

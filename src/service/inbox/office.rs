@@ -1,6 +1,6 @@
 //! What waits for a member by an office in their nation, and their own key card.
 
-use super::{FoundItems, bare};
+use super::FoundItems;
 use crate::{
     domain::{
         inbox::{CARD_RUNS_OUT, ItemKind},
@@ -36,7 +36,7 @@ impl FoundItems {
                     version: Some(version.number),
                     owner: Some(owner),
                     due_at: Some(due.into()).filter(|_| due > now),
-                    ..bare(ItemKind::ApprovePolicy)
+                    ..InboxItem::new(ItemKind::ApprovePolicy)
                 });
             }
         }
@@ -44,7 +44,7 @@ impl FoundItems {
         let own = members::find(&mut view.tx, &me).await?;
         if let Some(card) = own.filter(|card| card.valid_until <= runs_out) {
             let due_at = Some(card.valid_until.into());
-            self.items.push(InboxItem { due_at, ..bare(ItemKind::CardExpiring) });
+            self.items.push(InboxItem { due_at, ..InboxItem::new(ItemKind::CardExpiring) });
         }
         if view.may(Action::PublishKeyCard, Resource::Partner(partner))
             && let Some(expiring) = store::expiring_cards(&mut view.tx, partner, now, runs_out).await?
@@ -52,7 +52,7 @@ impl FoundItems {
             self.items.push(InboxItem {
                 members: Some(u32::try_from(expiring.cards).unwrap_or(u32::MAX)),
                 due_at: Some(expiring.first_at.into()),
-                ..bare(ItemKind::RenewMembers)
+                ..InboxItem::new(ItemKind::RenewMembers)
             });
         }
         Ok(())

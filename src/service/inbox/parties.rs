@@ -7,6 +7,7 @@ use crate::{
         id::{CallId, ProposalId},
         inbox::{DEADLINE_IS_NEAR, ItemKind},
         proposal::Status,
+        reference::CallCode,
     },
     service::{Result, lists, state::ProposalState, unit::View},
     storage::inbox::{self as store, UnfinishedProposal},
@@ -58,12 +59,13 @@ impl FoundItems {
 pub(super) async fn first_deadline(
     view: &mut View<'_>,
     preparing: &[(Timestamp, ProposalId)],
-) -> Result<Option<(Timestamp, CallId)>> {
+) -> Result<Option<(Timestamp, CallId, CallCode)>> {
     for some in preparing.chunks(LOADED_AT_ONCE) {
         let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
         let states = loaded(view, &ids).await?.into_values().collect();
         let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
-        let first = seen.iter().map(|state| (state.limits.deadline_at, state.row.call)).min();
+        let first =
+            seen.iter().map(|state| (state.limits.deadline_at, state.row.call, state.call.text.code.clone())).min();
         if first.is_some() {
             return Ok(first);
         }

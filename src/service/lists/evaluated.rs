@@ -109,7 +109,7 @@ impl ListCondition {
 }
 
 /// Whether a condition holds for a proposal, with what its rows say.
-fn holds(condition: &Predicate, me: &MemberId, state: &ProposalState) -> bool {
+pub(super) fn holds(condition: &Predicate, me: &MemberId, state: &ProposalState) -> bool {
     let row = &state.row;
     let since = |version: u32, is_so: fn(&Version) -> bool| {
         row.versions.iter().any(|known| known.call_version >= version && is_so(known))

@@ -4,14 +4,9 @@
 //! References are short enough to be tried one by one. So where none has it, another proposal of the call is loaded and decided on in its
 //! place, and dropped: the time that an answer takes must not count a call's proposals.
 
-use super::seen_among;
+use super::{evaluated::holds, narrowed, seen_among};
 use crate::{
-    domain::{
-        id::MemberId,
-        member::CallRole,
-        proposal::{Relation, Sort},
-        reference::Reference,
-    },
+    domain::{proposal::Sort, reference::Reference},
     service::{
         Result,
         state::{self, ProposalState},
@@ -30,14 +25,19 @@ impl View<'_> {
         let referred_to = references::referred_to(&mut self.tx, reference).await?;
         let mut ids = referred_to.clone();
         if ids.is_empty() {
-            ids.extend(references::some_under_code(&mut self.tx, reference.code()).await?);
+            ids.extend(references::some_other(&mut self.tx, reference.code()).await?);
         }
         let mut states = Vec::new();
         for id in ids {
             states.extend(state::proposal(&mut self.tx, id, self.now).await?);
         }
         let mut seen = seen_among(self.exchange, &self.policies, &self.me, states).await?;
-        seen.retain(|state| referred_to.contains(&state.row.id) && fits(filter, state, &self.me.id));
+        let narrowed = narrowed(filter);
+        seen.retain(|state| {
+            referred_to.contains(&state.row.id)
+                && filter.call.is_none_or(|call| state.row.call == call)
+                && holds(&narrowed, &self.me.id, state)
+        });
         Ok(seen)
     }
 }
@@ -60,26 +60,4 @@ pub(super) fn part(states: Vec<ProposalState>, page: PageRequest) -> (Vec<Propos
     states.truncate(page.limit as usize);
     let next = states.last().filter(|_| has_more).map(position);
     (states, next)
-}
-
-/// Whether the other filters let it through.
-fn fits(filter: &Filter, state: &ProposalState, me: &MemberId) -> bool {
-    let Filter { call, phase, topic, party, status, mine, reference: _, begins } = filter;
-    call.is_none_or(|call| state.row.call == call)
-        && phase.is_none_or(|phase| state.call.phase == phase)
-        && topic.as_ref().is_none_or(|topic| state.row.topic.as_ref() == Some(topic))
-        && party.as_ref().is_none_or(|party| state.facts.parties.contains(party))
-        && status.is_none_or(|status| state.status == status)
-        && begins.as_ref().is_none_or(|beginning| beginning.begins(&state.row.id.to_string()))
-        && mine.is_none_or(|relation| match relation {
-            Relation::Party => state.facts.party_members.contains(me),
-            Relation::Assigned => state.facts.assigned.contains(me),
-            Relation::Undeclared => {
-                let facts = &state.facts;
-                let judges = [CallRole::Officer, CallRole::Decider].iter().any(|role| facts.call.has_role(me, *role));
-                (judges || facts.assigned.contains(me))
-                    && !facts.declared_clear.contains(me)
-                    && !facts.conflicts.contains(me)
-            }
-        })
 }
