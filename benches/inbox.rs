@@ -12,6 +12,8 @@
 mod common;
 #[path = "common/filled.rs"]
 mod filled;
+#[path = "../tests/it/harness/loud.rs"]
+mod loud;
 #[path = "../tests/it/harness/many.rs"]
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod many;

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
 mod common;
+#[path = "../tests/it/harness/loud.rs"]
+mod loud;
 #[path = "../tests/it/harness/many.rs"]
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod many;

@@ -1,7 +1,7 @@
 //! `docs/api.md` does what it says: its blocks, in order, as one script, against PostgreSQL and the server as `scripts/up-local`
 //! starts them. Only the programs that the page names take part in it.
 
-use crate::harness::scratch::scratch;
+use crate::harness::{loud::loud, scratch::scratch};
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
@@ -45,7 +45,7 @@ fn page_hands_in_a_proposal_with_stock_tools_and_stops_at_a_card_that_is_not_pin
         for required in ["ENTENTE_REQUIRE_AGE", "ENTENTE_REQUIRE_POSTGRES"] {
             assert!(env::var_os(required).is_none(), "`{required}` is set, and `age` or PostgreSQL is not installed");
         }
-        eprintln!("*** WITHOUT `age` AND POSTGRESQL THE PAGE docs/api.md IS NOT TRIED ***");
+        loud("WITHOUT `age` AND POSTGRESQL THE PAGE docs/api.md IS NOT TRIED");
         return;
     }
     let folder = scratch();

@@ -1,6 +1,7 @@
 //! `entente api`: a request as its author wrote it, under the profile's certificate, and the answer as it came.
 
 use crate::harness::{
+    loud::loud,
     process::{ended, entente},
     stage::{Stage, id},
 };
@@ -81,7 +82,7 @@ async fn request_printed_for_curl_is_the_same_request() {
         "{line}"
     );
     if std::process::Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("CURL IS NOT INSTALLED: the line that `entente api --curl` prints was not run");
+        loud("CURL IS NOT INSTALLED: THE LINE THAT `entente api --curl` PRINTS WAS NOT RUN");
         return stage.stop().await;
     }
     let mut shell = Command::new("sh");

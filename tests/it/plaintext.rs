@@ -2,10 +2,13 @@
 //! looked for in all that the exchange keeps, logs, counts and answers. None is there, in clear or encoded; and what is there
 //! in clear is found by the same search.
 
-use crate::harness::{
-    census::files,
-    stage::{GRACE, NATIONS, Stage, id, pdf, quiet, slug, text},
-    world::{Raw, Store, TestWorld},
+use crate::{
+    harness::{
+        census::files,
+        stage::{GRACE, NATIONS, Stage, id, pdf, quiet, slug, text},
+        world::{Raw, Store, TestWorld},
+    },
+    relay,
 };
 use base64::{
     Engine,
@@ -95,6 +98,7 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     inboxes(&stage, &mut answers).await;
     misplaced_everywhere(&stage, proposal, &mut answers).await;
     feeds(&stage, &mut answers).await;
+    counts(&stage, &mut answers).await;
     assert!(answers.len() > 20, "{}", answers.len());
 
     let mut places = ConnectionSlots::new();
@@ -234,6 +238,15 @@ async fn inboxes(stage: &Stage, answers: &mut Vec<String>) {
         assert_eq!(answer.status(), 200);
         answers.push(answer.text().await.unwrap());
     }
+}
+
+/// Gathers what a relay is answered.
+async fn counts(stage: &Stage, answers: &mut Vec<String>) {
+    relay::employ(stage).await;
+    let raw = stage.raw(Some(stage.credential("ISR:tamar")));
+    let answer = raw.request(Method::GET, "/v1/waiting").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answers.push(answer.text().await.unwrap());
 }
 
 /// Puts the word wherever a request can carry it and be refused, and gathers every answer.

@@ -1,6 +1,7 @@
 //! A private key under a passphrase serves as a bare one does, once the passphrase is there, and says what it wants when it is not.
 
 use crate::harness::{
+    loud::loud,
     process::{PATIENCE, ended, entente},
     stage::{Stage, id},
 };
@@ -25,7 +26,7 @@ use tokio::{
 fn has_openssl() -> bool {
     let is_there = std::process::Command::new("openssl").arg("version").output().is_ok();
     if !is_there {
-        eprintln!("*** OPENSSL IS NOT INSTALLED: NO PRIVATE KEY WAS PROTECTED BY ANOTHER PROGRAM ***");
+        loud("OPENSSL IS NOT INSTALLED: NO PRIVATE KEY WAS PROTECTED BY ANOTHER PROGRAM");
     }
     is_there
 }

@@ -2,6 +2,7 @@
 //! keeps from others.
 
 use crate::harness::{
+    loud::loud,
     many::{self, Proposal, Rows},
     pki::{TestAuthority, dns},
     process::PATIENCE,
@@ -61,7 +62,7 @@ impl MailServer {
         let installed = Command::new(PYTHON).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status().await;
         if !installed.is_ok_and(|status| status.success()) {
             assert!(env::var_os("ENTENTE_REQUIRE_SMTP").is_none(), "`aiosmtpd` is required and not installed");
-            eprintln!("*** WITHOUT `python3-aiosmtpd` THE RELAY SENDS NO MAIL IN A TEST ***");
+            loud("WITHOUT `python3-aiosmtpd` THE RELAY SENDS NO MAIL IN A TEST");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -139,7 +140,7 @@ async fn stage() -> Stage {
 }
 
 /// Tamar is Israel's relay from now on.
-async fn employ(stage: &Stage) {
+pub(crate) async fn employ(stage: &Stage) {
     let registrar = stage.client("ISR:registrar");
     let present = registrar.issued_member(&id("ISR:tamar")).await.unwrap().card.clone();
     let KeyCard { member, name, organisation, recipients, certificates, valid_until, .. } = present;

@@ -5,6 +5,7 @@
 //! versions change.
 
 use crate::harness::{
+    loud::loud,
     process::ended,
     stage::{NATIONS, Stage, id, quiet, slug},
     world::{Store, TestWorld},
@@ -209,7 +210,7 @@ async fn installed(folder: &Path, pinned: &str, steps: &[&[&str]]) -> Option<()>
         let required = env::var_os("ENTENTE_REQUIRE_STOCK_CLIENTS").is_some();
         assert!(!required, "`ENTENTE_REQUIRE_STOCK_CLIENTS` is set, and `{}` failed: {fault}", words.join(" "));
         let last = fault.lines().last().unwrap_or_default();
-        eprintln!("*** `{}` FAILED ({last}): THIS STOCK CLIENT IS NOT TRIED ***", words.join(" "));
+        loud(&format!("`{}` FAILED ({last}): THIS STOCK CLIENT IS NOT TRIED", words.join(" ")));
         return None;
     }
     fs::write(mark, pinned).unwrap();

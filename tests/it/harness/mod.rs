@@ -12,6 +12,7 @@ pub(crate) mod hostile;
 pub(crate) mod innocent;
 #[cfg(feature = "client")]
 pub(crate) mod kept_world;
+pub(crate) mod loud;
 pub(crate) mod many;
 pub(crate) mod memory_blobs;
 #[cfg(feature = "client")]

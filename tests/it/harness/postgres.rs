@@ -8,7 +8,7 @@
 //! Without PostgreSQL on the machine the tests say so and go on with SQLite alone; `ENTENTE_REQUIRE_POSTGRES=1`
 //! makes that a failure.
 
-use super::scratch::scratch;
+use super::{loud::loud, scratch::scratch};
 use entente::storage::{Db, PostgresLimits, migrate};
 use jiff::Timestamp;
 use sqlx::Connection as _;
@@ -152,7 +152,7 @@ impl Cluster {
             let programs = programs();
             if programs.is_none() {
                 assert!(!is_required(), "PostgreSQL is required and not installed");
-                eprintln!("*** NO POSTGRESQL ON THIS MACHINE: ITS HALF OF THE STORE TESTS DOES NOT RUN ***");
+                loud("NO POSTGRESQL ON THIS MACHINE: ITS HALF OF THE STORE TESTS DOES NOT RUN");
             }
             programs.map(|programs| Self::start(&programs))
         });
