@@ -147,11 +147,7 @@ fn finished(RoundTally { wrapped, removed, not_done }: RoundTally) -> Result<()>
 
 /// One act on one line.
 fn line(context: &Context, event: &Event) -> Result<()> {
-    let mut value = serde_json::to_value(event).map_err(CliError::failed)?;
-    if let Value::Object(fields) = &mut value {
-        fields.insert("at".to_owned(), json!(context.now()));
-    }
-    context.out.answer(&value, |screen| {
+    context.out.answer(&context.stamped(event)?, |screen| {
         let Event { act, place, key, reason, help } = event;
         let place = match place {
             AgentSubject::Call(id) => format!("call={id}"),

@@ -14,6 +14,7 @@ use crate::{
 };
 use clap::{Args, builder::FalseyValueParser};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -197,6 +198,15 @@ impl Context {
 
     fn in_use(&self) -> MutexGuard<'_, Option<Client>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a process reports, with the instant: one line of JSON each.
+    pub(super) fn stamped(&self, event: &impl serde::Serialize) -> Result<Value> {
+        let mut value = serde_json::to_value(event).map_err(CliError::failed)?;
+        if let Value::Object(fields) = &mut value {
+            fields.insert("at".to_owned(), json!(self.now()));
+        }
+        Ok(value)
     }
 
     /// The instant by this machine's clock.

@@ -69,7 +69,7 @@ impl CliError {
     }
 
     fn new(exit: Exit, message: impl ToString) -> Self {
-        Self { exit, message: message.to_string(), help: None, problem: None }
+        Self { exit, message: without_numbers(&message.to_string()), help: None, problem: None }
     }
 
     /// With what to do next.
@@ -78,6 +78,19 @@ impl CliError {
         self.help = Some(help.to_string());
         self
     }
+}
+
+/// A sentence without the numbers that the standard library puts behind what the system says of a file, ` (os error 2)`.
+fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => plain += rest,
+            _ => plain.extend([" (os error ", part]),
+        }
+    }
+    plain
 }
 
 impl From<ClientError> for CliError {
@@ -136,6 +149,17 @@ pub fn read_input(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::{cli::output::Out, wire::problem::Kind};
+
+    #[test]
+    fn what_the_system_says_of_a_file_comes_without_its_number() {
+        let missing = std::fs::read("/nowhere/at/all").unwrap_err();
+        let said = CliError::failed(format!("cannot read `a`: {missing}; nor `b`: {missing}")).message;
+        assert!(
+            said.contains("cannot read `a`: ") && said.contains("; nor `b`: ") && !said.contains("os error"),
+            "{said}"
+        );
+        assert_eq!(CliError::usage("`x (os error y)` is no name").message, "`x (os error y)` is no name");
+    }
 
     #[test]
     fn error_is_two_lines_for_people() {

@@ -61,7 +61,7 @@ pub struct LogArgs {
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
     since: Option<Timestamp>,
     /// Only entries up to this instant
-    #[arg(long, value_name = "INSTANT", value_parser = instant_argument, conflicts_with = "follow")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument, conflicts_with_all = ["follow", "bookmark"])]
     until: Option<Timestamp>,
     /// Show vaults and the keys to them as well
     #[arg(long)]

@@ -9,6 +9,7 @@ use super::{
     error::{CliError, Result},
 };
 use crate::{
+    domain::text::counted,
     platform,
     sealing::identity::{PassphraseFault, Prompt, SecretText},
 };
@@ -79,10 +80,10 @@ impl Keyboard {
     /// A passphrase to protect something new with; typed twice at a terminal.
     ///
     /// # Errors
-    /// When nobody can be asked, or the two differ.
+    /// When nobody can be asked, when the two differ, or when it is shorter than 12 characters.
     pub fn new_passphrase(&self) -> Result<SecretText> {
         if let Some(file) = &self.file {
-            return from_file(file);
+            return from_file(file).and_then(long_enough);
         }
         if !std::io::stdin().is_terminal() {
             return Err(CliError::usage("there is no terminal to ask for a passphrase at")
@@ -90,10 +91,10 @@ impl Keyboard {
         }
         let ask = |text: &str| rpassword::prompt_password(text).map(Zeroizing::new).map_err(CliError::failed);
         let (first, again) = (ask("New passphrase: ")?, ask("Again: ")?);
-        if first.is_empty() || *first != *again {
-            return Err(CliError::usage("the passphrases are empty or differ").help("run the command again"));
+        if *first != *again {
+            return Err(CliError::usage("the passphrases differ").help("run the command again"));
         }
-        Ok(String::clone(&first).into())
+        long_enough(String::clone(&first).into())
     }
 
     /// Asks before something that cannot be undone. `act` begins a sentence (`cancelling call_01…`), `consequence` ends it.
@@ -294,8 +295,21 @@ fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
     Ok(line.to_owned().into())
 }
 
+/// The shortest passphrase for something new, in characters.
+const LEAST_PASSPHRASE: usize = 12;
 /// The longest passphrase file, in bytes.
 const MAX_PASSPHRASE_FILE: usize = 64 << 10;
+
+/// The passphrase, unless it is too short: a stolen copy of what it protects can be tried offline, as often as one likes.
+fn long_enough(passphrase: SecretText) -> Result<SecretText> {
+    let length = passphrase.expose().chars().count();
+    if length < LEAST_PASSPHRASE {
+        let (least, given) = (LEAST_PASSPHRASE, counted(length as u64, "character", "characters"));
+        return Err(CliError::usage(format!("a passphrase has at least {least} characters; this one has {given}"))
+            .help("take a few words that have nothing to do with each other"));
+    }
+    Ok(passphrase)
+}
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -319,7 +333,10 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(from_file(&path).unwrap_err().message.contains("can be read by others"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(Keyboard::new(Some(path)).new_passphrase().unwrap().expose(), "correct horse");
+        assert_eq!(Keyboard::new(Some(path.clone())).new_passphrase().unwrap().expose(), "correct horse");
+        std::fs::write(&path, "eleven 문자로\n").unwrap();
+        let short = Keyboard::new(Some(path)).new_passphrase().unwrap_err();
+        assert_eq!(short.message, "a passphrase has at least 12 characters; this one has 10 characters");
     }
 
     #[test]

@@ -229,11 +229,7 @@ fn finished(RelayTally { told, not_told }: RelayTally) -> Result<()> {
 
 /// One member on one line.
 fn line(context: &Context, event: &RelayEvent) -> Result<()> {
-    let mut value = serde_json::to_value(event).map_err(CliError::failed)?;
-    if let Value::Object(fields) = &mut value {
-        fields.insert("at".to_owned(), json!(context.now()));
-    }
-    context.out.answer(&value, |screen| {
+    context.out.answer(&context.stamped(event)?, |screen| {
         let RelayEvent { act, member, sentence, reason, .. } = event;
         let reason = reason.as_ref().map(|reason| format!(" reason={reason:?}")).unwrap_or_default();
         screen.line(&format!("{} {} member={member} said={sentence:?}{reason}", context.now(), act.as_str()));

@@ -312,7 +312,11 @@ impl Client {
         if ground.is_some() {
             // The title, too, is not for somebody with a conflict. It is declared, whatever becomes of that.
             if let Err(error) = self.home().forget_title(&self.profile().name, id) {
-                self.warn(&format!("the title of `{id}` is still on this machine: {error}"));
+                let path = self.home().titles_path(&self.profile().name);
+                self.warn(&format!(
+                    "the title of the proposal is still on this machine; remove `{}`: {error}",
+                    path.display()
+                ));
             }
         }
         Ok(())

@@ -74,9 +74,16 @@ impl Client {
         let me = self.member_id().await?;
         let lines = self.api().joined(id).await?;
         let Some(line) = lines.iter().find(|line| line.member == me && line.acceptance.is_none()) else {
+            let proposal = self.api().proposal(id).await?;
+            let (reference, is_party) = (&proposal.reference, proposal.mine.is_party);
+            let what = if is_party {
+                format!("`{me}` is in a party of `{reference}` already")
+            } else {
+                format!("no invitation of `{me}` to a party of `{reference}` waits for an answer")
+            };
             return Err(ClientError::usage(
-                format!("no invitation of `{me}` to a party of `{id}` waits for an answer"),
-                "see `entente proposal show` for who is in the parties",
+                what,
+                format!("see `entente proposal show {reference}` for who is in the parties"),
             ));
         };
         let invitation = self.verified_invitation(id, line).await?;

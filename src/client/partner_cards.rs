@@ -237,7 +237,7 @@ pub fn read_card(bytes: &[u8]) -> Result<PartnerCard> {
     PartnerCard::from_json(bytes).map_err(read)
 }
 
-/// How many days before its end the next authority should be in the card, in words.
+/// When an authority ends, in words: `ends in 12 days`.
 #[must_use]
 pub fn ends_in_words(authority: &AuthorityCertificate, now: Timestamp) -> String {
     let days = authority.not_after.duration_since(now).as_hours() / 24;

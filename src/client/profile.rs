@@ -228,7 +228,10 @@ impl Home {
         }
         match self.profiles()?.as_slice() {
             [only] => Ok(only.clone()),
-            [] => Err(ClientError::usage("there is no profile yet", "make one with `entente profile add`")),
+            [] => Err(ClientError::usage(
+                "there is no profile yet",
+                "`entente join` makes one from your registrar's invitation; with a certificate of your own, `entente profile add` does",
+            )),
             _ => Err(ClientError::usage("several profiles and no default", "name one with `--profile`, or choose one")),
         }
     }

@@ -32,11 +32,11 @@ use fate::{ANOTHER_ACT, FOREIGN, Fate, SAME_ACT, Tries, in_doubt, is_unknown, le
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use reqwest::{Body, RequestBuilder, Response};
-use rustls::{AlertDescription, ClientConfig};
+use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use signed::signer_fault;
 use std::{error::Error as _, fmt::Write, fs, path::Path, sync::Arc, time::Duration};
-use tls::{certificate_fault, is_about_certificate, tls_error, untimely};
+use tls::{certificate_fault, is_about_certificate, refused_because, tls_error, untimely};
 use tokio_util::io::ReaderStream;
 
 /// How often a request is tried when the connection breaks.
@@ -342,14 +342,7 @@ impl Transport {
         }
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
-                let detail = match alert {
-                    AlertDescription::CertificateExpired => {
-                        "the certificate of the profile has expired, or is not valid yet, by the exchange's clock"
-                            .into()
-                    }
-                    _ => format!("the exchange refused the certificate of the profile ({alert:?})"),
-                };
-                let problem = Box::new(Problem::new(Kind::CertificateRefused, detail));
+                let problem = Box::new(Problem::new(Kind::CertificateRefused, refused_because(*alert)));
                 ClientError::Problem { problem, request_id: None }
             }
             Some(rustls::Error::InvalidCertificate(fault)) if untimely(fault).is_some() => ClientError::unverified(

@@ -394,7 +394,7 @@ impl Home {
         self.root().join("titles").join(format!("{profile}.json.forgotten"))
     }
 
-    pub(super) fn titles_path(&self, profile: &str) -> PathBuf {
+    pub(in crate::client) fn titles_path(&self, profile: &str) -> PathBuf {
         self.root().join("titles").join(format!("{profile}.json"))
     }
 

@@ -33,9 +33,14 @@ pub(super) fn tls(profile: &Profile, private_key: &[u8]) -> Result<ClientConfig>
         ClientError::local(what, "give a PKCS #8 or SEC 1 key in PEM")
     })?;
     trusting(profile)?.with_client_auth_cert(certificates(&profile.certificate)?, key).map_err(|error| {
+        let (certificate, key) = (profile.certificate.display(), profile.private_key.display());
+        let what = match error {
+            rustls::Error::InconsistentKeys(_) => "do not belong together".to_owned(),
+            other => format!("cannot be used: {other}"),
+        };
         ClientError::local(
-            format!("certificate and private key cannot be used: {error}"),
-            "check that they belong together",
+            format!("certificate `{certificate}` and private key `{key}` {what}"),
+            "name the certificate and the key that it was made for",
         )
     })
 }
@@ -90,6 +95,23 @@ pub(super) fn is_about_certificate(alert: AlertDescription) -> bool {
         Alert::CertificateUnknown,
     ];
     signs.contains(&alert) || faults.contains(&alert)
+}
+
+/// Why the exchange does not take a certificate, as far as its alert says.
+pub(super) fn refused_because(alert: AlertDescription) -> &'static str {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::CertificateExpired => {
+            "the certificate of the profile has expired, or is not valid yet, by the exchange's clock"
+        }
+        Alert::CertificateRevoked => "the certificate of the profile is revoked",
+        Alert::UnknownCA => "the certificate of the profile is from no authority of a partner's card",
+        Alert::NoCertificate | Alert::CertificateRequired => "the exchange saw no certificate of the profile",
+        Alert::UnsupportedCertificate => {
+            "the certificate of the profile is of a kind that the exchange does not take, or from no authority of a partner's card"
+        }
+        _ => "the exchange refused the certificate of the profile",
+    }
 }
 
 /// What is wrong with a server's certificate, in words where there are better ones.
