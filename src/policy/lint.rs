@@ -30,7 +30,7 @@ const SETS: [&str; 14] = [
     "caveats",
 ];
 
-const HELP: &str =
+pub(super) const HELP: &str =
     "use == != < <= && || ! contains containsAny containsAll has like is if, on attributes and written-out values";
 
 const ASK_SETS: &str =

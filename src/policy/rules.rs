@@ -32,20 +32,14 @@ pub(super) struct Ruleset {
 pub(super) struct Named(Option<BTreeSet<String>>);
 
 impl Named {
-    fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+    fn of(policy: &Policy) -> Self {
         let mut names = BTreeSet::new();
-        for policy in policies {
-            let Ok(pst) = policy.to_pst() else { return Self(None) };
-            let clauses = pst.body().clauses().iter().map(|clause| match clause {
-                pst::Clause::When(expr) | pst::Clause::Unless(expr) => expr,
-            });
-            for clause in clauses {
-                if name(clause, &mut names).is_none() {
-                    return Self(None);
-                }
-            }
-        }
-        Self(Some(names))
+        let Ok(pst) = policy.to_pst() else { return Self(None) };
+        let mut clauses = pst.body().clauses().iter().map(|clause| match clause {
+            pst::Clause::When(expr) | pst::Clause::Unless(expr) => expr,
+        });
+        let are_known = clauses.all(|clause| name(clause, &mut names).is_some());
+        Self(are_known.then_some(names))
     }
 
     /// What any of them name.
@@ -108,14 +102,15 @@ struct Words {
 
 impl Ruleset {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Sourced> + Clone) -> Self {
-        let lean: Vec<(&Sourced, Policy)> = policies.clone().map(|sourced| (sourced, lean(&sourced.policy))).collect();
+        let lean: Vec<(&Sourced, Policy, Named)> =
+            policies.clone().map(|sourced| (sourced, lean(&sourced.policy), Named::of(&sourced.policy))).collect();
         let (by_action, named) = Action::ALL
             .iter()
             .map(|action| {
-                let applicable = lean.iter().filter(|(sourced, _)| applies(sourced, *action)).map(|(_, policy)| policy);
-                let set = PolicySet::from_policies(applicable.clone().cloned())
+                let applicable = lean.iter().filter(|(sourced, ..)| applies(sourced, *action));
+                let set = PolicySet::from_policies(applicable.clone().map(|(_, policy, _)| policy.clone()))
                     .expect("identifiers were found to be unique within the file");
-                (set, Named::of(applicable))
+                (set, Named::any(applicable.map(|(.., named)| named)))
             })
             .unzip();
         let words = policies

@@ -184,6 +184,7 @@ impl OwnerReader<'_> {
                 "correct it; policies end with `;`",
             )
         })?;
+        let policy = of_its_tree(&policy).map_err(|refused| start.fault(refused.what, &refused.help))?;
         self.check_annotations(&policy, start)?;
         let id = self.id(&policy, start)?;
         let sentence = sentence(&policy, id, start)?;
@@ -261,6 +262,15 @@ impl OwnerReader<'_> {
         }
         Ok(())
     }
+}
+
+/// The same policy, made of the tree that Cedar read. One that is made of its text is read again each time somebody asks for its tree, and
+/// nearly every check does.
+fn of_its_tree(policy: &Policy) -> Result<Policy, LintFault> {
+    let tree = policy.to_pst().and_then(Policy::from_pst);
+    tree.map_err(|error| {
+        LintFault::new(format!("the policy that begins here cannot be read back: {error}"), lint::HELP)
+    })
 }
 
 /// The policy's `@reason`.

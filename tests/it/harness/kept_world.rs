@@ -81,7 +81,12 @@ pub(super) fn plan(dir: PathBuf, database_url: String, nations: &'static [DemoNa
 }
 
 /// Limits that a machine does not reach that is busy with other things.
-pub(super) const UNHURRIED: &[(&str, &str)] = &[("limits.handshake_seconds", "60"), ("limits.header_seconds", "60")];
+pub(super) const UNHURRIED: &[(&str, &str)] = &[
+    ("limits.handshake_seconds", "60"),
+    ("limits.header_seconds", "60"),
+    ("limits.idle_seconds", "300"),
+    ("limits.stall_seconds", "300"),
+];
 
 pub(super) fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

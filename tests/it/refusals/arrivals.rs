@@ -2,6 +2,7 @@
 //! more than one act.
 
 use crate::harness::{
+    census::files,
     exchange::fresh_key,
     process::until,
     stage::{GRACE, Stage, slug},
@@ -23,7 +24,7 @@ use futures_util::{future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 use tokio::sync::mpsc;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -165,8 +166,7 @@ async fn requests_that_arrived_by_the_deadline_are_in_time_however_long_the_read
 
 /// How many documents, whole or in part, lie in the folder of sealed documents.
 pub(super) fn begun_in(folder: &Path) -> usize {
-    let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).count()
+    files(&folder.join("blobs").join("blobs")).len()
 }
 
 /// A body that is sent piece by piece, until the other end is dropped.

@@ -303,7 +303,7 @@ async fn acceptance_is_of_this_invitation_and_once() {
     bob.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now)).await.unwrap();
     let again = said(proposal, "USA:bob", genuine, now);
     stage.refuses("not-invited", bob.api().accept_invitation(proposal, &again)).await;
-    stage.declines(ExitClass::Usage, "waits for an answer", bob.accept_invitation(proposal)).await;
+    stage.declines(ExitClass::Usage, "already", bob.accept_invitation(proposal)).await;
     stage.stop().await;
 }
 
