@@ -168,18 +168,9 @@ async fn many_recipients(stage: &Stage) -> Vec<(&'static str, String)> {
     for holder in HOLDERS {
         let present = stage.again("USA:dana").issued_member(&id(holder)).await.unwrap().card.clone();
         let more = (1..RECIPIENTS).map(|_| new_identity().recipient().to_owned());
-        let recipients: Vec<String> = more.chain(present.recipients).collect();
+        let recipients: Vec<String> = more.chain(present.recipients.clone()).collect();
         all.extend(recipients[..RECIPIENTS - 1].iter().map(|recipient| (holder, recipient.clone())));
-        let new = NewKeyCard {
-            member: id(holder),
-            name: present.name,
-            organisation: present.organisation,
-            roles: present.roles,
-            recipients,
-            certificates: present.certificates,
-            valid_from: None,
-            valid_until: present.valid_until,
-        };
+        let new = NewKeyCard { recipients, ..NewKeyCard::like(present) };
         stage.client(&format!("{}:registrar", &holder[..3])).issue_key_card(&new).await.unwrap();
     }
     all.truncate(KEYS);

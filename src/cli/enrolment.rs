@@ -252,7 +252,7 @@ pub(super) async fn move_member(args: Move, context: &Context) -> Result<()> {
     }
     context.out.aside(|screen| changed(screen, Some(&before), &after));
     context.keyboard().agree(args.consent, &format!("the key card of {} is replaced", args.member)).await?;
-    client.publish_move(&after).await?;
+    client.publish_move(&before, &after).await?;
     context.out.answer(&changed_json(Some(&before), &after), |screen| screen.line("published"))?;
     context.out.note("a policy officer sees what it changes with `entente member preview`, before you do it");
     Ok(())

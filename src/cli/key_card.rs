@@ -9,14 +9,14 @@ use super::{
 };
 use crate::{
     client::{
-        Client, ClientError,
+        Client,
         directory::{NearOrganisation, NewKeyCard},
     },
     domain::{
         id::{MemberId, Sha256},
         member::PartnerRole,
     },
-    sealing::certificates::check_member_certificate,
+    sealing::{card::normal_pem, certificates::check_member_certificate},
     wire::directory::Member,
 };
 use clap::{Args, Subcommand};
@@ -36,8 +36,7 @@ pub enum KeyCardCommand {
   entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
       --recipient age1ql3z7hjy… --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
   entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' \\
-      --role registrar --recipient age1ql3z7hjy… --certificate registrar.crt \\
-      --valid-until '2027-01-01 00:00 Asia/Jerusalem'
+      --role registrar --certificate registrar.crt
 
 To renew a certificate, issue a card with the new one: what the old one signed stays provable. \
 If a key may be stolen, revoke first, then issue.
@@ -74,18 +73,18 @@ pub struct Issue {
     /// Role that the member's present card has and the new one lacks; none is dropped unsaid
     #[arg(long, value_name = "ROLE")]
     without: Vec<PartnerRole>,
-    /// age recipient; what is wrapped to the member is wrapped to each
-    #[arg(long, value_name = "AGE1…", required = true)]
+    /// age recipient; what is wrapped to the member is wrapped to each [default: those of your profile, for your own card]
+    #[arg(long, value_name = "AGE1…")]
     recipient: Vec<String>,
-    /// Certificate, PEM, whose key the member connects and signs with
+    /// Certificate, PEM, whose key the member connects and signs with, with the authorities above it
     #[arg(long, value_name = "FILE", required = true)]
     certificate: Vec<PathBuf>,
     /// First instant of validity [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
     valid_from: Option<Timestamp>,
-    /// First instant past validity: RFC 3339 or `2027-01-01 00:00 Asia/Seoul`
+    /// First instant past validity: RFC 3339 or `2027-01-01 00:00 Asia/Seoul` [default: the end of the first certificate]
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
-    valid_until: Timestamp,
+    valid_until: Option<Timestamp>,
     #[command(flatten)]
     consent: Consent,
 }
@@ -122,32 +121,8 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                 consent,
                 without,
             } = *args;
-            let mut pins: Vec<Sha256> = Vec::new();
-            for file in &certificate {
-                let pem = read_input(file, 1 << 20)?;
-                if let Some(named) = super::profile::member_of(&pem)
-                    && named != member
-                {
-                    let message = format!("certificate `{}` names `{named}`, not `{member}`", file.display());
-                    return Err(
-                        CliError::usage(message).help("issue the card for the member that the certificate names")
-                    );
-                }
-                let key = check_member_certificate(&pem, &member)
-                    .map_err(|error| CliError::usage(format!("`{}`: {error}", file.display())).help(CERTIFICATES))?;
-                if key.not_after < valid_until {
-                    let message = format!(
-                        "certificate `{}` ends on {:.0}, before the key card, on {valid_until:.0}",
-                        file.display(),
-                        key.not_after
-                    );
-                    return Err(CliError::usage(message).help("let the card end with the certificate: `--valid-until`"));
-                }
-                if !pins.contains(&key.pin) {
-                    pins.push(key.pin);
-                }
-            }
-            require_offices(&client, &member, &role, &without).await?;
+            let VouchedCertificates { pins, shown, valid_until } = vouched(&member, &certificate, valid_until)?;
+            let recipients = if recipient.is_empty() { own_recipients(&client, &member).await? } else { recipient };
             let near = client.near_organisations(&organisation, &member).await?;
             for NearOrganisation { organisation: other, partners } in near.iter().take(SHOWN) {
                 context.out.warn(&format!("`{other}` of {} is nearly `{organisation}`", joined(partners)));
@@ -168,8 +143,10 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                 name,
                 organisation,
                 roles: role.into_iter().collect(),
-                recipients: recipient,
+                without: without.into_iter().collect(),
+                recipients,
                 certificates: pins,
+                shown,
                 valid_from,
                 valid_until,
             };
@@ -192,28 +169,60 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
     }
 }
 
-/// Refuses to drop a role of the present card that the command does not speak of.
-async fn require_offices(
-    client: &Client,
-    member: &MemberId,
-    given: &[PartnerRole],
-    without: &[PartnerRole],
-) -> Result<()> {
-    let present = match client.issued_member(member).await {
-        Ok(present) => present.card.roles.clone(),
-        // The first card of a member, or of a partner.
-        Err(ClientError::Usage { .. }) => return Ok(()),
-        Err(error) if error.slug() == Some("not-a-member") => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let dropped = present.iter().filter(|role| !given.contains(role) && !without.contains(role));
-    let dropped = dropped.map(|role| role.as_str()).collect::<Vec<_>>();
-    if dropped.is_empty() {
-        return Ok(());
+/// What a card states of certificates, and the certificates themselves, for the exchange to look at.
+struct VouchedCertificates {
+    pins: Vec<Sha256>,
+    shown: Vec<String>,
+    valid_until: Timestamp,
+}
+
+/// Reads the member's certificates. Refuses those that nobody could connect or sign with, and a card that ends after all of them.
+fn vouched(member: &MemberId, files: &[PathBuf], valid_until: Option<Timestamp>) -> Result<VouchedCertificates> {
+    let (mut pins, mut shown, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        let pem = read_input(file, 1 << 20)?;
+        if let Some(named) = super::profile::member_of(&pem)
+            && named != *member
+        {
+            let message = format!("certificate `{}` names `{named}`, not `{member}`", file.display());
+            return Err(CliError::usage(message).help("issue the card for the member that the certificate names"));
+        }
+        let unfit = |error: String| CliError::usage(format!("`{}`: {error}", file.display())).help(CERTIFICATES);
+        let key = check_member_certificate(&pem, member).map_err(|error| unfit(error.to_string()))?;
+        // Without what else may be in the file, such as the key.
+        shown.push(normal_pem(&pem).map_err(|error| unfit(error.to_string()))?.concat());
+        if !pins.contains(&key.pin) {
+            pins.push(key.pin);
+        }
+        ends.push(key.not_after);
     }
-    let roles = dropped.join("`, `");
-    Err(CliError::usage(format!("`{member}` is {roles} by the present card, and would no longer be"))
-        .help(format!("give `--role {0}` again, or drop it with `--without {0}`", dropped[0])))
+    let (Some(first), Some(last)) = (ends.first().copied(), ends.iter().max().copied()) else {
+        return Err(CliError::usage("no certificate is given").help("`--certificate`"));
+    };
+    let valid_until = valid_until.unwrap_or(first);
+    // Certificates end with a whole second. An old one may end before the card, beside one that lasts.
+    if last.as_second() < valid_until.as_second() {
+        let at = ends.iter().position(|end| *end == last).unwrap_or_default();
+        let message = format!(
+            "certificate `{}` ends on {last:.0}, before the key card, on {valid_until:.0}",
+            files[at].display()
+        );
+        return Err(CliError::usage(message).help("let the card end with the certificate: `--valid-until`"));
+    }
+    Ok(VouchedCertificates { pins, shown, valid_until })
+}
+
+/// The recipients of the registrar's own card, so that nobody copies one.
+async fn own_recipients(client: &Client, member: &MemberId) -> Result<Vec<String>> {
+    let help = "give it with `--recipient`, or invite the member with `entente member invite`";
+    if client.member_id().await? != *member {
+        return Err(CliError::usage(format!("the recipient of `{member}` is missing")).help(help));
+    }
+    let own = client.own_recipients().await?;
+    if own.is_empty() {
+        return Err(CliError::usage("the identities of the profile do not tell their recipients").help(help));
+    }
+    Ok(own)
 }
 
 /// An instant as an argument.

@@ -147,8 +147,10 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
 
 /// Letters about a proposal, one a line.
 pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter], zone: &Zone) {
-    if let Some(title) = title {
-        screen.heading(title);
+    let about = letters.first().map(|letter| screen.named(&letter.reference, &letter.proposal));
+    let heading: Vec<&str> = about.as_deref().into_iter().chain(title).collect();
+    if !heading.is_empty() {
+        screen.heading(&heading.join("  "));
     }
     let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
     for letter in letters {

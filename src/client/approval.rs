@@ -413,7 +413,8 @@ impl Client {
             return Ok(WelcomeFile { member: member.clone(), certificate, key_card });
         }
         let card = KeyCard { valid_from: now, valid_until: valid_until.min(fit.not_after), ..request.after.clone() };
-        let published = self.publish_key_card(&card).await?;
+        let shown = vec![certificate.clone()];
+        let published = self.publish_key_card(&card, shown, dropped(request.before.as_ref(), &card)).await?;
         Ok(WelcomeFile { member: member.clone(), certificate, key_card: published.key_card })
     }
 
@@ -438,9 +439,14 @@ impl Client {
     }
 
     /// Publishes what was planned (registrars).
-    pub async fn publish_move(&self, after: &KeyCard) -> Result<Member> {
-        self.publish_key_card(after).await
+    pub async fn publish_move(&self, before: &KeyCard, after: &KeyCard) -> Result<Member> {
+        self.publish_key_card(after, Vec::new(), dropped(Some(before), after)).await
     }
+}
+
+/// The roles that end, as the registrar was shown before they agreed.
+fn dropped(before: Option<&KeyCard>, after: &KeyCard) -> BTreeSet<PartnerRole> {
+    before.map(|before| before.roles.difference(&after.roles).copied().collect()).unwrap_or_default()
 }
 
 /// What changes in a key card whose keys stay.

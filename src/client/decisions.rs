@@ -3,7 +3,7 @@
 use super::{
     Client, ClientError, Result, blocking,
     verified::{VerifiedCall, VerifiedVault, VersionChoice},
-    verify::{digest, invalid},
+    verify::{check_reference, digest, invalid},
 };
 use crate::{
     domain::{
@@ -210,6 +210,7 @@ impl Client {
         }
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
+        check_reference(&proposal, &call)?;
         let decision = self.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
         let decision = decision.ok_or_else(|| {
             ClientError::usage("the decision is not final yet", "letters go out once every funder has signed")
@@ -220,7 +221,13 @@ impl Client {
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
         let manifest_sha256 = decision.body.manifest_sha256;
         let decision_sha256 = Some(digest(&decision.body));
-        let statement = LetterStatement { proposal: id, manifest_sha256, sha256: Sha256::of(&sealed), decision_sha256 };
+        let statement = LetterStatement {
+            proposal: id,
+            manifest_sha256,
+            sha256: Sha256::of(&sealed),
+            decision_sha256,
+            reference: Some(proposal.reference),
+        };
         let statement = self.signed(&statement).await?;
         let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
         self.api().send_letter(id, &letter).await
@@ -237,6 +244,11 @@ impl Client {
         let statement = self.verify_letter(&letter, &sealed).await?;
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
+        check_reference(&proposal, &call)?;
+        let is_signed = statement.reference.as_ref().is_none_or(|signed| *signed == letter.reference);
+        if letter.reference != proposal.reference || !is_signed {
+            return Err(invalid("the letter's statement, the letter and the proposal do not have the same reference"));
+        }
         let is_by_officer = self.is_by_officer(&letter, &call).await?;
         let decision = self.decision(id).await?;
         let is_superseded = decision.as_ref().is_some_and(|decision| !is_about(&statement, decision));

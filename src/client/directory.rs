@@ -78,12 +78,36 @@ pub struct NewKeyCard {
     pub name: String,
     pub organisation: String,
     pub roles: BTreeSet<PartnerRole>,
+    /// Roles of the card before that end with it.
+    pub without: BTreeSet<PartnerRole>,
     pub recipients: Vec<String>,
     /// The pins of the member's certificates, see [`certificate_pin`].
     pub certificates: Vec<Sha256>,
+    /// Certificates of these keys, PEM, each with the authorities above it: of those that the card before does not name, and of one that
+    /// lasts as long if the card ends later than the one before.
+    pub shown: Vec<String>,
     /// Now, if not given.
     pub valid_from: Option<Timestamp>,
     pub valid_until: Timestamp,
+}
+
+impl NewKeyCard {
+    /// What another card states, to be said again or changed.
+    #[must_use]
+    pub fn like(card: KeyCard) -> Self {
+        Self {
+            member: card.member,
+            name: card.name,
+            organisation: card.organisation,
+            roles: card.roles,
+            without: BTreeSet::new(),
+            recipients: card.recipients,
+            certificates: card.certificates,
+            shown: Vec::new(),
+            valid_from: None,
+            valid_until: card.valid_until,
+        }
+    }
 }
 
 /// The pin of the first certificate in a PEM: SHA-256 of its public key info.
@@ -213,6 +237,11 @@ impl Client {
         Ok(page.items)
     }
 
+    /// The recipients of the profile's identities, as far as they tell theirs.
+    pub async fn own_recipients(&self) -> Result<Vec<String>> {
+        Ok(self.keyring().await?.recipients().to_vec())
+    }
+
     /// Signs and publishes a key card, as a registrar; its serial is the next one.
     pub async fn issue_key_card(&self, new: &NewKeyCard) -> Result<Member> {
         let serial = self.next_serial(&new.member).await?;
@@ -228,7 +257,7 @@ impl Client {
             valid_until: new.valid_until,
             status: CardStatus::Active,
         };
-        self.publish_key_card(&card).await
+        self.publish_key_card(&card, new.shown.clone(), new.without.clone()).await
     }
 
     /// Revokes a member's key card, as a registrar.
@@ -239,7 +268,8 @@ impl Client {
         let present = self.fetch_member(member).await?.card.clone();
         let certificates = if keep_signatures { present.certificates.clone() } else { Vec::new() };
         let (serial, status) = (self.next_serial(member).await?, CardStatus::Revoked);
-        self.publish_key_card(&KeyCard { recipients: Vec::new(), certificates, serial, status, ..present }).await
+        let card = KeyCard { recipients: Vec::new(), certificates, serial, status, ..present };
+        self.publish_key_card(&card, Vec::new(), BTreeSet::new()).await
     }
 
     /// A member's key card as the exchange has it now, verified.
@@ -274,7 +304,12 @@ impl Client {
         Ok(present.max(self.home().seen_serial(member)?.unwrap_or(0)) + 1)
     }
 
-    pub(super) async fn publish_key_card(&self, card: &KeyCard) -> Result<Member> {
+    pub(super) async fn publish_key_card(
+        &self,
+        card: &KeyCard,
+        certificates: Vec<String>,
+        without: BTreeSet<PartnerRole>,
+    ) -> Result<Member> {
         let signer = jws::spki_sha256(self.signer()?.certificate())?;
         let code = card.member.partner();
         let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code)) };
@@ -287,7 +322,8 @@ impl Client {
         let malformed = |error: StatementError| ClientError::usage(error.to_string(), "fix the key card's content");
         card.check_new().and_then(|()| card.validate()).map_err(malformed)?;
         let key_card = self.signed(card).await?;
-        let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
+        let body = PublishKeyCard { key_card: key_card.clone(), certificates, without };
+        let member = self.api().publish_key_card(&card.member, &body).await?;
         verify_member(self.home(), &pinned.card, &card.member, &key_card)?;
         self.0.directory.members.remove(&card.member);
         Ok(member)

@@ -6,7 +6,7 @@
 use crate::{
     client::{Ambient, Client, ClientError, Home, Profile, directory::NewKeyCard},
     dev_pki::{
-        DevPki, PartnerSpec, Spec,
+        CertificateAndKey, DevPki, PartnerSpec, Spec,
         cast::{Cast, DemoNation, POLICY_OFFICERS},
     },
     domain::{
@@ -207,15 +207,17 @@ impl DemoWorld {
     async fn admit(&mut self, nation: &'static DemoNation) -> Result<(), Error> {
         let code: PartnerCode = nation.code.parse()?;
         let registrar = MemberId::new(code.clone(), "registrar")?;
-        let card = |member: MemberId, cast: &Cast, recipient: String, pin| NewKeyCard {
+        let card = |member: MemberId, cast: &Cast, recipient: String, issued: &CertificateAndKey| NewKeyCard {
             member,
             name: cast.name.to_owned(),
             organisation: cast.organisation.to_owned(),
             roles: cast.roles.iter().copied().collect(),
+            without: [].into(),
             recipients: vec![recipient],
-            certificates: vec![pin],
+            certificates: vec![issued.spki],
+            shown: vec![issued.certificate.clone()],
             valid_from: None,
-            valid_until: far(self.clock.now()),
+            valid_until: issued.valid_until,
         };
         let office = Cast {
             member: "",
@@ -225,8 +227,8 @@ impl DemoWorld {
             roles: &[PartnerRole::Registrar],
         };
         let (client, recipient) = self.settle(&registrar)?;
-        let pin = self.pki.partners[&code].members[&registrar].spki;
-        client.issue_key_card(&card(registrar.clone(), &office, recipient, pin)).await?;
+        let issued = &self.pki.partners[&code].members[&registrar];
+        client.issue_key_card(&card(registrar.clone(), &office, recipient, issued)).await?;
         let mut settled = vec![(registrar, client.clone())];
         let officers = POLICY_OFFICERS.map(|(handle, name)| {
             let cast = Cast {
@@ -247,8 +249,8 @@ impl DemoWorld {
         }
         for (member, cast) in members {
             let (own, recipient) = self.settle(&member)?;
-            let pin = self.pki.partners[&code].members[&member].spki;
-            client.issue_key_card(&card(member.clone(), &cast, recipient, pin)).await?;
+            let issued = &self.pki.partners[&code].members[&member];
+            client.issue_key_card(&card(member.clone(), &cast, recipient, issued)).await?;
             settled.push((member, own));
         }
         self.clients.extend(settled);

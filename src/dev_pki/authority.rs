@@ -35,6 +35,8 @@ pub struct CertificateAndKey {
     pub serial: Vec<u8>,
     /// SHA-256 of the `SubjectPublicKeyInfo`, as cards pin it.
     pub spki: Sha256,
+    /// Its last instant.
+    pub valid_until: Timestamp,
 }
 
 /// What a certificate says; tests bend it.
@@ -124,6 +126,7 @@ impl Authority {
             certificate: certificate.pem(),
             private_key: key.serialize_pem().into(),
             serial,
+            valid_until: leaf.valid_until,
         })
     }
 

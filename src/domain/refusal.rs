@@ -136,6 +136,10 @@ pub enum Refusal {
     Statement { fault: String },
     #[error("key card serial {given} is not above the present {present}")]
     StaleKeyCard { given: u64, present: u64 },
+    #[error("{fault}")]
+    MemberCertificate { fault: String },
+    #[error("`{member}` is {roles} by the card before, and would no longer be")]
+    OfficeDropped { member: MemberId, roles: String },
     #[error("policy still lets `{holder}` read what this vault protects")]
     StillAdmitted { holder: MemberId },
     #[error(

@@ -4,6 +4,7 @@ use super::{
     act::act,
     change_request::FirstChange,
     list::{CardQuery, Everything, Members, PathIds, StrictQuery},
+    offered,
     peer::Peer,
     principal::{Caller, Holder},
     state::Api,
@@ -106,19 +107,22 @@ pub(super) async fn list_key_cards(
 
 /// Publishes a member's key card, signed by a registrar of the member's partner.
 ///
-/// A registrar without a key card publishes its own first; nobody else does anything before theirs is published.
+/// A registrar without a key card publishes its own first; nobody else does anything before theirs is published. Certificates beside the
+/// card show that its member can connect and sign with each key that it names for the first time.
 #[utoipa::path(put, path = "/v1/members/{member}/key-card", tag = "directory", request_body = PublishKeyCard,
     responses((status = 200, body = Member)))]
 pub(super) async fn publish_key_card(
     State(api): State<Api>,
     ids: PathIds,
+    connection: Peer,
     change: FirstChange<PublishKeyCard>,
 ) -> Result<Answer> {
     let FirstChange { peer, context, idempotency, body } = change;
     let id = ids.id("member")?;
+    let judged = offered::judged(&connection, &id, &body.certificates).await;
     match context {
-        Some(context) => act!(api, context, |context| directory::publish_key_card(&api, context, &id, &body)),
-        None => directory::publish_first_card(&api, &idempotency, &peer, &id, &body).await,
+        Some(context) => act!(api, context, |context| directory::publish_key_card(&api, context, &id, &body, &judged)),
+        None => directory::publish_first_card(&api, &idempotency, &peer, &id, &body, &judged).await,
     }
 }
 

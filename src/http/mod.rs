@@ -38,6 +38,7 @@ mod list;
 pub mod listener;
 pub mod logging;
 mod named_subject;
+mod offered;
 mod openapi;
 pub mod operator;
 mod outgoing;

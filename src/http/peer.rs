@@ -103,6 +103,16 @@ impl Peer {
         self.recheck(&trust.registry(), trust.clock().now())
     }
 
+    /// Judges another certificate by the trust now in force.
+    pub(super) fn would_accept(
+        &self,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+    ) -> Result<PeerIdentity, CertificateRefusal> {
+        let trust = &self.state.trust;
+        trust.registry().identify(leaf, above, trust.clock().now())
+    }
+
     /// Judges the certificate again if trust has changed or a date has passed since it was last judged.
     fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), CertificateRefusal> {
         let state = &*self.state;

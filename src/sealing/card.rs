@@ -20,7 +20,8 @@ use std::collections::BTreeSet;
 
 const MAX_ANCHORS: usize = 8;
 const MAX_REGISTRARS: usize = 16;
-pub(super) const MAX_KEYS: usize = 16;
+/// How many recipients, and how many keys, a key card names.
+pub const MAX_KEYS: usize = 16;
 const MAX_NAME: usize = 200;
 
 /// A partner as its officials state it. Pinned by [`PartnerCard::fingerprint`].

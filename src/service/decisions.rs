@@ -262,10 +262,11 @@ pub async fn send_letter(
     let fits = statement.proposal == id
         && statement.manifest_sha256 == decision.manifest
         && statement.sha256 == sha256
+        && statement.reference.as_ref().is_none_or(|signed| *signed == proposal.reference())
         && is_about(&statement, &decision);
     if !fits {
         let fault =
-            "it must say this proposal, the decision in force, the version decided on, and these bytes".to_owned();
+            "it must say this proposal and its reference, the decision in force, the version decided on, and these bytes".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
     let row = LetterRow {

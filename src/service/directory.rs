@@ -3,6 +3,7 @@
 use super::{
     Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
+    member_certificates::{self, JudgedCertificate},
     quotas, rules, settled, state,
     unit::{Act, Subject, View, new_entry, require_standing},
 };
@@ -187,6 +188,7 @@ pub async fn publish_key_card(
     context: &RequestContext,
     id: &MemberId,
     body: &PublishKeyCard,
+    judged: &[JudgedCertificate],
 ) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
     let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
@@ -203,6 +205,7 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
+    member_certificates::check(&mut act.tx, &card, before.as_ref(), &body.without, judged).await?;
     quotas::check_key_card(exchange, &mut act.tx, before.as_ref(), &row, act.now).await?;
     let guardrails = guardrails_resting_on(exchange, &mut act.tx, id, act.now).await?;
     keep_employer(exchange, &mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
@@ -250,6 +253,7 @@ pub async fn publish_first_card(
     peer: &CertificateHolder,
     id: &MemberId,
     body: &PublishKeyCard,
+    judged: &[JudgedCertificate],
 ) -> Result<Answer> {
     // Nobody takes a turn at writing that is another partner's.
     let may_be_own = *id.partner() == peer.partner && peer.named.as_ref().is_none_or(|named| named == id);
@@ -259,12 +263,12 @@ pub async fn publish_first_card(
     // As `RequestContext::rehearsal` does for members.
     if exchange.db.is_writing()
         && let Ok(snapshot) = exchange.db.rehearse_for(peer.whose()).await
-        && let Some(settled) = settled(publish_first(exchange, snapshot, idempotency, peer, id, body).await)
+        && let Some(settled) = settled(publish_first(exchange, snapshot, idempotency, peer, id, (body, judged)).await)
     {
         return settled;
     }
     let tx = exchange.db.write_for(peer.whose()).await?;
-    publish_first(exchange, tx, idempotency, peer, id, body).await
+    publish_first(exchange, tx, idempotency, peer, id, (body, judged)).await
 }
 
 async fn publish_first(
@@ -273,7 +277,7 @@ async fn publish_first(
     idempotency: &Idempotency,
     peer: &CertificateHolder,
     id: &MemberId,
-    body: &PublishKeyCard,
+    (body, judged): (&PublishKeyCard, &[JudgedCertificate]),
 ) -> Result<Answer> {
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
@@ -290,6 +294,7 @@ async fn publish_first(
     let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
     let outcome = policies.authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
+    member_certificates::check(&mut tx, &card, present.as_ref(), &body.without, judged).await?;
     quotas::check_key_card(exchange, &mut tx, present.as_ref(), &row, now).await?;
     keep_employer(exchange, &mut tx, &permit, present.as_ref(), &row, now).await?;
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)

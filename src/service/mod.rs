@@ -29,6 +29,7 @@ pub mod leftover_keys;
 pub mod lists;
 pub mod manifests;
 pub mod marks;
+pub mod member_certificates;
 pub mod operator;
 mod outcome;
 pub mod own_keys;

@@ -128,6 +128,14 @@ request! {
     pub struct PublishKeyCard {
         /// Compact JWS of type `entente-key-card+jws`, signed by a registrar of the member's partner.
         pub key_card: String,
+        /// Certificates of its keys, each PEM with the authorities between it and the partner card's anchor: of every key that the card
+        /// before, while it is active, does not name, and of one at least if this card ends later. They are judged as when a member
+        /// connects, are to last as long as this card, and are not kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub certificates: Vec<String>,
+        /// Every role of the card before that this one lacks: no office ends unsaid.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        pub without: BTreeSet<PartnerRole>,
     }
 
     /// Creates a program.

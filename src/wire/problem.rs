@@ -75,6 +75,8 @@ catalogue! {
     NotSealed "not-sealed" 422 "this is not a complete age file" => "seal the document to the proposal's vault (`entente proposal put` or `age -r`) and upload the result unarmored";
     StatementInvalid "statement-invalid" 422 "the signed statement is not acceptable" => "sign the statement again with a key that your key card names";
     StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
+    CertificateUnfit "certificate-unfit" 422 "a key card names a key without a certificate that can be used" => "send the certificate of each new key beside the key card, as `entente key-card issue --certificate` does: one that the member could connect with now, with the authorities above it, and that lasts as long as the card";
+    OfficeDropped "office-dropped" 409 "the key card ends an office without saying so" => "keep the role in the key card (`entente key-card issue --role`), or say that it ends (`--without`, in the request `without`)";
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
     AlreadyWrapped "already-wrapped" 409 "you have wrapped this key before" => "nothing to do if it opens; if its holder says that it does not, they remove it (`entente key check PROPOSAL --remove`) and you wrap again, or another member wraps one beside it";
     WrappedOften "wrapped-often" 409 "your partner's members have wrapped this key as often as is allowed" => "let its holder remove those that do not open (`entente key check PROPOSAL --remove`), or a member of another partner wrap one";
@@ -305,6 +307,8 @@ impl From<&Refusal> for Kind {
             Refusal::Exists { .. } => Self::Exists,
             Refusal::Statement { .. } => Self::StatementInvalid,
             Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
+            Refusal::MemberCertificate { .. } => Self::CertificateUnfit,
+            Refusal::OfficeDropped { .. } => Self::OfficeDropped,
             Refusal::AlreadyWrapped { .. } => Self::AlreadyWrapped,
             Refusal::WrappedOften { .. } => Self::WrappedOften,
             Refusal::LastKey { .. } => Self::LastKey,

@@ -20,7 +20,6 @@ use entente::{
         member::CallRole,
         vault::VaultKind,
     },
-    sealing::card::KeyCard,
     storage::args,
     wire::directory::CreateProgram,
 };
@@ -139,10 +138,10 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
 
 /// The member's registrar publishes a new card of theirs, good until then.
 async fn renew(stage: &Stage, member: &str, valid_until: Timestamp) {
-    let KeyCard { member, name, organisation, roles, recipients, certificates, .. } =
-        stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
-    let registrar = format!("{}:registrar", member.partner());
-    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    let present = stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
+    let registrar = format!("{}:registrar", present.member.partner());
+    let shown = vec![stage.credential(member).certificate.clone()];
+    let new = NewKeyCard { shown, valid_until, ..NewKeyCard::like(present) };
     stage.client(&registrar).issue_key_card(&new).await.unwrap();
 }
 

@@ -8,7 +8,6 @@ use crate::harness::{
 use entente::{
     client::{ClientError, api::Paging, directory::NewKeyCard},
     domain::{call::Phase, entry::EntryKind, id::ProposalId, member::ConflictGround, proposal::Status},
-    sealing::card::KeyCard,
     wire::call::{Call, ExtendCall, Extended},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -259,10 +258,7 @@ async fn key_cards_count_again_for_a_proposal_whose_deadline_is_moved_after_it()
     }
     let moves = async |organisation: &str| {
         let present = stage.client("ISR:registrar").issued_member(&id("ISR:avi")).await.unwrap().card.clone();
-        let KeyCard { member, name, roles, recipients, certificates, valid_until, .. } = present;
-        let organisation = organisation.to_owned();
-        let new =
-            NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+        let new = NewKeyCard { organisation: organisation.to_owned(), ..NewKeyCard::like(present) };
         stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();
     };
     let shown = async || {

@@ -6,11 +6,14 @@ use entente::{
     service::{
         Credential, Idempotency, ServiceError,
         directory::{self, CertificateHolder},
+        member_certificates::OfferedCertificate,
     },
     storage::members,
     wire::directory::PublishKeyCard,
 };
 use futures_util::poll;
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     pin::pin,
     sync::{
@@ -44,9 +47,15 @@ async fn first_key_card_is_refused_when_its_certificate_is_revoked_before_its_tu
         named: Some(registrar.member.clone()),
         credential: certificate.clone(),
     };
-    let body = PublishKeyCard { key_card: usa.vouch(registrar, &[PartnerRole::Registrar], 1) };
+    let key_card = usa.vouch(registrar, &[PartnerRole::Registrar], 1);
+    let body = PublishKeyCard { key_card, certificates: vec![registrar.certificate_pem.clone()], without: [].into() };
+    let judged = [Ok(OfferedCertificate {
+        der: CertificateDer::from_pem_slice(registrar.certificate_pem.as_bytes()).unwrap().to_vec(),
+        named: Some(registrar.member.clone()),
+        not_after: Timestamp::MAX,
+    })];
     let idempotency = Idempotency { key: "first".to_owned(), request_sha256: Sha256::of(b"PUT") };
-    let publish = || directory::publish_first_card(&exchange, &idempotency, &peer, &registrar.member, &body);
+    let publish = || directory::publish_first_card(&exchange, &idempotency, &peer, &registrar.member, &body, &judged);
     let published = async || {
         let found = members::find(&mut exchange.db.read().await.unwrap(), &registrar.member).await;
         found.unwrap().is_some()

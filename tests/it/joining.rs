@@ -29,16 +29,27 @@ use entente::{
 use jiff::SignedDuration;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 const NATIONS: &[DemoNation] = &[USA, ISR, KOR, GBR];
 const OF_A_NATION: usize = 15;
 
+/// How many commands were run in each folder since somebody asked.
+static COMMANDS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+/// How many commands were run in the folder since this was last asked.
+fn commands(home: &Path) -> usize {
+    COMMANDS.lock().unwrap().remove(home).unwrap_or_default()
+}
+
 /// Runs the program; what it answered.
 async fn ran(home: &Path, words: &[&str]) -> Value {
+    *COMMANDS.lock().unwrap().entry(home.to_owned()).or_default() += 1;
     let words: Vec<&str> = ["--json", "--home", home.to_str().unwrap()].iter().chain(words).copied().collect();
     let output = ended(entente(&words)).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -94,8 +105,9 @@ impl Office {
         ran(&self.home, &words).await
     }
 
-    /// Everybody of a table comes in. Two commands of the registrar, two of each member.
+    /// Everybody of a table comes in.
     async fn takes_in(&self, site: &Site) {
+        commands(&self.home);
         let mut table = "member,name,organisation,roles\n".to_owned();
         for at in 0..OF_A_NATION {
             let roles = if at == 0 { "policy_officer" } else { "" };
@@ -126,7 +138,9 @@ impl Office {
             let handle = format!("new{at}");
             let me = ran(&self.home_of(site, &handle), &["join", text(&self.file("welcome", &handle))]).await;
             assert_eq!(me["member"], format!("{}:{handle}", self.nation));
+            assert!(commands(&self.home_of(site, &handle)) <= 3, "`join` twice");
         }
+        assert!(commands(&self.home) <= 4, "a dry run, `member invite`, `member approve`");
     }
 
     fn home_of(&self, site: &Site, handle: &str) -> PathBuf {
@@ -153,12 +167,17 @@ async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
 
     // A certificate that is about to end: two commands on each side, and the old key serves until the welcome is taken.
     let request = site.path("renewal.json");
+    commands(&home);
     ran(&home, &["member", "renew", "--to", text(&request)]).await;
+    let mut of_member = commands(&home);
     ran(&home, &["me"]).await;
     fs::remove_file(israel.file("welcome", "new3")).unwrap();
     israel.approves(std::slice::from_ref(&request)).await;
     assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3", "by the key that was in force");
+    commands(&home);
     ran(&home, &["join", text(&israel.file("welcome", "new3"))]).await;
+    of_member += commands(&home);
+    assert!(of_member <= 2 && commands(&israel.home) <= 2, "{of_member} of the member");
     assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3");
 
     // A year ahead nobody is warned.
@@ -439,13 +458,16 @@ async fn nobody_is_vouched_for_with_the_recipient_of_somebody_else_or_a_broken_o
     let stage = Stage::open().await;
     let registrar = stage.again("ISR:registrar");
     let avis = registrar.issued_member(&id("ISR:avi")).await.unwrap().card.recipients[0].clone();
+    let lior = stage.next_credential("ISR:lior");
     let new = |recipient: &str| NewKeyCard {
         member: id("ISR:lior"),
         name: "Lior Gal".to_owned(),
         organisation: "Galil Optics".to_owned(),
         roles: [].into(),
+        without: [].into(),
         recipients: vec![recipient.to_owned()],
-        certificates: vec![Sha256::of(b"a key")],
+        certificates: vec![lior.spki],
+        shown: vec![lior.certificate.clone()],
         valid_from: None,
         valid_until: stage.clock.now() + SignedDuration::from_hours(24),
     };

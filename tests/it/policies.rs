@@ -511,16 +511,13 @@ async fn guardrails_outlive_a_key_that_was_stolen() {
     // Nor do so many other cards that the one it was signed under is no longer looked for.
     let card = registrar.issued_member(&id("USA:approver")).await.unwrap().card.clone();
     let mut outcome = Ok(());
-    for number in 0..=200_u32 {
+    for _ in 0..=200 {
+        let next = world.next_credential("USA:approver");
         let new = NewKeyCard {
-            member: id("USA:approver"),
-            name: card.name.clone(),
-            organisation: card.organisation.clone(),
-            roles: card.roles.clone(),
-            recipients: card.recipients.clone(),
-            certificates: vec![Sha256::of(&number.to_be_bytes())],
-            valid_from: None,
+            certificates: vec![next.spki],
+            shown: vec![next.certificate],
             valid_until: at + SignedDuration::from_hours(24 * 300),
+            ..NewKeyCard::like(card.clone())
         };
         outcome = registrar.issue_key_card(&new).await.map(drop);
         if outcome.is_err() {

@@ -180,16 +180,7 @@ fn at(member: &str, organisation: &str) -> PreviewedAct {
 pub(crate) async fn moves(stage: &Stage, member: &str, organisation: &str) {
     let registrar = stage.client("ISR:registrar");
     let card = registrar.issued_member(&id(member)).await.unwrap().card.clone();
-    let new = NewKeyCard {
-        member: card.member,
-        name: card.name,
-        organisation: organisation.into(),
-        roles: card.roles,
-        recipients: card.recipients,
-        certificates: card.certificates.into_iter().collect(),
-        valid_from: None,
-        valid_until: card.valid_until,
-    };
+    let new = NewKeyCard { organisation: organisation.into(), ..NewKeyCard::like(card) };
     registrar.issue_key_card(&new).await.unwrap();
 }
 

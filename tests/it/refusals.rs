@@ -9,6 +9,7 @@ mod certificates;
 mod innocents;
 mod intake;
 mod invitations;
+mod key_cards;
 mod labels;
 pub(crate) mod lies;
 mod midway;

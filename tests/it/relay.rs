@@ -25,7 +25,6 @@ use entente::{
         id::MemberId,
         member::PartnerRole,
     },
-    sealing::card::KeyCard,
     wire::inbox::Waiting,
 };
 use jiff::{SignedDuration, civil::Time, tz::TimeZone};
@@ -143,9 +142,7 @@ async fn stage() -> Stage {
 pub(crate) async fn employ(stage: &Stage) {
     let registrar = stage.client("ISR:registrar");
     let present = registrar.issued_member(&id("ISR:tamar")).await.unwrap().card.clone();
-    let KeyCard { member, name, organisation, recipients, certificates, valid_until, .. } = present;
-    let roles = [PartnerRole::Relay].into();
-    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    let new = NewKeyCard { roles: [PartnerRole::Relay].into(), ..NewKeyCard::like(present) };
     registrar.issue_key_card(&new).await.unwrap();
 }
 

@@ -197,16 +197,7 @@ async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since()
 async fn loses_office(stage: &Stage, member: &str) {
     let registrar = stage.client("ISR:registrar");
     let card = registrar.issued_member(&id(member)).await.unwrap().card.clone();
-    let new = NewKeyCard {
-        member: card.member,
-        name: card.name,
-        organisation: card.organisation,
-        roles: [].into(),
-        recipients: card.recipients,
-        certificates: card.certificates.into_iter().collect(),
-        valid_from: None,
-        valid_until: card.valid_until,
-    };
+    let new = NewKeyCard { roles: [].into(), without: card.roles.clone(), ..NewKeyCard::like(card) };
     registrar.issue_key_card(&new).await.unwrap();
 }
 

@@ -14,9 +14,12 @@ use entente::{
         statement::{VaultStatement, WrapStatement, verify_signed},
     },
 };
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SanType, date_time_ymd};
+use rcgen::{
+    Certificate, CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, PKCS_ED25519, SanType, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -32,25 +35,31 @@ type Request = (Vec<u8>, mpsc::Sender<Vec<u8>>);
 #[derive(Debug)]
 struct Inserted {
     certificate: Vec<u8>,
+    pem: String,
     requests: mpsc::Sender<Request>,
 }
 
 impl Inserted {
-    /// A new card whose certificate names the member.
-    fn of(member: &MemberId) -> Self {
+    /// A new card whose certificate, by the authority of their nation, names the member.
+    fn of(stage: &Stage, member: &MemberId) -> Self {
         let name = SanType::URI(member.san_uri().try_into().unwrap());
+        let files = stage.plan.dir.join("pki").join(member.partner().as_str());
+        let [ca, key] = ["crt", "key"].map(|kind| fs::read_to_string(files.join(format!("ca.{kind}"))).unwrap());
+        let authority = Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&key).unwrap()).unwrap();
         let ((requests, asked), (shows, shown)) = (mpsc::channel::<Request>(), mpsc::channel());
         thread::spawn(move || {
             let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.subject_alt_names = vec![name];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             params.not_after = date_time_ymd(2100, 12, 31);
-            shows.send(params.self_signed(&key).unwrap().der().to_vec()).unwrap();
+            shows.send(params.signed_by(&key, &authority).unwrap()).unwrap();
             for (message, answer) in asked {
                 answer.send(rcgen::SigningKey::sign(&key, &message).unwrap()).unwrap();
             }
         });
-        Self { certificate: shown.recv().unwrap(), requests }
+        let certificate: Certificate = shown.recv().unwrap();
+        Self { certificate: certificate.der().to_vec(), pem: certificate.pem(), requests }
     }
 }
 
@@ -107,17 +116,12 @@ impl Signer for WrongPin {
 const REFUSED: &str = "the signing key was not unlocked: the PIN is wrong, 2 tries are left";
 
 /// The registrar adds a certificate to the member's key card.
-async fn pins(stage: &Stage, member: &str, certificate: Sha256) {
+async fn pins(stage: &Stage, member: &str, pin: Sha256, certificate: &str) {
     let present = stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
     let new = NewKeyCard {
-        member: id(member),
-        name: present.name,
-        organisation: present.organisation,
-        roles: present.roles,
-        recipients: present.recipients,
-        certificates: present.certificates.into_iter().chain([certificate]).collect(),
-        valid_from: None,
-        valid_until: present.valid_until,
+        certificates: present.certificates.iter().copied().chain([pin]).collect(),
+        shown: vec![certificate.to_owned()],
+        ..NewKeyCard::like(present)
     };
     stage.client(&format!("{}:registrar", &member[..3])).issue_key_card(&new).await.unwrap();
 }
@@ -125,9 +129,9 @@ async fn pins(stage: &Stage, member: &str, certificate: Sha256) {
 #[tokio::test]
 async fn proposal_is_begun_shared_and_signed_by_a_card_that_keeps_its_key() {
     let stage = Stage::open().await;
-    let card = Arc::new(Inserted::of(&id("ISR:avi")));
+    let card = Arc::new(Inserted::of(&stage, &id("ISR:avi")));
     let pin = spki_sha256(card.certificate()).unwrap();
-    pins(&stage, "ISR:avi", pin).await;
+    pins(&stage, "ISR:avi", pin, &card.pem).await;
     let avi = stage.again("ISR:avi").with_signer(card);
 
     let begun = avi.create_proposal(&stage.joint()).await.unwrap();

@@ -1,83 +1,145 @@
-//! The README's tour for those who propose, run a call, review and decide: its commands, read from the page, played by the program itself.
-//! Nobody in it copies an identifier, and every command of these parts is played.
+//! The README's tour: its commands, read from the page, played by the program itself. Nobody in it copies an identifier, a recipient or a digest;
+//! what is typed is the fingerprint of a card, as officials tell it. Every command of every part is played.
+
+mod offices;
 
 use crate::harness::{
-    process::{ended, entente},
-    stage::{NATIONS, Stage, id, pdf},
+    process::{Site, ended, entente},
+    stage::{NATIONS, Stage, pdf},
     world::{Store, TestWorld},
 };
-use entente::domain::{ambient::Clock, reference::Reference};
+use entente::{
+    domain::{ambient::Clock, reference::Reference},
+    sealing::card::PartnerCard,
+};
 use jiff::{SignedDuration, Timestamp};
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// The parts of the tour that are played here. Those of registrars and policy officers are played in tests of their own.
-const PARTS: [&str; 4] = ["Submitter", "Officer", "Reviewer", "Decider"];
+/// The parts of those who propose, run a call, review and decide.
+const WORK: [&str; 4] = ["Submitter", "Officer", "Reviewer", "Decider"];
 
 /// What the page calls the proposal.
 const SHOWN: &str = "BIRD26-48179";
 
+/// How the page begins a fingerprint, which officials tell.
+const TOLD: &str = "3f9a…";
+
 /// The tour as it is played.
 struct Tour {
-    world: TestWorld,
+    /// Where the members' folders are.
+    homes: PathBuf,
     folder: PathBuf,
     /// What is left of it: the part and the command.
     left: Vec<(String, String)>,
-    /// What the exchange called the proposal.
-    reference: Option<Reference>,
+    /// What stands on the page, and what it is here.
+    here: Vec<(&'static str, String)>,
 }
 
-/// The commands of the page, each under the part that it belongs to.
+/// The commands of the page, each under the part that it belongs to; those of `entente` without the name of the program.
 fn commands() -> Vec<(String, String)> {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let (_, tour) = page.split_once("\n## A tour by role\n").unwrap();
     let (tour, _) = tour.split_once("\n## ").unwrap();
+    let tour = tour.replace("\\\n        ", "");
     let (mut part, mut found) = (String::new(), Vec::new());
     for line in tour.lines() {
         if let Some((name, _)) = line.strip_prefix("**").and_then(|line| line.split_once('.')) {
             name.clone_into(&mut part);
         }
-        if let Some(command) = line.strip_prefix("    entente ")
-            && PARTS.contains(&&*part)
-        {
+        if let Some(command) = line.strip_prefix("    ") {
             let command = command.split("   ").next().unwrap_or_default().trim();
+            let command = command.strip_prefix("entente ").unwrap_or(command);
             found.push((part.clone(), command.to_owned()));
         }
     }
     found
 }
 
-/// The words of a command: a quoted piece is one.
-fn words(command: &str) -> Vec<String> {
+/// The words of a command: a quoted piece is one, and a pattern stands for the files that it matches.
+fn words(command: &str, folder: &Path) -> Vec<String> {
     let pieces = command.split('\'').enumerate();
     let words = pieces.flat_map(|(at, piece)| match at % 2 {
-        0 => piece.split_whitespace().map(str::to_owned).collect(),
+        0 => piece.split_whitespace().flat_map(|word| matched(word, folder)).collect(),
         _ => vec![piece.to_owned()],
     });
     words.collect()
 }
 
+/// The files in the folder that a pattern such as `requests/*.json` matches; any other word is itself.
+fn matched(word: &str, folder: &Path) -> Vec<String> {
+    let Some((place, ending)) = word.split_once("/*") else { return vec![word.to_owned()] };
+    let files = fs::read_dir(folder.join(place)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> =
+        files.filter(|name| name.ends_with(ending)).map(|name| format!("{place}/{name}")).collect();
+    files.sort();
+    files
+}
+
+/// The fingerprint of a card in a file.
+fn fingerprint(card: &Path) -> String {
+    PartnerCard::from_json(&fs::read(card).unwrap()).unwrap().fingerprint().unwrap().to_string()
+}
+
 impl Tour {
-    /// Plays the next command of the page that begins so, as the member, with more words where a script needs them.
-    async fn play(&mut self, part: &str, beginning: &str, member: &str, more: &[&str]) -> String {
+    /// These parts of the page.
+    fn of(parts: &[&str], homes: PathBuf, folder: PathBuf) -> Self {
+        fs::create_dir(&folder).unwrap();
+        let left = commands().into_iter().filter(|(part, _)| parts.contains(&&**part)).collect();
+        Self { homes, folder, left, here: Vec::new() }
+    }
+
+    /// Takes the next command of the page that begins so.
+    fn take(&mut self, part: &str, beginning: &str) -> String {
         let is_meant = |(of, command): &(String, String)| of == part && command.starts_with(beginning);
         let at = self.left.iter().position(is_meant).unwrap_or_else(|| panic!("the page has no `{beginning}`"));
-        let (_, command) = self.left.remove(at);
+        self.left.remove(at).1
+    }
+
+    /// Plays the next command of the page that begins so, as the member, with more words where a script needs them.
+    async fn play(&mut self, part: &str, beginning: &str, member: &str, more: &[&str]) -> String {
+        let command = self.take(part, beginning);
         self.run(member, &command, more).await
+    }
+
+    /// The same of the host's operator: the words after the configuration.
+    async fn operate(&mut self, site: &Site, beginning: &str) -> String {
+        let server = "entente-server --config server.toml";
+        let command = self.take("Host operator", &format!("{server}{beginning}"));
+        let words = words(&self.as_here(command.strip_prefix(server).unwrap()), &self.folder);
+        let in_folder = |word: String| match self.folder.join(&word) {
+            file if file.is_file() => file.display().to_string(),
+            _ => word,
+        };
+        let words: Vec<String> = words.into_iter().map(in_folder).collect();
+        let output = site.operate(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let (said, faults) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{command}: {said}{faults}");
+        said
+    }
+
+    /// What is typed for a fingerprint from now on.
+    fn is_told(&mut self, fingerprint: String) {
+        self.here.retain(|(shown, _)| *shown != TOLD);
+        self.here.push((TOLD, fingerprint));
+    }
+
+    fn as_here(&self, command: &str) -> String {
+        self.here.iter().fold(command.to_owned(), |command, (shown, here)| command.replace(shown, here))
     }
 
     /// Runs a command of a member, and keeps what it says in a file if the command says so.
     async fn run(&self, member: &str, command: &str, more: &[&str]) -> String {
-        assert!(!["prop_", "call_", "prog_"].iter().any(|prefix| command.contains(prefix)), "`{command}`");
-        let command = match &self.reference {
-            Some(reference) => command.replace(SHOWN, &reference.to_string()),
-            None => command.to_owned(),
-        };
+        let home = self.homes.join(member.replace(':', ".")).display().to_string();
+        let command = self.as_here(command).replace("~/.config/entente", &home);
         let (command, to) = match command.split_once(" > ") {
             Some((command, file)) => (command, Some(file.trim())),
             None => (&*command, None),
         };
-        let home = self.world.home(&id(member)).display().to_string();
-        let words = words(command);
+        let words = words(command, &self.folder);
         let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().map(String::as_str)).collect();
         let mut process = entente(&[&words[..], more].concat());
         process.current_dir(&self.folder);
@@ -111,13 +173,29 @@ impl Tour {
     }
 }
 
+#[test]
+fn nothing_is_copied_but_a_fingerprint_that_is_told() {
+    let commands = commands();
+    let parts: BTreeSet<&str> = commands.iter().map(|(part, _)| &**part).collect();
+    assert_eq!(parts, WORK.into_iter().chain(offices::OFFICES).collect(), "each part is played by a test");
+    for (_, command) in &commands {
+        let words = words(&command.replace('*', ""), Path::new(""));
+        for (at, word) in words.iter().enumerate() {
+            let is_told = word == TOLD && at > 0 && words[at - 1] == "--fingerprint";
+            let is_digest = word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit());
+            let is_copied =
+                ["prop_", "call_", "prog_", "vault_", "doc_", "age1", "…"].iter().any(|of| word.contains(of));
+            assert!(is_told || !(is_copied || is_digest), "`{word}` in `{command}`");
+        }
+    }
+}
+
 #[tokio::test]
 async fn tour_of_the_readme_is_played_without_an_identifier() {
     let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
     Stage::program(&world).await;
     let (now, folder) = (world.clock.now(), world.plan.dir.join("tour"));
-    fs::create_dir(&folder).unwrap();
-    let mut tour = Tour { world, folder, left: commands(), reference: None };
+    let mut tour = Tour::of(&WORK, world.plan.dir.join("homes"), folder);
 
     // A call, published by an officer.
     let deadline = now + SignedDuration::from_hours(24 * 30);
@@ -134,7 +212,8 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     assert!(tour.play("Submitter", "call list", "ISR:avi", &[]).await.contains("BIRD26"));
     let begun = tour.play("Submitter", "proposal create", "ISR:avi", &[]).await;
     let shown = begun.split_whitespace().find(|word| word.starts_with("BIRD26-")).expect("it is shown");
-    tour.reference = Some(shown.parse().unwrap());
+    let reference: Reference = shown.parse().unwrap();
+    tour.here.push((SHOWN, reference.to_string()));
     tour.play("Submitter", "proposal accept", "USA:bob", &[]).await;
     tour.write("summary.json", br#"{ "title": "Lodestone", "abstract": "Navigation.", "team": [], "budget": [] }"#);
     tour.write("plan.pdf", &pdf("the work plan"));
@@ -148,12 +227,9 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     assert!(tour.play("Submitter", "proposal status", "ISR:avi", &[]).await.contains("submitted"));
 
     // Its review, once the call is open.
-    tour.world.clock.set(deadline + SignedDuration::from_hours(25));
+    world.clock.set(deadline + SignedDuration::from_hours(25));
     tour.play("Officer", "conflict declare", "USA:dana", &[]).await;
-    tour.write(
-        "assignments.csv",
-        format!("proposal,reviewer\n{},ISR:maya\n", tour.reference.as_ref().unwrap()).as_bytes(),
-    );
+    tour.write("assignments.csv", format!("proposal,reviewer\n{reference},ISR:maya\n").as_bytes());
     tour.play("Officer", "assignment load", "USA:dana", &[]).await;
     tour.run("USA:dana", "assignment load BIRD26 assignments.csv", &[]).await;
     tour.play("Reviewer", "conflict declare", "ISR:maya", &[]).await;
@@ -161,7 +237,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.run("ISR:eitan", &format!("conflict declare {SHOWN} --none"), &[]).await;
     tour.play("Officer", "key share", "USA:dana", &[]).await;
     let listed = tour.play("Reviewer", "proposal list", "ISR:maya", &[]).await;
-    assert!(listed.contains(&tour.reference.as_ref().unwrap().to_string()), "{listed}");
+    assert!(listed.contains(&reference.to_string()), "{listed}");
     tour.play("Reviewer", "proposal open", "ISR:maya", &[]).await;
     assert!(tour.folder.join("case").is_dir());
     tour.play("Reviewer", "review draft", "ISR:maya", &[]).await;
@@ -178,5 +254,5 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     // The keys of the demo's members have no passphrases: there is nothing to unlock.
     tour.left.retain(|(_, command)| command != "unlock");
     assert_eq!(tour.left, [], "every command of these parts was played");
-    tour.world.stop().await;
+    world.stop().await;
 }

@@ -15,7 +15,6 @@ use entente::{
         member::CallRole,
         proposal::Status,
     },
-    sealing::card::KeyCard,
     service::{Principal, RequestContext, proposals},
     storage::{args, db::READERS},
     wire::call::ExtendCall,
@@ -51,9 +50,7 @@ async fn write_proposals(stage: &Stage, members: &[MemberId]) {
 async fn moves_to(stage: &Stage, organisation: &str) {
     let registrar = stage.client("ISR:registrar");
     let present = registrar.issued_member(&id("ISR:avi")).await.unwrap().card.clone();
-    let KeyCard { member, name, roles, recipients, certificates, valid_until, .. } = present;
-    let organisation = organisation.to_owned();
-    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    let new = NewKeyCard { organisation: organisation.to_owned(), ..NewKeyCard::like(present) };
     registrar.issue_key_card(&new).await.unwrap();
 }
 

@@ -43,16 +43,7 @@ fn machine(stage: &Stage, member: &str, identities: &[PathBuf]) -> Client {
 async fn publish(stage: &Stage, member: &str, recipients: &[String]) {
     let (member, registrar) = (id(member), format!("{}:registrar", &member[..3]));
     let present = stage.again("USA:dana").issued_member(&member).await.unwrap().card.clone();
-    let new = NewKeyCard {
-        member,
-        name: present.name,
-        organisation: present.organisation,
-        roles: present.roles,
-        recipients: recipients.to_vec(),
-        certificates: present.certificates,
-        valid_from: None,
-        valid_until: present.valid_until,
-    };
+    let new = NewKeyCard { recipients: recipients.to_vec(), ..NewKeyCard::like(present) };
     stage.client(&registrar).issue_key_card(&new).await.unwrap();
 }
 

@@ -49,7 +49,7 @@ pub(super) const TAGS: &[(&str, &str)] = &[
 /// Whether operations of this tag meet this problem.
 fn is_met(kind: Kind, tag: &str) -> bool {
     let tags: &[&str] = match kind {
-        Kind::StaleKeyCard => &["directory"],
+        Kind::StaleKeyCard | Kind::CertificateUnfit | Kind::OfficeDropped => &["directory"],
         Kind::SignedGuardrails => &["directory", "policies"],
         Kind::PolicyInvalid
         | Kind::PolicyWaiting

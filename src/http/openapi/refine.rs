@@ -17,7 +17,7 @@ use crate::{
         proposal::Status,
         review::MAX_WEIGHT,
     },
-    sealing::jws::MAX_JWS_LEN,
+    sealing::{card::MAX_KEYS, jws::MAX_JWS_LEN},
     service::{MAX_WRAPPED_KEY, MOST_KEYS, decisions::MAX_LETTER, programs::MAX_NAME, reviews::MAX_REVIEW},
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE},
@@ -112,6 +112,7 @@ fn bounds() -> Vec<(&'static str, &'static str, Bound)> {
         ("ProposePolicy", "text", Text(1, MAX_POLICY_TEXT)),
         ("PublishCall", "keys", Items(0, MOST_KEYS)),
         ("PublishCall", "reason", Text(1, MAX_REASON)),
+        ("PublishKeyCard", "certificates", Items(0, MAX_KEYS)),
         ("Reason", "reason", Text(1, MAX_REASON)),
         ("Schedule", "grace_seconds", Number(0, grace)),
         ("SendLetter", "ciphertext", Base64(MAX_LETTER)),

@@ -12,6 +12,9 @@ const REASON: &str = "The portal of one nation was out of reach on the last day.
 /// The beginning of an age file, in base64; a whole one is longer.
 const CIPHERTEXT: &str = "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSA=";
 
+/// The beginning of a certificate in PEM; a whole one is longer.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIBxTCCAWugAwIBAgIQ\n-----END CERTIFICATE-----\n";
+
 /// The name of each body's schema, and a sample.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {
     let jws = |noun: &str| sample_jws(&format!("entente-{noun}+jws"));
@@ -58,7 +61,10 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
                 "publication": jws("call"), "vault": jws("vault"), "roll": jws("roll"), "keys": [key], "dry_run": false,
             }),
         ),
-        ("PublishKeyCard", json!({ "key_card": jws("key-card") })),
+        (
+            "PublishKeyCard",
+            json!({ "key_card": jws("key-card"), "certificates": [CERTIFICATE], "without": ["custodian"] }),
+        ),
         ("Reason", json!({ "reason": REASON })),
         ("SendLetter", json!({ "statement": jws("letter"), "ciphertext": CIPHERTEXT })),
         ("SignDecision", json!({ "decision": jws("decision") })),

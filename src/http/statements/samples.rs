@@ -154,7 +154,7 @@ pub(super) fn decision() -> Value {
 pub(super) fn letter() -> Value {
     json!({
         "proposal": PROPOSAL, "manifest_sha256": digest_of(&manifest()), "sha256": digest("letter"),
-        "decision_sha256": digest("decision"),
+        "decision_sha256": digest("decision"), "reference": "BIRD26-48179",
     })
 }
 

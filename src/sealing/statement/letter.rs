@@ -1,7 +1,10 @@
 //! A sealed letter to the parties.
 
 use super::{Statement, StatementError};
-use crate::domain::id::{ProposalId, Sha256};
+use crate::domain::{
+    id::{ProposalId, Sha256},
+    reference::Reference,
+};
 use serde::{Deserialize, Serialize};
 
 /// A sealed letter to the parties.
@@ -18,6 +21,9 @@ pub struct LetterStatement {
     /// Digest of the decision it is about; letters of before decisions could be superseded are about the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision_sha256: Option<Sha256>,
+    /// What people call the proposal, so that a letter on paper says it by its sender's word. Letters of before it was signed have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 impl Statement for LetterStatement {

@@ -139,8 +139,11 @@ fn every_statement_reads_back_as_it_was_signed() {
         supersedes: Some(digest),
         reason: Some("money became free".into()),
     });
-    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None });
-    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: Some(digest) });
+    let letter =
+        LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None, reference: None };
+    round(&letter);
+    let reference = Some("BIRD26-48179".parse().unwrap());
+    round(&LetterStatement { decision_sha256: Some(digest), reference, ..letter });
     for to in [WrapTarget::Member(id("ISR:avi")), WrapTarget::Vault(id(OTHER_VAULT))] {
         round(&WrapStatement { vault: id(VAULT), to, recipient: recipient.clone(), sha256: digest });
     }

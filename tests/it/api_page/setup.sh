@@ -4,15 +4,18 @@
 : > pins
 for code in USA ISR; do echo "$code $(sha256 "$PKI/$code/card.json")" >> pins; done
 
+ends() { date -u -d "$(openssl x509 -in "$1" -noout -enddate | cut -d= -f2)" +%FT%TZ; }
+
 publish_key_card() { # publish_key_card MEMBER ORGANISATION ROLES
   partner=${1%%:*} handle=${1##*:}
   CERT=$PKI/$partner/registrar.crt KEY=$PKI/$partner/registrar.key
   age-keygen --output "$partner-$handle.age" 2> /dev/null
   jq -cjnS --arg member "$1" --arg organisation "$2" --argjson roles "$3" --arg recipient "$(age-keygen -y "$partner-$handle.age")" \
-    --arg pin "$(spki "$PKI/$partner/$handle.crt")" '{member: $member, name: "Somebody", organisation: $organisation, roles: $roles,
+    --arg until "$(ends "$PKI/$partner/$handle.crt")" --arg pin "$(spki "$PKI/$partner/$handle.crt")" '{member: $member, name: "Somebody", organisation: $organisation, roles: $roles,
       recipients: [$recipient], certificates: [$pin], serial: 1, valid_from: "2020-01-01T00:00:00Z",
-      valid_until: "2100-01-01T00:00:00Z", status: "active"}' | sign entente-key-card+jws > card.jws
-  jq -n --rawfile card card.jws '{key_card: $card}' > body.json
+      valid_until: $until, status: "active"}' | sign entente-key-card+jws > card.jws
+  jq -n --rawfile card card.jws --rawfile certificate "$PKI/$partner/$handle.crt" \
+    '{key_card: $card, certificates: [$certificate]}' > body.json
   api PUT "/v1/members/$1/key-card" --json @body.json > answer.json
 }
 

@@ -94,6 +94,11 @@ impl Nation {
         PartnerCard::new(self.code.parse().unwrap(), self.code, "UTC", self.ca.pem.as_bytes(), registrars).unwrap()
     }
 
+    /// The body that publishes a key card for somebody.
+    pub(crate) fn publication(&self, person: &Person, roles: &[PartnerRole], serial: u64) -> Value {
+        json!({ "key_card": self.vouch(person, roles, serial), "certificates": [person.certificate_pem] })
+    }
+
     /// A key card for somebody, signed by this nation's registrar.
     pub(crate) fn vouch(&self, person: &Person, roles: &[PartnerRole], serial: u64) -> String {
         let now = now();
@@ -234,7 +239,7 @@ impl Exchange {
         let registrar = self.connect(&nation.registrar);
         let officers = ["drafter", "approver"].map(|handle| nation.ca.person(&format!("{code}:{handle}")));
         for officer in &officers {
-            let card = json!({ "key_card": nation.vouch(officer, &[PartnerRole::PolicyOfficer], 1) });
+            let card = nation.publication(officer, &[PartnerRole::PolicyOfficer], 1);
             let path = format!("/v1/members/{}/key-card", officer.member);
             registrar.change(Method::PUT, &path, &card).await.expect_status(200).await;
         }
@@ -258,7 +263,7 @@ impl Exchange {
         let own: (&Person, &[PartnerRole]) = (&nation.registrar, &[PartnerRole::Registrar]);
         for (person, roles) in [own].into_iter().chain(members.iter().copied()) {
             let path = format!("/v1/members/{}/key-card", person.member);
-            let card = json!({ "key_card": nation.vouch(person, roles, 1) });
+            let card = nation.publication(person, roles, 1);
             registrar.change(Method::PUT, &path, &card).await.expect_status(200).await;
         }
         self.write_policies(nation).await;

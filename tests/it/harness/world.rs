@@ -213,6 +213,13 @@ impl TestWorld {
         &self.world.pki.partners[member.partner()].members[&member]
     }
 
+    /// Another certificate of a member, in the cast or not, with a new key.
+    pub(crate) fn next_credential(&self, member: &str) -> CertificateAndKey {
+        let member = member.parse::<entente::domain::id::MemberId>().unwrap();
+        let authority = &self.world.pki.partners[member.partner()].authority;
+        authority.issue(&authority.member(&member), &*self.world.rng).unwrap()
+    }
+
     /// Raw HTTP under a certificate, or under none.
     pub(crate) fn raw(&self, credential: Option<&CertificateAndKey>) -> Raw {
         let tls = self.tls(credential);

@@ -5,7 +5,7 @@ use crate::harness::{
     stage::{ANNEX_LIMIT, Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
-    client::{ExitClass, verified::VersionChoice},
+    client::{ExitClass, directory::NewKeyCard, verified::VersionChoice},
     dev_pki::cast::TAMAR,
     domain::{
         ambient::Clock,
@@ -87,17 +87,7 @@ async fn older_key_card_does_not_come_back() {
     let old = look(&stage, "SELECT key_card AS it FROM members WHERE member = 'ISR:tamar'", args![]).await;
     // The old key was lost, so the registrar vouches for a new one; Avi has seen that.
     let registrar = stage.client("ISR:registrar");
-    let present = card(&stage, 2);
-    let new = entente::client::directory::NewKeyCard {
-        member: member.clone(),
-        name: present.name,
-        organisation: present.organisation,
-        roles: present.roles,
-        recipients: present.recipients,
-        certificates: present.certificates,
-        valid_from: None,
-        valid_until: present.valid_until,
-    };
+    let new = NewKeyCard::like(card(&stage, 2));
     registrar.issue_key_card(&new).await.unwrap();
     let home = stage.home(&id("ISR:avi"));
     let files = stage.plan.dir.join("pki/ISR");
@@ -276,19 +266,11 @@ async fn exchange_cannot_have_a_key_wrapped_to_somebody_without_a_place() {
 }
 
 /// The card of a member with another certificate in place of the one they sign with.
-async fn renew(stage: &Stage, member: &str, certificate: Sha256) {
+async fn renew(stage: &Stage, member: &str) {
+    let next = stage.next_credential(member);
     let (member, registrar) = (id(member), format!("{}:registrar", &member[..3]));
     let present = stage.client("USA:dana").issued_member(&member).await.unwrap().card.clone();
-    let new = entente::client::directory::NewKeyCard {
-        member,
-        name: present.name,
-        organisation: present.organisation,
-        roles: present.roles,
-        recipients: present.recipients,
-        certificates: vec![certificate],
-        valid_from: None,
-        valid_until: present.valid_until,
-    };
+    let new = NewKeyCard { certificates: vec![next.spki], shown: vec![next.certificate], ..NewKeyCard::like(present) };
     stage.client(&registrar).issue_key_card(&new).await.unwrap();
 }
 
@@ -301,7 +283,7 @@ async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() 
     }
     stage.clock.set(stage.clock.now() + SignedDuration::from_secs(1));
     for member in ["ISR:avi", "USA:carol"] {
-        renew(&stage, member, Sha256::of(b"the next key")).await;
+        renew(&stage, member).await;
     }
     // Each time by a machine that has seen nothing since it was started.
     let (home, files) = (stage.home(&id("USA:dana")), stage.plan.dir.join("pki/USA"));
@@ -322,7 +304,7 @@ async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() 
     stage
         .declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, VersionChoice::Standing))
         .await;
-    renew(&stage, "ISR:avi", Sha256::of(b"the key after the theft")).await;
+    renew(&stage, "ISR:avi").await;
     stage
         .declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, VersionChoice::Standing))
         .await;

@@ -276,7 +276,11 @@ async fn newcomer(world: &TestWorld) -> (CertificateAndKey, Vec<u8>) {
     };
     let key = credential.private_key.expose().as_bytes();
     let key = SigningKey::from_pem(key, credential.certificate.as_bytes()).unwrap();
-    let body = PublishKeyCard { key_card: sign_statement(&key, &key_card).unwrap() };
+    let body = PublishKeyCard {
+        key_card: sign_statement(&key, &key_card).unwrap(),
+        certificates: vec![credential.certificate.clone()],
+        without: [].into(),
+    };
     (credential, serde_json::to_vec(&body).unwrap())
 }
 

@@ -27,16 +27,7 @@ use std::collections::BTreeSet;
 /// The member's present card, but for the organisation.
 async fn card_at(stage: &Stage, member: &str, organisation: &str) -> NewKeyCard {
     let card = stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
-    NewKeyCard {
-        member: card.member,
-        name: card.name,
-        organisation: organisation.into(),
-        roles: card.roles,
-        recipients: card.recipients,
-        certificates: card.certificates,
-        valid_from: None,
-        valid_until: card.valid_until,
-    }
+    NewKeyCard { organisation: organisation.into(), ..NewKeyCard::like(card) }
 }
 
 async fn moves(stage: &Stage, member: &str, organisation: &str) {
@@ -99,7 +90,7 @@ async fn name_with_a_character_that_nobody_sees_is_not_published_and_an_old_one_
     let present = stage.again("USA:dana").issued_member(&id("ISR:maya")).await.unwrap().card.clone();
     let card = KeyCard { name: "Maya\u{202e}".into(), serial: 2, ..present };
     let key_card = sign_statement(&key_of(&stage, "ISR:registrar"), &card).unwrap();
-    let body = PublishKeyCard { key_card: key_card.clone() };
+    let body = PublishKeyCard { key_card: key_card.clone(), certificates: Vec::new(), without: [].into() };
     stage.refuses("statement-invalid", registrar.api().publish_key_card(&id("ISR:maya"), &body)).await;
 
     // One from before this was asked.

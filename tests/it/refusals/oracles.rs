@@ -302,16 +302,7 @@ async fn policy_officer_who_works_where_a_party_works_hears_nothing() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     let card = stage.again("USA:dana").issued_member(&id("ISR:drafter")).await.unwrap().card.clone();
-    let new = NewKeyCard {
-        member: card.member,
-        name: card.name,
-        organisation: "kinneret  SENSING".into(),
-        roles: card.roles,
-        recipients: card.recipients,
-        certificates: card.certificates,
-        valid_from: None,
-        valid_until: card.valid_until,
-    };
+    let new = NewKeyCard { organisation: "kinneret  SENSING".into(), ..NewKeyCard::like(card) };
     stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();
     nothing_is_told(&stage, proposal).await;
     stage.stop().await;

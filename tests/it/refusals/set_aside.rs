@@ -58,16 +58,9 @@ async fn expect(stage: &Stage, proposal: ProposalId, carol: Option<SetAside>) {
 /// Another card for a member, of the same keys, from another employer.
 pub(crate) async fn moves_to(stage: &Stage, member: &str, organisation: &str) {
     let present = stage.client("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
-    let new = NewKeyCard {
-        member: id(member),
-        name: present.name,
-        organisation: organisation.to_owned(),
-        roles: present.roles,
-        recipients: present.recipients,
-        certificates: present.certificates,
-        valid_from: None,
-        valid_until: present.valid_until,
-    };
+    // Also after a card that named no key.
+    let shown = vec![stage.credential(member).certificate.clone()];
+    let new = NewKeyCard { organisation: organisation.to_owned(), shown, ..NewKeyCard::like(present) };
     stage.client(&format!("{}:registrar", &member[..3])).issue_key_card(&new).await.unwrap();
 }
 

@@ -90,6 +90,15 @@ async fn letter_is_by_an_officer_of_the_signed_roll() {
     assert!(!stage.client("ISR:avi").read_letter(proposal, letter.id).await.unwrap().is_by_officer);
 
     let said = verify_signed::<LetterStatement>(&letter.statement).unwrap().statement;
+    assert_eq!(said.reference.as_ref(), Some(&letter.reference));
+    // One of before the reference was signed is read, one about another proposal's reference is not.
+    for (reference, is_read) in [(None, true), (Some("BIRD26-48179".parse().unwrap()), false)] {
+        let said = LetterStatement { reference, ..said.clone() };
+        let statement = sign_statement(&key_of(&stage, "USA:dana"), &said).unwrap();
+        tamper(&stage, "UPDATE letters SET statement = $1", args![statement]).await;
+        let read = dana.read_letter(proposal, letter.id).await.map(drop).map_err(|error| error.to_string());
+        assert_eq!(read.is_ok(), is_read, "{read:?}");
+    }
     let by = async |member: &str| {
         let statement = sign_statement(&key_of(&stage, member), &said).unwrap();
         tamper(&stage, "UPDATE letters SET statement = $1, sent_by = $2", args![statement, id(member)]).await;

@@ -43,14 +43,9 @@ async fn act_under_a_new_key(stage: &Stage) {
     let credential = authority.issue(&authority.member(&avi), &SystemRng).unwrap();
     let present = stage.again("USA:dana").issued_member(&avi).await.unwrap().card.clone();
     let card = NewKeyCard {
-        member: avi.clone(),
-        name: present.name,
-        organisation: present.organisation,
-        roles: present.roles,
-        recipients: present.recipients,
-        certificates: present.certificates.into_iter().chain([credential.spki]).collect(),
-        valid_from: None,
-        valid_until: present.valid_until,
+        certificates: present.certificates.iter().copied().chain([credential.spki]).collect(),
+        shown: vec![credential.certificate.clone()],
+        ..NewKeyCard::like(present)
     };
     stage.client("ISR:registrar").issue_key_card(&card).await.unwrap();
     credential.write(&stage.plan.dir, "avi-2").unwrap();
