@@ -79,8 +79,9 @@ fn path(text: &str) -> Result<String, String> {
 
 fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write it as `Name: value`")?;
-    let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
-    let value = value.trim().parse::<HeaderValue>().map_err(|error| error.to_string())?;
+    let name =
+        name.trim().parse::<HeaderName>().map_err(|_| "a name has letters, digits and `-`, such as `If-Match`")?;
+    let value = value.trim().parse::<HeaderValue>().map_err(|_| "a value has no control characters")?;
     Ok((name, value))
 }
 

@@ -127,7 +127,9 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
             let lines = file::read(&content).map_err(|fault| {
                 CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
             })?;
-            let (call, pairs) = (client.find_call(&call).await?, found(&client, lines).await?);
+            let call = client.find_call(&call).await?;
+            let (names, reviewers): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
+            let pairs = client.find_proposals(&names).await?.into_iter().zip(reviewers).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
         AssignmentCommand::List(args) => list(&client, context, args).await,
@@ -187,24 +189,6 @@ async fn assign(
         context.out.note(&format!("give them the keys: entente key share --call {call}"));
     }
     Ok(())
-}
-
-/// The proposals that lines of a file name, each looked for once.
-async fn found(client: &Client, lines: Vec<(ProposalName, MemberId)>) -> Result<Vec<(FoundProposal, MemberId)>> {
-    let (mut pairs, mut known): (Vec<_>, Vec<(ProposalName, FoundProposal)>) = (Vec::new(), Vec::new());
-    for (name, reviewer) in lines {
-        let before = known.iter().find(|(other, _)| *other == name).map(|(_, found)| found.clone());
-        let found = match before {
-            Some(found) => found,
-            None => {
-                let found = client.find_proposal(&name).await?;
-                known.push((name, found.clone()));
-                found
-            }
-        };
-        pairs.push((found, reviewer));
-    }
-    Ok(pairs)
 }
 
 async fn list(client: &Client, context: &Context, List { proposal, call, titles }: List) -> Result<()> {

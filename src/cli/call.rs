@@ -5,6 +5,7 @@ mod file;
 pub(super) mod show;
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, ListArgs, joined, reason, whole},
     error::{CliError, Result},
     output::Style,
@@ -24,7 +25,7 @@ use crate::{
     wire::call::Call,
 };
 use clap::{Args, Subcommand};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, future::ready, path::PathBuf};
 
 /// Run calls for proposals
 #[derive(Debug, Subcommand)]
@@ -54,14 +55,22 @@ pub enum CallCommand {
         file: PathBuf,
     },
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
-    #[command(after_help = "Examples:\n  entente call publish $CALL
+    #[command(
+        after_help = "Examples:\n  entente call publish $CALL --dry-run    who would see it, and who would hold its key
+  entente call publish $CALL
+  entente call publish $CALL --yes        in a script
 
-Only an officer of the nation that leads the program can: everybody's client checks their signature. Give the other \
+Asks first: a published call can be amended and cancelled, and no longer deleted. Only an officer of the nation that leads the program can: everybody's client checks their signature. Give the other \
 officers their role first: the opening key is wrapped to the officers of that moment (and to later ones when they are \
-given the role).")]
+given the role)."
+    )]
     Publish {
         /// The call
         call: CallName,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Amend a published call
     #[command(after_help = "Examples:
@@ -86,6 +95,7 @@ first declare that you have no conflict: `entente conflict declare $PROPOSAL --n
     /// Take an extension back; those whom it gave more time keep 72 hours
     #[command(after_help = "Examples:
   entente call show $CALL    extensions with their numbers
+  entente call withdraw-extension $CALL 2 --reason 'meant another call' --dry-run
   entente call withdraw-extension $CALL 2 --reason 'meant another call'
 
 If less than 72 hours would be left without it, a shorter one, of 72 hours from now, takes its place. An extension that \
@@ -98,9 +108,12 @@ gives no more than that stays.")]
         /// Why; logged
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Cancel a call
     #[command(after_help = "Examples:
+  entente call cancel $CALL --reason 'budget withdrawn' --dry-run
   entente call cancel $CALL --reason 'budget withdrawn'
   entente call cancel $CALL --reason 'budget withdrawn' --yes    in a script
 
@@ -112,10 +125,13 @@ Asks first. `entente call reopen` brings it back.")]
         #[arg(long)]
         reason: String,
         #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
         consent: Consent,
     },
     /// Bring a cancelled call back
     #[command(after_help = "Examples:
+  entente call reopen $CALL --reason 'the budget was restored' --dry-run    which dates would move
   entente call reopen $CALL --reason 'the budget was restored'
 
 If less than 72 hours are left of a deadline that had not passed when it was cancelled, the deadline of everyone moves to \
@@ -126,6 +142,8 @@ If less than 72 hours are left of a deadline that had not passed when it was can
         /// Why; shown to every partner of the call
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Delete a call that was never published
     #[command(after_help = "Examples:
@@ -136,6 +154,8 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
     Delete {
         /// The call
         call: CallName,
+        #[command(flatten)]
+        dry_run: DryRun,
         #[command(flatten)]
         consent: Consent,
     },
@@ -254,38 +274,51 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
             let call = client.edit_call(client.find_call(&call).await?, &text).await?;
             show::call(context, &call, None, false)
         }
-        CallCommand::Publish { call } => {
-            let call = client.publish_call(client.find_call(&call).await?).await?;
+        CallCommand::Publish { call, dry_run, consent } => {
+            let plan = client.plan_publication(client.find_call(&call).await?).await?;
+            let forecast = ready(Ok(client.forecast_publication(&plan)));
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
+            let call = client.publish_planned(&plan).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Amend(args) => amend(&args, &client, context).await,
         CallCommand::Extend(args) => extend::run(args, &client, context).await,
-        CallCommand::WithdrawExtension { call, number, reason: why } => {
-            let call = client.find_call(&call).await?;
-            let shown = client.api().withdraw_extension(call, number, reason(&why)?).await?;
+        CallCommand::WithdrawExtension { call, number, reason: why, dry_run } => {
+            let (why, call) = (reason(&why)?, client.find_call(&call).await?);
+            let forecast = client.forecast_withdrawn_extension(call, number);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            let shown = client.api().withdraw_extension(call, number, why).await?;
             let extensions = client.api().extensions(call).await?;
             show::call(context, &shown, Some(&extensions), false)
         }
-        CallCommand::Cancel { call, reason: why, consent } => {
-            let (why, name) = (reason(&why)?, call);
-            let call = client.find_call(&name).await?;
-            let what = format!(
-                "cancelling {name} ends it for everybody: its proposals go no further until an officer brings it back with `entente call reopen`"
-            );
-            context.keyboard().agree(consent, &what).await?;
+        CallCommand::Cancel { call, reason: why, dry_run, consent } => {
+            let (why, call) = (reason(&why)?, client.find_call(&call).await?);
+            let forecast = client.forecast_cancellation(call);
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)
         }
-        CallCommand::Reopen { call, reason: why } => {
-            let call = client.find_call(&call).await?;
-            let shown = client.api().reopen_call(call, reason(&why)?).await?;
+        CallCommand::Reopen { call, reason: why, dry_run } => {
+            let (why, call) = (reason(&why)?, client.find_call(&call).await?);
+            if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_reopening(call)).await? {
+                return Ok(());
+            }
+            let shown = client.api().reopen_call(call, why).await?;
             let extensions = client.api().extensions(call).await?;
             show::call(context, &shown, Some(&extensions), false)
         }
-        CallCommand::Delete { call, consent } => {
+        CallCommand::Delete { call, dry_run, consent } => {
             let id = client.find_call(&call).await?;
-            let consequence = "its text and the roles given in it are gone";
-            context.keyboard().consent(consent, &format!("deleting {call}"), consequence).await?;
+            let forecast = client.forecast_deletion(id);
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
             client.delete_draft(id).await?;
             context.out.done(&format!("deleted {call}"))
         }

@@ -1,8 +1,10 @@
 //! `entente conflict`: declarations of interest. A member who judges declares before anything opens.
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, reason},
     error::Result,
+    prompt::Consent,
 };
 use crate::{
     client::naming::ProposalName,
@@ -17,12 +19,14 @@ pub enum ConflictCommand {
     #[command(after_help = "Examples:
   entente conflict declare $PROPOSAL --none
   entente conflict declare $PROPOSAL --ground employment
+  entente conflict declare $PROPOSAL --ground employment --yes    in a script
 
-Once you declare a conflict, you no longer see the proposal, not even in a count, and you lose your keys to it. Only \
+A conflict is asked about first. Once you declare a conflict, you no longer see the proposal, not even in a count, and you lose your keys to it. Only \
 an officer from another nation can lift the conflict. `entente proposal show` lists the organisations concerned.")]
     Declare(Declare),
     /// Take a member's conflict off the record, as an officer of another nation; the member declares again
     #[command(after_help = "Examples:
+  entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company' --dry-run
   entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
     Lift {
         /// The proposal
@@ -32,6 +36,8 @@ an officer from another nation can lift the conflict. `entente proposal show` li
         /// Why; logged
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -46,14 +52,23 @@ pub struct Declare {
     /// You have one: employment, family, collaboration, financial, competition or other
     #[arg(long)]
     ground: Option<ConflictGround>,
+    #[command(flatten)]
+    dry_run: DryRun,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
 pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        ConflictCommand::Declare(Declare { proposal, ground, none: _ }) => {
+        ConflictCommand::Declare(Declare { proposal, ground, none: _, dry_run, consent }) => {
             let found = client.find_proposal(&proposal).await?;
+            let which = act::name_in_question(&client, &found, dry_run, consent).await;
+            let forecast = client.forecast_declaration(found.id, &which, ground);
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+                return Ok(());
+            }
             client.declare(found.id, ground).await?;
             match ground {
                 None => context.out.done(&format!("declared that you have no conflict with {found}")),
@@ -62,9 +77,13 @@ pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<(
                 }
             }
         }
-        ConflictCommand::Lift { proposal, member, reason: why } => {
-            let proposal = client.find_proposal(&proposal).await?.id;
-            client.lift_conflict(proposal, &member, reason(&why)?).await?;
+        ConflictCommand::Lift { proposal, member, reason: why, dry_run } => {
+            let (why, proposal) = (reason(&why)?, client.find_proposal(&proposal).await?.id);
+            let forecast = client.forecast_lifting(proposal, &member);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            client.lift_conflict(proposal, &member, why).await?;
             context.out.done(&format!("the conflict of {member} is off the record; {member} declares again"))
         }
     }

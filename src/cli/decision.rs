@@ -1,6 +1,7 @@
 //! `entente decision`: funding decisions, final once every funding partner has signed.
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, joined},
     error::{CliError, Result},
     output::{Screen, Style},
@@ -10,12 +11,14 @@ use super::{
 };
 use crate::{client::naming::ProposalName, domain::decision::Outcome, wire::decision::Decision};
 use clap::Subcommand;
+use std::future::ready;
 
 /// Decide on proposals, one signature per funding partner
 #[derive(Debug, Subcommand)]
 pub enum DecisionCommand {
     /// Sign a decision on the version that stands: propose it, or add your partner's signature
     #[command(after_help = "Examples:
+  entente decision sign $PROPOSAL fund --dry-run    whether it would be final
   entente decision sign $PROPOSAL fund
   entente decision sign $PROPOSAL decline
   entente decision sign $PROPOSAL fund --reason 'money became free'
@@ -36,6 +39,8 @@ proposal undecided. Until the last signature the earlier decision is in force. T
         #[arg(long)]
         reason: Option<String>,
         #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
         consent: Consent,
     },
     /// Show the proposed or final decision, its signatures verified
@@ -49,6 +54,8 @@ proposal undecided. Until the last signature the earlier decision is in force. T
     Unsign {
         /// The proposal
         proposal: ProposalName,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -57,19 +64,15 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        DecisionCommand::Sign { proposal, outcome, reason, consent } => {
+        DecisionCommand::Sign { proposal, outcome, reason, dry_run, consent } => {
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
             let found = client.find_proposal(&proposal).await?;
             let plan = client.plan_superseding(found.id, outcome, reason).await?;
             // Before anything is decided: what is asked for afterwards stands between a person and the answer.
-            let title = client.title_by_id(found.id).await;
-            if plan.is_last() {
-                let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
-                let which = worded(&found, title.as_deref());
-                let act = format!("signing last for `{outcome}` on {which}{}", over.unwrap_or_default());
-                let consequence =
-                    "the decision is final then, and only another one that every funder signs takes its place";
-                context.keyboard().consent(consent, &act, consequence).await?;
+            let title = if dry_run.is_meant() { None } else { client.title_by_id(found.id).await };
+            let forecast = ready(Ok(client.forecast_decision(&plan, &worded(&found, title.as_deref()))));
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+                return Ok(());
             }
             let decision = client.decide(&plan).await?;
             context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
@@ -83,8 +86,11 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
             let title = client.title_by_id(found.id).await;
             context.out.answer(&decision, |screen| show(screen, title.as_deref(), &decision, &zone))
         }
-        DecisionCommand::Unsign { proposal } => {
+        DecisionCommand::Unsign { proposal, dry_run } => {
             let found = client.find_proposal(&proposal).await?;
+            if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_unsigning(found.id)).await? {
+                return Ok(());
+            }
             client.unsign_decision(found.id).await?;
             context.out.done(&format!("your partner's signature on the decision about {found} is taken back"))
         }

@@ -2,6 +2,8 @@
 //! before it does it, for twelve people as for one.
 
 use super::{
+    act::{DryRun, Question},
+    card,
     context::{Context, joined},
     error::{CliError, Result, read_input},
     handover::{Earlier, require_new, write_file, write_text},
@@ -17,7 +19,6 @@ use crate::{
         approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation, RequestKind},
     },
     domain::{id::MemberId, member::PartnerRole, name, text::counted},
-    sealing::card::KeyCard,
 };
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
@@ -72,6 +73,8 @@ pub struct Replace {
     /// Folder for the invitation file
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -94,9 +97,8 @@ pub struct Move {
     /// Name the newest of several keys alone, after a renewal
     #[arg(long)]
     newest_key_alone: bool,
-    /// Only show what would change
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
     #[command(flatten)]
     consent: Consent,
 }
@@ -203,15 +205,20 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
 /// `entente member replace`.
 pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
     let client = context.client().await?;
-    let card = client.issued_member(&args.member).await?.card.clone();
+    let present = client.issued_member(&args.member).await?.card.clone();
     let new = NewInvitation {
         member: args.member,
-        name: card.name,
-        organisation: card.organisation,
-        roles: card.roles,
+        name: present.name,
+        organisation: present.organisation,
+        roles: present.roles,
         expires_at: context.now() + SignedDuration::from_hours(24 * i64::from(args.days)),
     };
     let path = args.to.join(file_name("invitation", &new.member));
+    let forecast = client.forecast_replacement(&new.member, new.expires_at).await?;
+    // Nothing changes before the answer is approved, which asks.
+    if !card::goes_ahead(context, &forecast, args.dry_run, Question::Never).await? {
+        return Ok(());
+    }
     let trust = client.trust_file().await?;
     let file = client.invite_member(&new, &trust, true).await?;
     make_folder(&args.to)?;
@@ -245,15 +252,12 @@ pub(super) async fn move_member(args: Move, context: &Context) -> Result<()> {
             ));
         }
     }
-    if args.dry_run {
-        return context
-            .out
-            .answer(&changed_json(Some(&before), &after), |screen| changed(screen, Some(&before), &after));
+    let forecast = client.forecast_move(before.clone(), after.clone());
+    if !card::goes_ahead(context, &forecast, args.dry_run, Question::Always(args.consent)).await? {
+        return Ok(());
     }
-    context.out.aside(|screen| changed(screen, Some(&before), &after));
-    context.keyboard().agree(args.consent, &format!("the key card of {} is replaced", args.member)).await?;
     client.publish_move(&before, &after).await?;
-    context.out.answer(&changed_json(Some(&before), &after), |screen| screen.line("published"))?;
+    context.out.answer(&card::as_json(&forecast), |screen| screen.line("published"))?;
     context.out.note("a policy officer sees what it changes with `entente member preview`, before you do it");
     Ok(())
 }
@@ -446,7 +450,7 @@ fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timesta
         RequestKind::Done => "done before; only the welcome is made again",
     };
     screen.heading(&format!("{}: {kind}", request.after.member));
-    card_fields(screen, request.before.as_ref(), &request.after);
+    card::fields(screen, request.before.as_ref(), &request.after);
     let mut more = Vec::new();
     if request.kind != RequestKind::Done {
         more.push(("valid until", format!("{valid_until:.0}, or the end of the certificate")));
@@ -471,31 +475,4 @@ fn request_json(request: &CheckedRequest, valid_until: Timestamp) -> Value {
     }
     json!({ "kind": kind, "member": after.member, "before": request.before, "after": after,
             "invited_at": request.invited_at, "unproven": request.unproven })
-}
-
-/// A key card before and after.
-fn changed(screen: &mut Screen, before: Option<&KeyCard>, after: &KeyCard) {
-    screen.heading(after.member.to_string().as_str());
-    card_fields(screen, before, after);
-}
-
-fn card_fields(screen: &mut Screen, before: Option<&KeyCard>, after: &KeyCard) {
-    let was = |was: Option<String>, is: String| match was {
-        Some(was) if was != is => {
-            format!("{} → {}", if was.is_empty() { "-" } else { &was }, if is.is_empty() { "-" } else { &is })
-        }
-        _ => is,
-    };
-    let of = |part: fn(&KeyCard) -> String| was(before.map(part), part(after));
-    screen.fields(&[
-        ("name", of(|card| card.name.clone())),
-        ("organisation", of(|card| card.organisation.clone())),
-        ("roles", of(|card| joined(&card.roles))),
-        ("recipients", of(|card| card.recipients.join("\n"))),
-        ("keys", of(|card| joined(&card.certificates).replace(' ', "\n"))),
-    ]);
-}
-
-fn changed_json(before: Option<&KeyCard>, after: &KeyCard) -> Value {
-    json!({ "member": after.member, "before": before, "after": after })
 }

@@ -1,6 +1,8 @@
 //! `entente key-card`: what a partner's registrar does: vouch for members and their keys, and take that back.
 
 use super::{
+    act::{DryRun, Question},
+    card,
     context::{Context, joined},
     error::{CliError, Result, read_input},
     output::Screen,
@@ -34,7 +36,7 @@ pub enum KeyCardCommand {
     /// Sign and publish a member's key card; replaces an earlier one
     #[command(after_help = "Examples:
   entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
-      --recipient age1ql3z7hjy… --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
+      --recipient age1ql3z7hjy… --certificate avi.crt --valid-until 2027-01-01T00:00:00Z --dry-run
   entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' \\
       --role registrar --certificate registrar.crt
 
@@ -48,6 +50,7 @@ at a terminal you are asked whether yours is another one.")]
     Issue(Box<Issue>),
     /// Revoke a member's key card: the member can no longer connect, and nothing more is sealed to them
     #[command(after_help = "Examples:
+  entente key-card revoke ISR:avi --keep-signatures --dry-run
   entente key-card revoke ISR:avi --keep-signatures        somebody left
   entente key-card revoke ISR:avi --distrust-signatures    the signing key was stolen
 
@@ -86,6 +89,8 @@ pub struct Issue {
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
     valid_until: Option<Timestamp>,
     #[command(flatten)]
+    dry_run: DryRun,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -100,6 +105,8 @@ pub struct Revoke {
     /// Somebody else may have signed with the key: no signature by it is believed, old or new
     #[arg(long)]
     distrust_signatures: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
     #[command(flatten)]
     consent: Consent,
 }
@@ -118,6 +125,7 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                 certificate,
                 valid_from,
                 valid_until,
+                dry_run,
                 consent,
                 without,
             } = *args;
@@ -132,13 +140,13 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                     .out
                     .warn(&format!("{} more are nearly `{organisation}`: `entente member list`", near.len() - SHOWN));
             }
-            if !near.is_empty() && !context.out.is_json() {
+            if !near.is_empty() && !context.out.is_json() && !dry_run.is_meant() {
                 context
                     .keyboard()
                     .meant(consent, "write the organisation as the others do if it is the same one")
                     .await?;
             }
-            let card = NewKeyCard {
+            let new = NewKeyCard {
                 member,
                 name,
                 organisation,
@@ -150,17 +158,17 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
                 valid_from,
                 valid_until,
             };
-            let published = client.issue_key_card(&card).await?;
+            if !card::goes_ahead(context, &client.forecast_issue(&new).await?, dry_run, Question::Never).await? {
+                return Ok(());
+            }
+            let published = client.issue_key_card(&new).await?;
             context.out.answer(&published, |screen| show(screen, &published))
         }
-        KeyCardCommand::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
-            let consequence = if keep_signatures {
-                "the member can no longer connect, and nothing more is sealed to them, unless you issue another card"
-            } else {
-                "nothing that the member ever signed is believed any longer, and nobody can open the vaults that the member \
-                 made, nor the proposals in them"
-            };
-            context.keyboard().consent(consent, &format!("revoking the key card of {member}"), consequence).await?;
+        KeyCardCommand::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, dry_run, consent }) => {
+            let forecast = client.forecast_revocation(&member, keep_signatures).await?;
+            if !card::goes_ahead(context, &forecast, dry_run, Question::Always(consent)).await? {
+                return Ok(());
+            }
             let published = client.revoke_key_card(&member, keep_signatures).await?;
             context.out.answer(&published, |screen| show(screen, &published))?;
             context.out.note("keys wrapped to the member earlier stay where they are; revoke the certificate as well");

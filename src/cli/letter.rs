@@ -1,13 +1,13 @@
 //! `entente letter`: sealed letters from the call's officers to a proposal's parties.
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, whole},
     error::{CliError, Result, read_input},
     output::{Screen, Style},
     prompt::Consent,
     table::Table,
     time::Zone,
-    titles::named,
 };
 use crate::{
     client::{
@@ -27,6 +27,7 @@ use std::path::PathBuf;
 pub enum LetterCommand {
     /// Seal a letter to the parties and send it (officers, once the decision is final)
     #[command(after_help = "Examples:
+  entente letter send $PROPOSAL --file award.txt --dry-run
   entente letter send $PROPOSAL --file award.txt
   entente letter send $PROPOSAL --file - --yes      from standard input, in a script
 
@@ -37,6 +38,8 @@ Asks first: the parties can open a letter as soon as it is sent.")]
         /// The text, UTF-8; `-` is standard input
         #[arg(long)]
         file: PathBuf,
+        #[command(flatten)]
+        dry_run: DryRun,
         #[command(flatten)]
         consent: Consent,
     },
@@ -65,6 +68,8 @@ Asks first: the parties can open a letter as soon as it is sent.")]
         proposal: ProposalName,
         /// The letter [default: the only one]
         letter: Option<DocumentId>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -73,14 +78,16 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        LetterCommand::Send { proposal, file, consent } => {
+        LetterCommand::Send { proposal, file, dry_run, consent } => {
             let content = read_input(&file, 1 << 20)?;
             let text =
                 reading::text(&content).map_err(|fault| CliError::usage(format!("`{}`: {fault}", file.display())))?;
             let found = client.find_proposal(&proposal).await?;
-            let consequence = "every party can open it at once; taken back later, it stays read";
-            let which = if consent.is_given() { found.to_string() } else { named(&client, &found).await };
-            context.keyboard().consent(consent, &format!("sending a letter about {which}"), consequence).await?;
+            let which = act::name_in_question(&client, &found, dry_run, consent).await;
+            let forecast = client.forecast_letter(found.id, &which, &text);
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
             let letter = client.send_letter(found.id, &text).await?;
             context.out.answer(&letter, |screen| {
                 screen.fields(&[
@@ -133,12 +140,16 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 screen.paragraph(&text);
             })
         }
-        LetterCommand::Withdraw { proposal, letter } => {
+        LetterCommand::Withdraw { proposal, letter, dry_run } => {
             let found = client.find_proposal(&proposal).await?;
             let letter = match letter {
                 Some(id) => id,
                 None => only(&client.api().letters(found.id).await?, &found)?,
             };
+            let forecast = client.forecast_withdrawn_letter(found.id, letter);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
             client.api().withdraw_letter(found.id, letter).await?;
             context.out.done(&format!("the letter {letter} about {found} is taken back"))
         }

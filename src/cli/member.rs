@@ -1,6 +1,8 @@
 //! `entente member`: members with the keys that their registrar vouched for, each verified before it is shown as such.
 
 use super::{
+    act::{DryRun, Question},
+    card,
     context::{Context, joined},
     enrolment,
     error::Result,
@@ -76,6 +78,7 @@ is at fault, nothing is done.")]
     Approve(Box<enrolment::Approve>),
     /// Invite a member again whose keys are lost or whose machine is gone (registrars)
     #[command(after_help = "Examples:
+  entente member replace ISR:avi --dry-run    which keys would end, and who would wrap again
   entente member replace ISR:avi
 
 The member answers with `entente join`. If somebody else may have the old keys, revoke them first: `entente \
@@ -93,6 +96,7 @@ A member who works where a party works is kept from judging it, by the name of t
     Move(enrolment::Move),
     /// Make a new key for yourself before the certificate ends, and ask your registrar to certify it
     #[command(after_help = "Examples:
+  entente member renew --dry-run         what ends when
   entente member renew
   entente join welcome-ISR-avi.json      once the registrar has approved it
 
@@ -104,6 +108,8 @@ The key in force signs the request, and is good until its certificate ends. Your
         /// Begin again although a request of yours is under way
         #[arg(long)]
         again: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// List what members of your nation were refused, and how often (policy officers)
     #[command(after_help = "Examples:
@@ -165,12 +171,16 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::Approve(args) => enrolment::approve(*args, context).await,
         MemberCommand::Replace(args) => enrolment::replace(args, context).await,
         MemberCommand::Move(args) => enrolment::move_member(args, context).await,
-        MemberCommand::Renew { to, again } => {
+        MemberCommand::Renew { to, again, dry_run } => {
             let me = client.member_id().await?;
             let to = to.unwrap_or_else(|| join::request_name(me.partner().as_str(), me.handle()).into());
             let earlier = if again { Earlier::IsReplaced } else { Earlier::Stays };
             if !again {
                 require_new(&to)?;
+            }
+            // A request changes nothing by itself: the registrar approves it.
+            if !card::goes_ahead(context, &client.forecast_renewal().await?, dry_run, Question::Never).await? {
+                return Ok(());
             }
             join::write_request(&client.renew(again).await?, &to, earlier, context)?;
             context.out.note(

@@ -3,11 +3,15 @@
 //! Decides nothing about trust, policy or procedure: those answers come from [`client`](crate::client) and the exchange.
 //! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); a signal ends with 128 and its number.
 
+mod act;
+#[cfg(test)]
+mod acts;
 mod agent;
 mod api;
 mod assignment;
 mod bidi;
 mod call;
+mod card;
 mod conflict;
 mod context;
 mod decision;

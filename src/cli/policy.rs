@@ -8,6 +8,7 @@ mod trial;
 pub(super) mod visibility;
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, whole},
     error::{CliError, Result, read_input},
     key_card::instant_argument,
@@ -139,18 +140,25 @@ host's and are announced three days ahead.")]
     /// Approve a version that another policy officer proposed, after a look at what it would change
     #[command(after_help = "Examples:
   entente policy show ISR --version 3
-  entente policy preview ISR 3
+  entente policy approve ISR 3 --dry-run    what `entente policy preview` shows
   entente policy approve ISR 3
   entente policy approve ISR 3 --yes        in a script")]
     Approve {
         #[command(flatten)]
         version: Numbered,
         #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
         consent: Consent,
     },
     /// Take a version back that has not taken effect (policy officers)
     #[command(after_help = "Examples:\n  entente policy withdraw ISR 3")]
-    Withdraw(Numbered),
+    Withdraw {
+        #[command(flatten)]
+        version: Numbered,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Propose the text of an earlier version as the next one (policy officers)
     #[command(after_help = "Examples:\n  entente policy restore ISR 2")]
     Restore {
@@ -231,8 +239,13 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::Show { owner, version, text } => show_version(&owner, version, text, context).await,
         PolicyCommand::History { owner } => history(&owner, context).await,
         PolicyCommand::Propose { file, active_at } => propose(&file, active_at, context).await,
-        PolicyCommand::Approve { version, consent } => approve(&version, consent, context).await,
-        PolicyCommand::Withdraw(version) => withdraw(&version, context).await,
+        PolicyCommand::Approve { version: Numbered { owner, version }, dry_run, .. } if dry_run.is_meant() => {
+            preview::preview(&owner, version, false, context).await?;
+            context.out.note("dry run: nothing was done");
+            Ok(())
+        }
+        PolicyCommand::Approve { version, consent, .. } => approve(&version, consent, context).await,
+        PolicyCommand::Withdraw { version, dry_run } => withdraw(&version, dry_run, context).await,
         PolicyCommand::Restore { version, active_at } => restore(&version, active_at, context).await,
     }
 }
@@ -333,8 +346,12 @@ async fn approve(Numbered { owner, version }: &Numbered, consent: Consent, conte
     print_version(context, &approved, &zone)
 }
 
-async fn withdraw(Numbered { owner, version }: &Numbered, context: &Context) -> Result<()> {
+async fn withdraw(Numbered { owner, version }: &Numbered, dry_run: DryRun, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
+    let forecast = client.forecast_withdrawn_policy(owner, *version);
+    if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+        return Ok(());
+    }
     let withdrawn = client.api().withdraw_policy(owner, *version).await?;
     print_version(context, &withdrawn, &zone)
 }

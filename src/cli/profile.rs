@@ -118,7 +118,8 @@ fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     if let (Some(given), Some(named)) = (&args.member, &named)
         && given != named
     {
-        return Err(CliError::usage(format!("the certificate is of `{named}`, not of `{given}`")));
+        return Err(CliError::usage(format!("the certificate is of `{named}`, not of `{given}`"))
+            .help("leave `--member` out, or name that member's certificate"));
     }
     let mut identities = Vec::new();
     for file in &args.identity {

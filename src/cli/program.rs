@@ -1,9 +1,11 @@
 //! `entente program`: the agreements and forums that calls run under.
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, ListArgs, joined},
     error::Result,
     output::Screen,
+    prompt::Consent,
     table::Table,
     time::Zone,
 };
@@ -20,7 +22,10 @@ use std::collections::BTreeSet;
 pub enum ProgramCommand {
     /// Create a program (program officers of the host)
     #[command(after_help = "Examples:
-  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR")]
+  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner ISR --dry-run
+  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR
+
+Asks first: nobody deletes a program. In a script, give it `--yes`.")]
     Create(CreateProgramArgs),
     /// List the programs you take part in
     #[command(
@@ -46,15 +51,23 @@ pub struct CreateProgramArgs {
     /// A participating partner; the lead is one without being named
     #[arg(long, value_name = "PARTNER", required = true)]
     partner: Vec<PartnerCode>,
+    #[command(flatten)]
+    dry_run: DryRun,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
 pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        ProgramCommand::Create(CreateProgramArgs { name, lead, partner }) => {
+        ProgramCommand::Create(CreateProgramArgs { name, lead, partner, dry_run, consent }) => {
             let partners: BTreeSet<PartnerCode> = partner.into_iter().chain([lead.clone()]).collect();
-            let program = client.api().create_program(&CreateProgram { name, lead, partners }).await?;
+            let new = CreateProgram { name, lead, partners };
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), client.forecast_program(&new)).await? {
+                return Ok(());
+            }
+            let program = client.api().create_program(&new).await?;
             let zone = context.zone()?;
             context.out.answer(&program, |screen| show(screen, &program, &zone))
         }

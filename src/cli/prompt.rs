@@ -100,23 +100,15 @@ impl Keyboard {
     /// Asks before something that cannot be undone. `act` begins a sentence (`cancelling call_01…`), `consequence` ends it.
     ///
     /// # Errors
-    /// A usage error when nobody can be asked and the question was not left out; a failure when the answer is not `yes`.
+    /// As [`Keyboard::agree`].
     pub(super) async fn consent(&self, given: Consent, act: &str, consequence: &str) -> Result<()> {
-        if given.yes {
-            return Ok(());
-        }
-        if !is_attended() {
-            return Err(CliError::usage(format!("{act} cannot be undone, and there is no terminal to ask at"))
-                .help("add `--yes` if you mean it"));
-        }
-        self.message(&format!("{} cannot be undone: {consequence}.", capitalised(act)));
-        self.affirmed().await
+        self.agree(given, &format!("{act} cannot be undone: {consequence}")).await
     }
 
-    /// Says what an act would do, and asks whether that is meant: it can be undone for a while, and others go by it at once.
+    /// Says what an act would do, and asks whether that is meant.
     ///
     /// # Errors
-    /// As [`Keyboard::consent`].
+    /// A usage error when nobody can be asked and the question was not left out; a failure when the answer is not yes.
     pub(super) async fn agree(&self, given: Consent, what: &str) -> Result<()> {
         if given.yes {
             return Ok(());
@@ -138,14 +130,24 @@ impl Keyboard {
     /// # Errors
     /// A failure when the answer is not yes.
     pub(super) async fn answered(&self, question: &str, help: &str) -> Result<()> {
+        let (keyboard, question) = (self.clone(), question.to_owned());
+        // On a thread of its own, so that an interruption is heard meanwhile.
+        let answer = tokio::task::spawn_blocking(move || keyboard.choice(&question, ["yes", "no"]));
+        match answer.await {
+            Ok(Some(true)) => Ok(()),
+            _ => Err(CliError::failed("not confirmed, so nothing was done").help(help)),
+        }
+    }
+
+    /// Asks a question with two answers, a few times at most until one of them is given. None when nobody gave one.
+    fn choice(&self, question: &str, [yes, no]: [&str; 2]) -> Option<bool> {
         for _ in 0..ASKED_AT_MOST {
-            match self.asked(question).await.as_deref().map(meaning) {
-                Some(Some(true)) => return Ok(()),
-                Some(None) => self.message("answer `yes` (or `y`) or `no` (or `n`)"),
-                Some(Some(false)) | None => break,
+            match meaning(&self.line(question)?, [yes, no]) {
+                None => self.message(&format!("answer `{yes}` (or `y`) or `{no}` (or `n`)")),
+                answer => return answer,
             }
         }
-        Err(CliError::failed("not confirmed, so nothing was done").help(help))
+        None
     }
 
     /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that was printed before.
@@ -158,20 +160,17 @@ impl Keyboard {
         }
         self.answered("Type `yes` if you mean it", help).await
     }
-
-    /// A line from the person at the terminal. Waits on a thread of its own, so that an interruption is heard meanwhile.
-    pub(super) async fn asked(&self, question: &str) -> Option<String> {
-        let (keyboard, question) = (self.clone(), question.to_owned());
-        tokio::task::spawn_blocking(move || keyboard.line(&question)).await.ok().flatten()
-    }
 }
 
 /// So often a question is asked until it is answered.
 const ASKED_AT_MOST: usize = 3;
 
-/// What an answer means, if it means anything; no answer is a no.
-fn meaning(answer: &str) -> Option<bool> {
-    match answer.to_lowercase().as_str() {
+/// What an answer means, if it means anything: one of the two words that were offered, or else the usual ones. No answer is a no.
+fn meaning(answer: &str, [yes, no]: [&str; 2]) -> Option<bool> {
+    let answer = answer.to_lowercase();
+    match answer.as_str() {
+        offered if offered == yes.to_lowercase() => Some(true),
+        offered if offered == no.to_lowercase() => Some(false),
         "y" | "yes" => Some(true),
         "" | "n" | "no" => Some(false),
         _ => None,
@@ -230,8 +229,7 @@ impl Prompt for Keyboard {
 
     fn confirm(&self, text: &str, yes: &str, no: Option<&str>) -> Option<bool> {
         let no = no.unwrap_or("no");
-        let answer = self.line(&format!("{text} [{yes}/{no}]"))?;
-        if answer == yes { Some(true) } else { (answer == no).then_some(false) }
+        self.choice(&format!("{text} [{yes}/{no}]"), [yes, no])
     }
 
     fn line(&self, purpose: &str) -> Option<String> {
@@ -311,7 +309,8 @@ fn long_enough(passphrase: SecretText) -> Result<SecretText> {
     Ok(passphrase)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
@@ -320,8 +319,19 @@ mod tests {
         for (answers, meant) in
             [(&["y", "Y", "yes", "YES"][..], Some(true)), (&["", "n", "No"], Some(false)), (&["ja", "yess", "1"], None)]
         {
-            assert!(answers.iter().all(|answer| meaning(answer) == meant), "{answers:?}");
+            assert!(answers.iter().all(|answer| meaning(answer, ["yes", "no"]) == meant), "{answers:?}");
         }
+        // A plugin offers words of its own, and the usual ones count as well.
+        for (answer, meant) in [
+            ("Touch", Some(true)),
+            ("touch", Some(true)),
+            ("y", Some(true)),
+            ("skip", Some(false)),
+            ("no", Some(false)),
+        ] {
+            assert_eq!(meaning(answer, ["Touch", "Skip"]), meant, "{answer}");
+        }
+        assert_eq!((meaning("n", ["n", "y"]), meaning("y", ["n", "y"])), (Some(true), Some(false)), "what was offered");
     }
 
     #[test]

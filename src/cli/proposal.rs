@@ -8,10 +8,10 @@ pub(super) mod sign;
 pub(super) mod tables;
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, ListArgs, joined},
     error::{CliError, Result},
     prompt::Consent,
-    titles::worded,
 };
 use crate::{
     client::{
@@ -29,13 +29,14 @@ use crate::{
     wire::proposal::Filter,
 };
 use clap::{Args, Subcommand};
-use std::{fmt::Write as _, path::PathBuf};
+use std::{future::ready, path::PathBuf};
 
 /// Prepare, submit, follow and open joint proposals
 #[derive(Debug, Subcommand)]
 pub enum ProposalCommand {
     /// Begin a joint proposal; you are a member of your party, everybody else is asked to join
     #[command(after_help = "Examples:
+  entente proposal create --call $CALL --with USA:bob --topic sensing --dry-run
   entente proposal create --call $CALL --with USA:bob --topic sensing
   entente proposal create --call $CALL --with USA:bob --with ISR:tamar
 
@@ -148,6 +149,7 @@ keys.")]
     Label(label::Relabel),
     /// Withdraw a proposal; once every party has signed it, each of them has to withdraw it
     #[command(after_help = "Examples:
+  entente proposal withdraw $PROPOSAL --dry-run
   entente proposal withdraw $PROPOSAL
   entente proposal withdraw $PROPOSAL --yes    in a script
 
@@ -159,6 +161,8 @@ Its decision stays on record, but does not bring it back, and another proposal m
         /// The proposal
         proposal: ProposalName,
         #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
         consent: Consent,
     },
     /// Take a withdrawal back, or your party's wish for it
@@ -166,20 +170,33 @@ Its decision stays on record, but does not bring it back, and another proposal m
     Reinstate {
         /// The proposal
         proposal: ProposalName,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Join the party that you are asked to join; then nobody who works where you work can judge the proposal
     #[command(after_help = "Examples:
   entente proposal list --mine                  shows what you are invited to
+  entente proposal accept $PROPOSAL --dry-run
   entente proposal accept $PROPOSAL")]
     Accept {
         /// The proposal
         proposal: ProposalName,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Decline to join the party that you are asked to join
-    #[command(after_help = "Examples:\n  entente proposal decline $PROPOSAL")]
+    #[command(after_help = "Examples:
+  entente proposal decline $PROPOSAL
+  entente proposal decline $PROPOSAL --yes    in a script
+
+Asks first: you lose your keys to it, and somebody of its parties has to ask you again.")]
     Decline {
         /// The proposal
         proposal: ProposalName,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Ask colleagues to join your own party, take members out, or consent to late joiners
     #[command(subcommand)]
@@ -187,12 +204,18 @@ Its decision stays on record, but does not bring it back, and another proposal m
     /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
     #[command(after_help = "Examples:
   entente proposal hand-over $PROPOSAL ISR:tamar    asks them to join
-  entente proposal hand-over $PROPOSAL ISR:tamar    again, once they have accepted: takes you out")]
+  entente proposal hand-over $PROPOSAL ISR:tamar    again, once they have accepted: takes you out
+
+Before it takes you out, it asks.")]
     HandOver {
         /// The proposal
         proposal: ProposalName,
         /// The colleague
         member: MemberId,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Verify and open documents; nothing is shown before everything is verified
     #[command(after_help = "Examples:
@@ -219,6 +242,8 @@ pub struct CreateProposalArgs {
     /// One of the call's topics
     #[arg(long)]
     topic: Option<Slug>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Which proposals.
@@ -277,6 +302,8 @@ They can read what your party reads. They join the party with `entente proposal 
         proposal: ProposalName,
         /// The colleague
         member: MemberId,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Consent to a member joining a party after the deadline from another organisation; for officers of other nations
     #[command(after_help = "Examples:
@@ -292,14 +319,24 @@ Once the member has joined, nobody of their organisation judges the proposal.")]
         /// Take the consent back
         #[arg(long)]
         withdraw: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Remove a member of your own party, or take an invitation back; they keep only what they have downloaded
-    #[command(after_help = "Examples:\n  entente proposal member remove $PROPOSAL ISR:avi")]
+    #[command(after_help = "Examples:
+  entente proposal member remove $PROPOSAL ISR:avi --dry-run
+  entente proposal member remove $PROPOSAL ISR:avi
+
+Asks before you take yourself out: only a colleague can ask you again.")]
     Remove {
         /// The proposal
         proposal: ProposalName,
         /// The member
         member: MemberId,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -323,6 +360,9 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             }
             let call = client.find_call(&args.call).await?;
             let new = NewProposal { call, topic: args.topic, parties };
+            if !act::goes_ahead(context, args.dry_run, Question::Never, client.forecast_creation(&new)).await? {
+                return Ok(());
+            }
             let proposal = client.create_proposal(&new).await?;
             show::one(context, &client, &proposal).await?;
             context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.reference));
@@ -366,51 +406,50 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
         }
         ProposalCommand::Sign(args) => sign::run(args, context, &client).await,
         ProposalCommand::Label(args) => label::run(args, context, &client).await,
-        ProposalCommand::Withdraw { proposal, consent } => withdraw(&proposal, consent, context, &client).await,
-        ProposalCommand::Reinstate { proposal } => {
-            let proposal = client.api().reinstate_proposal(client.find_proposal(&proposal).await?.id).await?;
+        ProposalCommand::Withdraw { proposal, dry_run, consent } => {
+            let found = client.find_proposal(&proposal).await?;
+            let which = act::name_in_question(&client, &found, dry_run, consent).await;
+            let forecast = client.forecast_withdrawal(found.id, &which);
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+                return Ok(());
+            }
+            let proposal = client.api().withdraw_proposal(found.id).await?;
             show::one(context, &client, &proposal).await
         }
-        ProposalCommand::Accept { proposal } => {
-            let proposal = client.accept_invitation(client.find_proposal(&proposal).await?.id).await?;
+        ProposalCommand::Reinstate { proposal, dry_run } => {
+            let id = client.find_proposal(&proposal).await?.id;
+            if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_reinstatement(id)).await? {
+                return Ok(());
+            }
+            let proposal = client.api().reinstate_proposal(id).await?;
             show::one(context, &client, &proposal).await
         }
-        ProposalCommand::Decline { proposal } => {
+        ProposalCommand::Accept { proposal, dry_run } => {
+            let id = client.find_proposal(&proposal).await?.id;
+            if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_acceptance(id)).await? {
+                return Ok(());
+            }
+            let proposal = client.accept_invitation(id).await?;
+            show::one(context, &client, &proposal).await
+        }
+        ProposalCommand::Decline { proposal, dry_run, consent } => {
             let me = client.member_id().await?;
             let found = client.find_proposal(&proposal).await?;
-            let shown = client.api().proposal(found.id).await?;
-            if !shown.mine.is_invited {
-                return Err(CliError::usage(format!("you are not asked to join a party of {}", shown.reference))
-                    .help("leave one with `entente proposal member remove` and your own name"));
+            // Also where nobody is asked: a member of a party leaves it by another command.
+            let forecast = ready(Ok(client.forecast_declining(found.id).await?));
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
             }
             client.remove_member(found.id, &me).await?;
             context.out.done(&format!("you declined; {found} no longer concerns you"))
         }
-        ProposalCommand::Member(PartyMemberCommand::Invite { proposal, member }) => {
-            let proposal = client.invite(client.find_proposal(&proposal).await?.id, &member).await?;
-            show::one(context, &client, &proposal).await?;
-            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.reference));
-            Ok(())
-        }
-        ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: false }) => {
+        ProposalCommand::Member(command) => party_member(command, &client, context).await,
+        ProposalCommand::HandOver { proposal, member, dry_run, consent } => {
             let found = client.find_proposal(&proposal).await?;
-            client.api().consent_to_join(found.id, &member).await?;
-            context.out.done(&format!("{member} may join a party of {found}"))
-        }
-        ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: true }) => {
-            let found = client.find_proposal(&proposal).await?;
-            client.api().take_consent_back(found.id, &member).await?;
-            context.out.done(&format!("the consent to {member} joining a party of {found} is taken back"))
-        }
-        ProposalCommand::Member(PartyMemberCommand::Remove { proposal, member }) => {
-            let found = client.find_proposal(&proposal).await?;
-            client.remove_member(found.id, &member).await?;
-            context.out.done(&format!("{member} has no further access to {found}"))?;
-            context.out.note("what was downloaded before stays readable with the keys of that time");
-            Ok(())
-        }
-        ProposalCommand::HandOver { proposal, member } => {
-            let found = client.find_proposal(&proposal).await?;
+            let forecast = client.forecast_hand_over(found.id, &member);
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+                return Ok(());
+            }
             match client.hand_over(found.id, &member).await? {
                 HandOver::Done => context.out.done(&format!("{found} is {member}'s now; you are out of it")),
                 HandOver::Asked => {
@@ -425,35 +464,44 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
     }
 }
 
-/// Withdraws; asks first once it could not be reinstated.
-async fn withdraw(name: &ProposalName, consent: Consent, context: &Context, client: &Client) -> Result<()> {
-    let id = client.find_proposal(name).await?.id;
-    let proposal = client.api().proposal(id).await?;
-    let deadline_at = proposal.deadline_at.0;
-    let phase = client.api().call(proposal.call).await?.body.phase;
-    // The exchange's clock decides. Where the two clocks are apart, it asks once too often rather than once too seldom.
-    if context.now().max(context.exchange_now()) > deadline_at || !matches!(phase, Phase::Announced | Phase::Open) {
-        let others: Vec<_> =
-            proposal.parties.keys().filter(|party| !proposal.withdrawal.contains_key(*party)).collect();
-        let at = context.zone()?.both(deadline_at);
-        let mut consequence = match (proposal.version, &others[..]) {
-            (None, _) | (_, [] | [_]) => format!("the deadline was {at}, so it cannot be reinstated"),
-            _ => format!("once every party wishes it, it cannot be reinstated, for the deadline was {at}"),
-        };
-        let decision = client.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
-        if let Some(decision) = decision {
-            let outcome = decision.body.outcome;
-            write!(
-                consequence,
-                "; the decision `{outcome}` does not bring it back, and another may be funded in its place"
-            )
-            .expect("a string grows");
+async fn party_member(command: PartyMemberCommand, client: &Client, context: &Context) -> Result<()> {
+    match command {
+        PartyMemberCommand::Invite { proposal, member, dry_run } => {
+            let id = client.find_proposal(&proposal).await?.id;
+            let forecast = client.forecast_invitation(id, &member);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            let proposal = client.invite(id, &member).await?;
+            show::one(context, client, &proposal).await?;
+            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.reference));
+            Ok(())
         }
-        let which = worded(&proposal.reference, client.title_of(&proposal).await.as_deref());
-        context.keyboard().consent(consent, &format!("withdrawing {which}"), &consequence).await?;
+        PartyMemberCommand::Consent { proposal, member, withdraw, dry_run } => {
+            let found = client.find_proposal(&proposal).await?;
+            let forecast = client.forecast_consent(found.id, &member, withdraw);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            if withdraw {
+                client.api().take_consent_back(found.id, &member).await?;
+                return context.out.done(&format!("the consent to {member} joining a party of {found} is taken back"));
+            }
+            client.api().consent_to_join(found.id, &member).await?;
+            context.out.done(&format!("{member} may join a party of {found}"))
+        }
+        PartyMemberCommand::Remove { proposal, member, dry_run, consent } => {
+            let found = client.find_proposal(&proposal).await?;
+            let forecast = client.forecast_removal(found.id, &member);
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+                return Ok(());
+            }
+            client.remove_member(found.id, &member).await?;
+            context.out.done(&format!("{member} has no further access to {found}"))?;
+            context.out.note("what was downloaded before stays readable with the keys of that time");
+            Ok(())
+        }
     }
-    let proposal = client.api().withdraw_proposal(id).await?;
-    show::one(context, client, &proposal).await
 }
 
 fn version(text: &str) -> Result<VersionChoice, String> {

@@ -1,10 +1,12 @@
 //! `entente review`: drafts kept sealed on this machine, reviews sealed to the panel, and what the others said.
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, reason, whole},
     error::{CliError, Result, read_input},
     input::read as read_as,
     output::{Screen, Style},
+    prompt::Consent,
     table::Table,
     time::Zone,
     titles::worded,
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
-        naming::{FoundProposal, ProposalName},
+        naming::{FoundProposal, FoundReview, ProposalName},
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
         titles::Titles,
     },
@@ -39,7 +41,7 @@ pub enum ReviewCommand {
   entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
   entente review draft $PROPOSAL --comment impact='two markets, one product' --overall 'solid'
   entente review draft $PROPOSAL --file review.toml
-  entente review draft $PROPOSAL --discard
+  entente review draft $PROPOSAL --discard    asks first
 
 review.toml (or the same as JSON):
   overall = \"…\"
@@ -59,16 +61,21 @@ review.toml (or the same as JSON):
     },
     /// Seal, sign and hand in your review: the draft, or a file
     #[command(after_help = "Examples:
+  entente review submit $PROPOSAL --dry-run              checks it
   entente review submit $PROPOSAL
-  entente review submit $PROPOSAL --file review.json
+  entente review submit $PROPOSAL --file review.json --yes    in a script
 
-It is bound to the very version you read. Afterwards only an officer can reopen it.")]
+It is bound to the very version you read. Afterwards only an officer can reopen it, so it asks first.")]
     Submit {
         /// The proposal
         proposal: ProposalName,
         /// The review, JSON or TOML, instead of the draft
         #[arg(long)]
         file: Option<PathBuf>,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List the reviews of a proposal, unopened
     #[command(after_help = "Examples:\n  entente review list $PROPOSAL")]
@@ -86,6 +93,7 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
     },
     /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
     #[command(after_help = "Examples:
+  entente review reopen $PROPOSAL GBR:grace --reason 'scored the wrong version' --dry-run
   entente review reopen $PROPOSAL GBR:grace --reason 'scored the wrong version'")]
     Reopen {
         /// The proposal, or a review's identifier
@@ -95,6 +103,8 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
         /// Why; logged
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Take a reopening back, as an officer: the review counts again as it was handed in
     #[command(after_help = "Examples:
@@ -109,6 +119,8 @@ Possible until its reviewer hands in another revision or the decision is final."
         /// Why; logged
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -134,6 +146,8 @@ pub struct Draft {
     /// Throw the draft away
     #[arg(long, conflicts_with_all = ["score", "comment", "overall", "recommendation", "file"])]
     discard: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
@@ -165,7 +179,7 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
             let found = client.find_proposal(&proposal).await?;
             show_own(&client, context, &found, &zone).await
         }
-        ReviewCommand::Submit { proposal, file } => {
+        ReviewCommand::Submit { proposal, file, dry_run, consent } => {
             let found = client.find_proposal(&proposal).await?;
             let body = match file {
                 Some(file) => read(&file)?,
@@ -174,6 +188,11 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
                         .help("write one with `entente review draft`, or name a file with `--file`")
                 })?,
             };
+            let which = act::name_in_question(&client, &found, dry_run, consent).await;
+            let forecast = client.forecast_review(found.id, &which, &body);
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
             let review = client.submit_review(found.id, &body).await?;
             context.out.answer(&review, |screen| {
                 show_handed_in(screen, &review, &zone);
@@ -187,14 +206,24 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
             let id = client.find_proposal(&proposal).await?.id;
             open(&client, context, id, &zone).await
         }
-        ReviewCommand::Reopen { review, reviewer, reason: why } => {
-            let (id, named) = find_review(&client, &review, reviewer.as_ref()).await?;
-            client.api().reopen_review(id, reason(&why)?).await?;
+        ReviewCommand::Reopen { review, reviewer, reason: why, dry_run } => {
+            let why = reason(&why)?;
+            let (found, named) = find_review(&client, &review, reviewer.as_ref()).await?;
+            let forecast = client.forecast_reopened_review(found, &named);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            client.api().reopen_review(found.id, why).await?;
             context.out.done(&format!("{named} is reopened; its reviewer can hand in a new revision"))
         }
-        ReviewCommand::Reinstate { review, reviewer, reason: why } => {
-            let (id, named) = find_review(&client, &review, reviewer.as_ref()).await?;
-            client.api().reinstate_review(id, reason(&why)?).await?;
+        ReviewCommand::Reinstate { review, reviewer, reason: why, dry_run } => {
+            let why = reason(&why)?;
+            let (found, named) = find_review(&client, &review, reviewer.as_ref()).await?;
+            let forecast = client.forecast_reinstated_review(found, &named);
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            client.api().reinstate_review(found.id, why).await?;
             context.out.done(&format!("{named} counts again as it was handed in"))?;
             context.out.note("give its reviewer the key to the others' reviews again: `entente key share --call CALL`");
             Ok(())
@@ -225,13 +254,14 @@ async fn find_review(
     client: &Client,
     review: &ReviewedName,
     reviewer: Option<&MemberId>,
-) -> Result<(ReviewId, String)> {
+) -> Result<(FoundReview, String)> {
     match (review, reviewer) {
-        (ReviewedName::Review(id), None) => Ok((*id, format!("the review {id}"))),
+        (ReviewedName::Review(id), None) => Ok((FoundReview { id: *id, proposal: None }, format!("the review {id}"))),
         (ReviewedName::Proposal(proposal), Some(reviewer)) => {
             let found = client.find_proposal(proposal).await?;
             let id = client.find_review(found.id, reviewer).await?;
-            Ok((id, format!("the review of {found} by {reviewer}")))
+            let review = FoundReview { id, proposal: Some(found.id) };
+            Ok((review, format!("the review of {found} by {reviewer}")))
         }
         (ReviewedName::Review(_), Some(_)) => {
             Err(CliError::usage("a review's identifier says already whose it is").help("leave the reviewer out"))
@@ -259,6 +289,8 @@ async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
     let found = client.find_proposal(&args.proposal).await?;
     let id = found.id;
     if args.discard {
+        let act = format!("throwing the draft for {found} away");
+        context.keyboard().consent(args.consent, &act, "it is on this machine alone").await?;
         let done = if client.discard_draft(id)? { "thrown away" } else { "was none" };
         return context.out.done(&format!("draft for {found}: {done}"));
     }
@@ -418,11 +450,9 @@ fn read(file: &Path) -> Result<ReviewBody> {
 
 fn score(text: &str) -> Result<(Slug, f64), String> {
     let (name, points) = pair(text, "excellence=4.5")?;
-    let points: f64 = points.trim().parse().map_err(|_| format!("`{points}` is not a number of points"))?;
-    if Points::from_number(points).is_none() {
-        return Err(format!("`{points}` is not a number of points"));
-    }
-    Ok((name, points))
+    let number = points.trim().parse().ok().filter(|number| Points::from_number(*number).is_some());
+    let wrong = || format!("`{points}` is not a number of points: wanted a multiple of 0.01 from 0 to 10000");
+    Ok((name, number.ok_or_else(wrong)?))
 }
 
 fn comment(text: &str) -> Result<(Slug, String), String> {

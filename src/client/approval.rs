@@ -189,7 +189,7 @@ impl Client {
         .await
     }
 
-    async fn present_card(&self, member: &MemberId) -> Result<Option<KeyCard>> {
+    pub(super) async fn present_card(&self, member: &MemberId) -> Result<Option<KeyCard>> {
         match self.fetch_member(member).await {
             Ok(member) => Ok(Some(member.card.clone())),
             Err(ClientError::Usage { .. }) if self.home().seen_serial(member)?.is_none() => Ok(None),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         call::Phase,
-        id::{CallId, MemberId, ProgramId, Sha256, VaultId},
+        id::{CallId, MemberId, PartnerCode, ProgramId, Sha256, VaultId},
         member::CallRole,
         vault::VaultKind,
     },
@@ -23,6 +23,34 @@ use crate::{
 };
 use http::Method;
 use std::{collections::BTreeSet, sync::Arc};
+
+/// A draft that is about to be published.
+#[derive(Debug)]
+pub struct PublicationPlan {
+    call: Call,
+    etag: String,
+    roles: Roles,
+}
+
+impl PublicationPlan {
+    /// The draft.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The partners of its program.
+    #[must_use]
+    pub fn partners(&self) -> &BTreeSet<PartnerCode> {
+        &self.roles.partners
+    }
+
+    /// The members whom the roll would name with a role.
+    #[must_use]
+    pub fn members_with(&self, role: CallRole) -> BTreeSet<MemberId> {
+        self.roles.members_with(role)
+    }
+}
 
 impl Client {
     /// Drafts a call.
@@ -48,10 +76,15 @@ impl Client {
         self.api().transport().send_only(Method::DELETE, &format!("/v1/calls/{id}"), None::<&()>, Some(&etag)).await
     }
 
-    /// Publishes a draft: makes the call's vault here, wraps it to every officer and signs the text.
-    ///
-    /// A draft that this machine wrote is signed only if it is still that text.
+    /// Publishes a draft as it is now.
     pub async fn publish_call(&self, id: CallId) -> Result<Call> {
+        self.publish_planned(&self.plan_publication(id).await?).await
+    }
+
+    /// A draft as it would be published now, with the roll of members that would be signed.
+    ///
+    /// A draft that this machine wrote is published only if it is still that text.
+    pub async fn plan_publication(&self, id: CallId) -> Result<PublicationPlan> {
         let drafted = self.api().call(id).await?;
         let (etag, call) = (tag(&drafted)?, drafted.body);
         if call.phase != Phase::Draft {
@@ -73,6 +106,19 @@ impl Client {
                 "ask one of them to publish",
             ));
         }
+        let holders = self.api().roles(id).await?;
+        let by_member = holders.into_iter().map(|holder| (holder.member, holder.roles)).collect();
+        let roles = Roles::unsigned(by_member, self.api().program(call.program).await?.partners);
+        let rules = call.text.to_domain()?;
+        roles.by_member.iter().try_for_each(|(member, roles)| rules.check_roles(member, roles))?;
+        Ok(PublicationPlan { call, etag, roles })
+    }
+
+    /// Publishes exactly what was planned: makes the call's vault here, wraps it to every officer and signs the text. Had the draft changed
+    /// meanwhile, the exchange refuses.
+    pub async fn publish_planned(&self, plan: &PublicationPlan) -> Result<Call> {
+        let PublicationPlan { call, etag, roles } = plan;
+        let (id, me) = (call.id, self.member_id().await?);
         let vault = VaultId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);
         let secret = VaultSecret::generate();
         let statement = VaultStatement {
@@ -84,27 +130,22 @@ impl Client {
             recipient: secret.recipient().to_owned(),
         };
         let mut keys = Vec::new();
-        let holders = self.api().roles(id).await?;
-        let by_member = holders.into_iter().map(|holder| (holder.member, holder.roles)).collect();
-        let roles = Roles::unsigned(by_member, self.api().program(call.program).await?.partners);
-        let rules = call.text.to_domain()?;
-        roles.by_member.iter().try_for_each(|(member, roles)| rules.check_roles(member, roles))?;
-        let facts = call_facts(&call, &rules, &roles, self.now());
+        let facts = call_facts(call, &call.text.to_domain()?, roles, self.now());
         for officer in facts.officers() {
             let officer = self.admit_officer(officer, &facts).await?;
             keys.extend(self.wrap_to_member(vault, &secret, &officer).await?);
         }
-        let publication = publication(&call, 1, vault, secret.recipient(), &me)?;
+        let publication = publication(call, 1, vault, secret.recipient(), &me)?;
         let body = PublishCall {
             publication: self.signed(&publication).await?,
             vault: Some(self.signed(&statement).await?),
-            roll: Some(self.roll(id, &roles).await?),
+            roll: Some(self.roll(id, roles).await?),
             keys,
             reason: None,
             voids: None,
             dry_run: false,
         };
-        let published = self.api().publish_call(id, &etag, &body).await?.body;
+        let published = self.api().publish_call(id, etag, &body).await?.body;
         self.home().see_publication(&publication)?;
         Ok(published)
     }

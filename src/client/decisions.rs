@@ -40,14 +40,33 @@ pub struct DecisionPlan {
     supersedes: Option<Outcome>,
     funders: BTreeSet<PartnerCode>,
     etag: Option<String>,
-    is_last: bool,
+    /// The other funders whose signature is missing.
+    others: BTreeSet<PartnerCode>,
 }
 
 impl DecisionPlan {
     /// Whether every other funder has signed, so that this signature makes the decision final.
     #[must_use]
     pub fn is_last(&self) -> bool {
-        self.is_last
+        self.others.is_empty()
+    }
+
+    /// The other funders whose signature is missing.
+    #[must_use]
+    pub fn others_missing(&self) -> &BTreeSet<PartnerCode> {
+        &self.others
+    }
+
+    /// What is signed for.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.statement.outcome
+    }
+
+    /// What is decided about.
+    #[must_use]
+    pub fn proposal(&self) -> ProposalId {
+        self.statement.proposal
     }
 
     /// The outcome in force that the decision takes the place of, if there is one, and why.
@@ -137,7 +156,7 @@ impl Client {
             // One's own that was set aside and counts again makes it final, too.
             missing.retain(|funder| *funder == partner || signed(funder).is_none_or(|it| it.set_aside.is_some()));
         }
-        let is_last = missing.iter().eq([&partner]);
+        missing.remove(&partner);
         let supersedes = in_force.map(digest);
         let superseded = in_force.map(|it| it.outcome);
         let etag = match present {
@@ -146,7 +165,7 @@ impl Client {
         };
         let manifest_sha256 = manifest.sha256;
         let statement = DecisionStatement { proposal: id, manifest_sha256, outcome, partner, supersedes, reason };
-        Ok(DecisionPlan { statement, supersedes: superseded, funders, etag, is_last })
+        Ok(DecisionPlan { statement, supersedes: superseded, funders, etag, others: missing })
     }
 
     /// Whether those who signed before, as far as the exchange counts them, may still decide: by the signed roll and their key cards.
@@ -205,32 +224,42 @@ impl Client {
 
     /// Seals a letter to the parties of a proposal whose decision is final, and sends it.
     pub async fn send_letter(&self, id: ProposalId, text: &str) -> Result<Letter> {
-        if text.trim().is_empty() || text.len() > MAX_LETTER {
-            return Err(ClientError::usage("a letter has 1 to 500,000 bytes", "shorten it"));
-        }
-        let proposal = self.api().proposal(id).await?;
-        let call = self.call(proposal.call).await?;
-        check_reference(&proposal, &call)?;
-        let decision = self.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
-        let decision = decision.ok_or_else(|| {
-            ClientError::usage("the decision is not final yet", "letters go out once every funder has signed")
-        })?;
-        self.check_decision(&decision.body, &proposal, &call).await?;
+        check_length(text)?;
+        let (proposal, call, decision) = self.decided(id).await?;
         let vault = self.letters_vault(&proposal, &call).await?;
         let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
-        let manifest_sha256 = decision.body.manifest_sha256;
-        let decision_sha256 = Some(digest(&decision.body));
         let statement = LetterStatement {
             proposal: id,
-            manifest_sha256,
+            manifest_sha256: decision.manifest_sha256,
             sha256: Sha256::of(&sealed),
-            decision_sha256,
+            decision_sha256: Some(digest(&decision)),
             reference: Some(proposal.reference),
         };
         let statement = self.signed(&statement).await?;
         let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
         self.api().send_letter(id, &letter).await
+    }
+
+    /// A proposal whose decision is final, for a letter about it.
+    async fn decided(&self, id: ProposalId) -> Result<(Proposal, Arc<VerifiedCall>, Decision)> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        check_reference(&proposal, &call)?;
+        let decision = self.api().decision(id).await?.map(|shown| shown.body);
+        let decision = decision.filter(|decision| decision.final_at.is_some()).ok_or_else(|| {
+            ClientError::usage("the decision is not final yet", "letters go out once every funder has signed")
+        })?;
+        self.check_decision(&decision, &proposal, &call).await?;
+        Ok((proposal, call, decision))
+    }
+
+    /// The proposal and the decision that a letter would be about, if it may be sent.
+    pub(super) async fn letter_may_be_sent(&self, id: ProposalId, text: &str) -> Result<(Proposal, Decision)> {
+        check_length(text)?;
+        let (proposal, call, decision) = self.decided(id).await?;
+        self.letters_vault(&proposal, &call).await?;
+        Ok((proposal, decision))
     }
 
     /// A letter, verified and opened.
@@ -315,6 +344,13 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn check_length(text: &str) -> Result<()> {
+    if text.trim().is_empty() || text.len() > MAX_LETTER {
+        return Err(ClientError::usage("a letter has 1 to 500,000 bytes", "shorten it"));
+    }
+    Ok(())
 }
 
 /// Whether a letter is about the decision. One that names none is about a first one.

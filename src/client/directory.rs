@@ -244,6 +244,12 @@ impl Client {
 
     /// Signs and publishes a key card, as a registrar; its serial is the next one.
     pub async fn issue_key_card(&self, new: &NewKeyCard) -> Result<Member> {
+        let card = self.plan_key_card(new).await?;
+        self.publish_key_card(&card, new.shown.clone(), new.without.clone()).await
+    }
+
+    /// The key card that would be published.
+    pub(super) async fn plan_key_card(&self, new: &NewKeyCard) -> Result<KeyCard> {
         let serial = self.next_serial(&new.member).await?;
         let card = KeyCard {
             member: new.member.clone(),
@@ -257,7 +263,8 @@ impl Client {
             valid_until: new.valid_until,
             status: CardStatus::Active,
         };
-        self.publish_key_card(&card, new.shown.clone(), new.without.clone()).await
+        self.check_may_publish(&card)?;
+        Ok(card)
     }
 
     /// Revokes a member's key card, as a registrar.
@@ -304,12 +311,8 @@ impl Client {
         Ok(present.max(self.home().seen_serial(member)?.unwrap_or(0)) + 1)
     }
 
-    pub(super) async fn publish_key_card(
-        &self,
-        card: &KeyCard,
-        certificates: Vec<String>,
-        without: BTreeSet<PartnerRole>,
-    ) -> Result<Member> {
+    /// Refuses a card that nobody would take: by somebody who is no registrar, or with content that no card has.
+    fn check_may_publish(&self, card: &KeyCard) -> Result<Pinned> {
         let signer = jws::spki_sha256(self.signer()?.certificate())?;
         let code = card.member.partner();
         let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code)) };
@@ -321,6 +324,16 @@ impl Client {
         }
         let malformed = |error: StatementError| ClientError::usage(error.to_string(), "fix the key card's content");
         card.check_new().and_then(|()| card.validate()).map_err(malformed)?;
+        Ok(pinned)
+    }
+
+    pub(super) async fn publish_key_card(
+        &self,
+        card: &KeyCard,
+        certificates: Vec<String>,
+        without: BTreeSet<PartnerRole>,
+    ) -> Result<Member> {
+        let pinned = self.check_may_publish(card)?;
         let key_card = self.signed(card).await?;
         let body = PublishKeyCard { key_card: key_card.clone(), certificates, without };
         let member = self.api().publish_key_card(&card.member, &body).await?;

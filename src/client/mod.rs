@@ -17,6 +17,7 @@ mod enforce;
 pub mod error;
 mod facts;
 mod files;
+pub mod forecast;
 pub mod inbox;
 pub mod joining;
 pub mod labels;

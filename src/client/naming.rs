@@ -8,6 +8,7 @@ use super::{
     Client, ClientError, Result,
     api::Paging,
     pages::Pages,
+    verified::VerifiedCall,
     verify::{check_reference, invalid},
 };
 use crate::{
@@ -24,7 +25,12 @@ use crate::{
         proposal::{Filter, Proposal},
     },
 };
-use std::{fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 /// How a person names a proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +62,14 @@ pub struct FoundProposal {
     pub id: ProposalId,
     /// None where the identifier itself was typed: nobody asked the exchange.
     pub reference: Option<Reference>,
+}
+
+/// A review that was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundReview {
+    pub id: ReviewId,
+    /// None where the identifier itself was typed: nobody asked the exchange.
+    pub proposal: Option<ProposalId>,
 }
 
 impl fmt::Display for FoundProposal {
@@ -137,21 +151,73 @@ impl Client {
             ProposalName::Reference(reference) => Filter { reference: Some(reference.clone()), ..Filter::default() },
             ProposalName::Begins(beginning) => Filter { begins: Some(beginning.clone()), ..Filter::default() },
         };
-        let found = self.proposals_of(&filter).await?;
-        let found = one_of(found, "proposal", &name.to_string(), |proposal| {
-            format!("`{}` ({})", proposal.reference, proposal.id)
-        })?;
-        let is_meant = match name {
-            ProposalName::Id(id) => found.id == *id,
-            ProposalName::Reference(reference) => found.reference == *reference,
-            ProposalName::Begins(beginning) => beginning.begins(&found.id.to_string()),
-        };
-        if !is_meant {
-            return Err(invalid(format!("the exchange was asked for `{name}` and shows `{}`", found.reference)));
+        let found = the_one(name, self.proposals_of(&filter).await?)?;
+        let call = self.call(found.call).await?;
+        self.meant(&found, &call).await
+    }
+
+    /// The proposals that are meant, in the order of their names, each found as [`Client::find_proposal`] finds one. Many of one call are
+    /// looked up in its list, each once, and their call is verified once.
+    ///
+    /// # Errors
+    /// As for one; the first name that fails decides.
+    pub async fn find_proposals(&self, names: &[ProposalName]) -> Result<Vec<FoundProposal>> {
+        let distinct: HashMap<String, &ProposalName> = names.iter().map(|name| (name.to_string(), name)).collect();
+        let mut of_call: BTreeMap<&CallCode, usize> = BTreeMap::new();
+        for name in distinct.values() {
+            if let ProposalName::Reference(reference) = name {
+                *of_call.entry(reference.code()).or_default() += 1;
+            }
         }
-        self.check_signed_reference(&found).await?;
-        self.api().named().proposal(&found);
-        Ok(FoundProposal::from(&found))
+        let mut listed: HashMap<String, Vec<Proposal>> = HashMap::new();
+        for (code, count) in of_call {
+            for proposal in self.listed_under(code, count).await? {
+                listed.entry(proposal.reference.to_string()).or_default().push(proposal);
+            }
+        }
+        let mut calls: BTreeMap<CallId, Arc<VerifiedCall>> = BTreeMap::new();
+        let (mut known, mut found) = (HashMap::<String, FoundProposal>::new(), Vec::with_capacity(names.len()));
+        for name in names {
+            let key = name.to_string();
+            let one = match (known.get(&key), listed.remove(&key)) {
+                (Some(before), _) => before.clone(),
+                (None, Some(under_it)) => {
+                    let proposal = the_one(name, under_it)?;
+                    let call = match calls.get(&proposal.call) {
+                        Some(call) => call.clone(),
+                        None => self.call(proposal.call).await?,
+                    };
+                    calls.insert(proposal.call, call.clone());
+                    self.meant(&proposal, &call).await?
+                }
+                (None, None) => self.find_proposal(name).await?,
+            };
+            known.insert(key, one.clone());
+            found.push(one);
+        }
+        Ok(found)
+    }
+
+    /// The proposals of the call with this code, if reading its list takes fewer requests than to ask for so many; else none.
+    async fn listed_under(&self, code: &CallCode, wanted: usize) -> Result<Vec<Proposal>> {
+        if wanted <= LISTED_FROM {
+            return Ok(Vec::new());
+        }
+        let calls = self.api().all_calls().await?.into_iter().filter(|call| call.text.code == *code);
+        // Which of several is meant decides each reference by itself.
+        let Ok([call]) = <[Call; 1]>::try_from(calls.collect::<Vec<_>>()) else { return Ok(Vec::new()) };
+        let filter = Filter { call: Some(call.id), ..Filter::default() };
+        if !takes_fewer(self.api().count_proposals(&filter).await?.proposals, wanted) {
+            return Ok(Vec::new());
+        }
+        self.api().all_proposals(Some(call.id)).await
+    }
+
+    /// Takes a proposal for the one that is meant, once its reference is checked against what its parties signed.
+    async fn meant(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<FoundProposal> {
+        self.check_signed_reference(proposal, call).await?;
+        self.api().named().proposal(proposal);
+        Ok(FoundProposal::from(proposal))
     }
 
     /// The call that is meant.
@@ -239,10 +305,9 @@ impl Client {
 
     /// Checks the reference against the versions that parties signed, where the member may read them. Before a version is signed, and for
     /// those who may only know of the proposal, it is the exchange's word.
-    async fn check_signed_reference(&self, proposal: &Proposal) -> Result<()> {
+    async fn check_signed_reference(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<()> {
         let pending = proposal.pending.as_ref().map(|pending| pending.version);
-        let call = self.call(proposal.call).await?;
-        check_reference(proposal, &call)?;
+        check_reference(proposal, call)?;
         if proposal.version.is_none() && pending.is_none() {
             return Ok(());
         }
@@ -251,10 +316,33 @@ impl Client {
             versions => versions?,
         };
         for version in versions.iter().filter(|version| version.is_standing || Some(version.version) == pending) {
-            self.verify_signatures(version, proposal, &call).await?;
+            self.verify_signatures(version, proposal, call).await?;
         }
         Ok(())
     }
+}
+
+/// So many proposals of one call are asked for one by one before its list is thought of.
+const LISTED_FROM: usize = 3;
+
+/// Whether a list of so many is read with fewer requests than it takes to ask for each that is wanted: its pages, and two to find it.
+fn takes_fewer(listed: u64, wanted: usize) -> bool {
+    listed.div_ceil(u64::from(MAX_PAGE)) + 2 < wanted as u64
+}
+
+/// The proposal that a name means, among those that the exchange answered with.
+fn the_one(name: &ProposalName, found: Vec<Proposal>) -> Result<Proposal> {
+    let found =
+        one_of(found, "proposal", &name.to_string(), |proposal| format!("`{}` ({})", proposal.reference, proposal.id))?;
+    let is_meant = match name {
+        ProposalName::Id(id) => found.id == *id,
+        ProposalName::Reference(reference) => found.reference == *reference,
+        ProposalName::Begins(beginning) => beginning.begins(&found.id.to_string()),
+    };
+    if !is_meant {
+        return Err(invalid(format!("the exchange was asked for `{name}` and shows `{}`", found.reference)));
+    }
+    Ok(found)
 }
 
 /// As many are named where one was meant.
@@ -341,6 +429,13 @@ mod tests {
         assert!(matches!(name("CALL_01J9ZQ"), CallName::Begins(_)));
         assert!(matches!(name("01J9ZQ"), CallName::Begins(_)));
         assert!("prop_01J9ZQ".parse::<CallName>().is_err() && "BIRD-26".parse::<CallName>().is_err());
+    }
+
+    #[test]
+    fn list_is_read_where_that_takes_fewer_requests() {
+        let page = u64::from(MAX_PAGE);
+        assert!(takes_fewer(page, LISTED_FROM + 1) && takes_fewer(10 * page, 13));
+        assert!(!takes_fewer(page, LISTED_FROM) && !takes_fewer(10 * page + 1, 13), "more pages than names");
     }
 
     #[test]

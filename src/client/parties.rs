@@ -71,6 +71,19 @@ impl Client {
 
     /// Joins the party that one is asked to join, if the one who asks is a member of the proposal.
     pub async fn accept_invitation(&self, id: ProposalId) -> Result<Proposal> {
+        let invitation = self.own_invitation(id).await?;
+        let statement = AcceptanceStatement {
+            proposal: id,
+            member: self.member_id().await?,
+            invitation_sha256: invitation.payload_sha256,
+            stated_at: self.stated_at(),
+        };
+        let statement = self.signed(&statement).await?;
+        self.api().accept_invitation(id, &AcceptInvitation { statement }).await
+    }
+
+    /// The invitation of oneself that waits for an answer, by a member of the proposal.
+    pub(super) async fn own_invitation(&self, id: ProposalId) -> Result<Signed<InvitationStatement>> {
         let me = self.member_id().await?;
         let lines = self.api().joined(id).await?;
         let Some(line) = lines.iter().find(|line| line.member == me && line.acceptance.is_none()) else {
@@ -90,18 +103,11 @@ impl Client {
         if !self.chains(id, &lines).await?.lead_back(&line.invited_by) {
             return Err(not_led_back(id, &line.invited_by));
         }
-        let statement = AcceptanceStatement {
-            proposal: id,
-            member: me,
-            invitation_sha256: invitation.payload_sha256,
-            stated_at: self.stated_at(),
-        };
-        let statement = self.signed(&statement).await?;
-        self.api().accept_invitation(id, &AcceptInvitation { statement }).await
+        Ok(invitation)
     }
 
-    /// Hands over: asks the colleague to join; once they have, takes oneself out.
-    pub async fn hand_over(&self, id: ProposalId, to: &MemberId) -> Result<HandOver> {
+    /// Refuses to hand over to anybody but a colleague; who hands over.
+    pub(super) async fn check_hands_over(&self, to: &MemberId) -> Result<MemberId> {
         let me = self.member_id().await?;
         if me == *to {
             return Err(ClientError::usage("you cannot hand over to yourself", "name a colleague"));
@@ -112,6 +118,12 @@ impl Client {
                 "hand over to a colleague; each party has its own members",
             ));
         }
+        Ok(me)
+    }
+
+    /// Hands over: asks the colleague to join; once they have, takes oneself out.
+    pub async fn hand_over(&self, id: ProposalId, to: &MemberId) -> Result<HandOver> {
+        let me = self.check_hands_over(to).await?;
         let proposal = self.api().proposal(id).await?;
         if proposal.parties.values().any(|members| members.contains(to)) {
             self.check_joined(id, to).await?;

@@ -9,7 +9,7 @@ use super::{ClientError, Result, files};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
-        text::counted,
+        text::{choices, counted},
     },
     platform, reading,
     sealing::card::PartnerCard,
@@ -109,8 +109,7 @@ impl Home {
         let path = self.profile_path(&name)?;
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let help = "see `entente profile list`, or make it with `entente profile add`";
-                return Err(ClientError::usage(format!("there is no profile `{name}`"), help));
+                return Err(self.no_profile(&name));
             }
             text => text.map_err(|error| ClientError::io("read", &path, &error))?,
         };
@@ -177,7 +176,7 @@ impl Home {
     /// Chooses the profile that is taken when none is named.
     pub fn set_default_profile(&self, name: &str) -> Result<()> {
         if !self.profile_path(name)?.exists() {
-            return Err(ClientError::usage(format!("there is no profile `{name}`"), "see `entente profile list`"));
+            return Err(self.no_profile(name));
         }
         files::write(&self.root.join("default-profile"), format!("{name}\n").as_bytes())
     }
@@ -232,8 +231,19 @@ impl Home {
                 "there is no profile yet",
                 "`entente join` makes one from your registrar's invitation; with a certificate of your own, `entente profile add` does",
             )),
-            _ => Err(ClientError::usage("several profiles and no default", "name one with `--profile`, or choose one")),
+            several => Err(ClientError::usage(
+                "several profiles and no default",
+                format!("name one of {} with `--profile`, or choose one with `entente profile use`", choices(several)),
+            )),
         }
+    }
+
+    fn no_profile(&self, name: &str) -> ClientError {
+        let help = match self.profiles().unwrap_or_default().as_slice() {
+            [] => "make it with `entente profile add`".to_owned(),
+            known => format!("the profiles are {}; `entente profile add` makes another one", choices(known)),
+        };
+        ClientError::usage(format!("there is no profile `{name}`"), help)
     }
 
     /// Refuses a name that no profile can have, or that is the profile of another member.

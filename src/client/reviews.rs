@@ -3,7 +3,7 @@
 
 use super::{
     Client, ClientError, Result, blocking, files,
-    verified::{VerifiedCall, VerifiedManifest, VersionChoice, newest},
+    verified::{VerifiedCall, VerifiedManifest, VerifiedVault, VersionChoice, newest},
     verify::invalid,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         vault::VaultSecret,
     },
     wire::{
-        proposal::Proposal,
+        proposal::{Proposal, Vault},
         review::{Review, SubmitReview},
     },
 };
@@ -145,13 +145,7 @@ impl Client {
         body.points(&call.rules.criteria)?;
         let vaults = self.api().vaults(id).await?;
         let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
-        let vault = self.find_vault(&vaults, VaultKind::Deliberation, None, &proposal, &call).await?;
-        let vault = vault.ok_or_else(|| {
-            ClientError::usage(
-                "the proposal has no deliberation vault yet, so there is nothing to seal the review to",
-                "keep it as a draft and ask a call officer to prepare the panel",
-            )
-        })?;
+        let vault = self.review_vault(&vaults, &proposal, &call).await?;
         let (recipient, text) = (vault.statement.recipient, to_json(body)?);
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
         let me = self.member_id().await?;
@@ -170,6 +164,22 @@ impl Client {
         let submitted = self.api().submit_review(id, &submit).await?;
         self.discard_draft(id)?;
         Ok(submitted)
+    }
+
+    /// The vault that reviews of a proposal are sealed to.
+    pub(super) async fn review_vault(
+        &self,
+        vaults: &[Vault],
+        proposal: &Proposal,
+        call: &Arc<VerifiedCall>,
+    ) -> Result<VerifiedVault> {
+        let vault = self.find_vault(vaults, VaultKind::Deliberation, None, proposal, call).await?;
+        vault.ok_or_else(|| {
+            ClientError::usage(
+                "the proposal has no deliberation vault yet, so there is nothing to seal the review to",
+                "keep it as a draft and ask a call officer to prepare the panel",
+            )
+        })
     }
 
     /// The reviews in force of a proposal, opened; those that do not verify are set apart with what is wrong.

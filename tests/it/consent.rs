@@ -59,8 +59,10 @@ async fn call_is_cancelled_only_by_somebody_who_means_it() {
     holds_back(&stage, "USA:dana", &line, "until an officer brings it back").await;
     let phase = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase;
     assert_eq!(phase().await, Phase::Open);
-    let (code, screen) = typed(&stage, "USA:dana", &line, "yes").await;
+    // Another answer asks again, and `y` is one that counts.
+    let (code, screen) = typed(&stage, "USA:dana", &line, "perhaps\nY").await;
     assert_eq!((code, phase().await), (0, Phase::Cancelled), "{screen}");
+    assert!(screen.contains("answer `yes` (or `y`) or `no` (or `n`)"), "{screen}");
     stage.stop().await;
 }
 

@@ -41,6 +41,8 @@ mod demo;
 #[cfg(feature = "client")]
 mod described;
 #[cfg(feature = "client")]
+mod dry_runs;
+#[cfg(feature = "client")]
 mod extensions;
 #[cfg(feature = "client")]
 mod feed;

@@ -304,7 +304,8 @@ async fn command_line_ends_with_a_code_for_each_kind_of_failure() {
     assert_eq!(problem(&faults)["type"], "urn:entente:cli:usage");
     assert_eq!(run(&["no-such-noun"]).await.0, 2);
 
-    let create = ["program", "create", "--name", "Mine", "--lead", "USA", "--partner", "USA", "--partner", "ISR"];
+    let create =
+        ["program", "create", "--name", "Mine", "--lead", "USA", "--partner", "USA", "--partner", "ISR", "--yes"];
     let (code, said, faults) = run(&[&["--json"], &create[..]].concat()).await;
     assert_eq!((code, said.as_str()), (3, ""), "{faults}");
     assert_eq!(problem(&faults)["status"], 403, "{faults}");

@@ -205,7 +205,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.play("Officer", "call role set", "USA:dana", &[]).await;
     tour.run("USA:dana", "call role set BIRD26 ISR:noa --role officer", &[]).await;
     tour.run("USA:dana", "call role set BIRD26 USA:frank --role decider", &[]).await;
-    tour.play("Officer", "call publish", "USA:dana", &[]).await;
+    tour.play("Officer", "call publish", "USA:dana", &["--yes"]).await;
     tour.run("ISR:noa", "call role set BIRD26 ISR:eitan --role decider", &[]).await;
 
     // A joint proposal of two companies.
@@ -241,7 +241,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.play("Reviewer", "proposal open", "ISR:maya", &[]).await;
     assert!(tour.folder.join("case").is_dir());
     tour.play("Reviewer", "review draft", "ISR:maya", &[]).await;
-    tour.play("Reviewer", "review submit", "ISR:maya", &[]).await;
+    tour.play("Reviewer", "review submit", "ISR:maya", &["--yes"]).await;
     assert!(tour.play("Officer", "ranking", "USA:dana", &[]).await.contains("BIRD26-"));
 
     // The decision of both funders, and the letter.

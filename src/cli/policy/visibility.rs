@@ -64,7 +64,8 @@ pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let (old, new) = (client.read_visibility(&args.old)?, client.read_visibility(&args.new)?);
     if old.head.partner != new.head.partner || old.head.host != new.head.host {
-        return Err(CliError::usage("the two manifests are of different partners or exchanges"));
+        return Err(CliError::usage("the two manifests are of different partners or exchanges")
+            .help("name two of one partner, which `entente policy visibility` wrote"));
     }
     if old.head.at.0 > new.head.at.0 {
         return Err(CliError::usage("the second manifest is older than the first").help("name the older one first"));

@@ -6,13 +6,13 @@ use crate::{
         context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
+        prompt::{Consent, is_attended},
         table::{Table, size},
     },
     client::{Client, naming::ProposalName, signing::Signing},
 };
 use clap::Args;
 use serde_json::json;
-use std::io::IsTerminal;
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
@@ -21,9 +21,8 @@ pub struct SignArgs {
     /// Only show what would be signed
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask at a terminal
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Propose a new version if the documents differ from the version that waits for your party
     #[arg(long)]
     new_version: bool,
@@ -52,10 +51,9 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
         context.out.note("dry run: nothing was signed");
         return Ok(());
     }
-    if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
-        context.out.answer(&(), |screen| show_plan(screen, &plan))?;
-        let help = "answer `yes`, or leave the question out with `--yes`";
-        context.keyboard().answered("Type `yes` to sign this", help).await?;
+    if !context.out.is_json() && is_attended() && !args.consent.is_given() {
+        context.out.aside(|screen| show_plan(screen, &plan));
+        context.keyboard().meant(args.consent, "answer `yes`, or leave the question out with `--yes`").await?;
     }
     let proposal = client.sign(&plan).await?;
     show::one(context, client, &proposal).await

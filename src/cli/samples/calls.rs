@@ -2,8 +2,12 @@
 
 use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, reference_of, zone};
 use crate::{
-    cli::{call::show, program},
-    wire::call::{Call, CallExtension, Progress, RoleHolder},
+    cli::{act, call::show, program},
+    client::forecast::{Effect, Forecast, Undo},
+    wire::{
+        Time,
+        call::{Call, CallExtension, Progress, RoleHolder},
+    },
 };
 use serde_json::{Value, json};
 
@@ -15,6 +19,14 @@ pub(super) fn show(pages: &mut Pages) {
     let zones = [("ISR", "Asia/Jerusalem"), ("USA", "America/New_York")];
     let zones = zones.map(|(partner, name)| (super::read(partner), name.to_owned()));
     pages.show("call show $CALL", |screen| show::page(screen, &bilateral(), &extensions(), (&zone, now(), &zones)));
+    let effects = [
+        ("the members of ISR and USA see it, with the text as it is now", None),
+        ("the deadline of everyone is", Some(super::read("2026-04-01T15:00:00Z"))),
+        ("its opening key is wrapped to ISR:noa and USA:dana", None),
+    ];
+    let effects = effects.map(|(what, at)| Effect { what: what.to_owned(), at: at.map(Time) });
+    let forecast = Forecast { act: "publishing BIRD26".to_owned(), effects: effects.into(), undo: Undo::Nobody };
+    pages.show("call publish $CALL --dry-run", |screen| act::show(screen, &forecast, &zone));
     let holders: Vec<RoleHolder> = of(json!([
         { "member": "USA:dana", "roles": ["officer"] },
         { "member": "ISR:yael", "roles": ["reviewer"] },

@@ -1,0 +1,263 @@
+//! Forecasts of what those who judge and decide do: declare, hand in and reopen reviews, sign decisions, send letters; and of taking a version
+//! of policies back.
+
+use super::{Effect, Forecast, Undo, listed};
+use crate::{
+    client::{
+        Client, ClientError, Result, decisions::DecisionPlan, naming::FoundReview, reviews::ReviewBody,
+        verified::VersionChoice,
+    },
+    domain::{
+        Refusal,
+        id::{DocumentId, MemberId, PartnerCode, ProposalId},
+        member::{ConflictGround, Declared},
+        policy::PolicyOwner,
+    },
+    sealing::statement::{DeclarationStatement, verify_signed},
+    wire::review::{Declaration, Review},
+};
+
+impl Client {
+    /// What declaring an interest in a proposal, or none, would do.
+    pub async fn forecast_declaration(
+        &self,
+        id: ProposalId,
+        which: &str,
+        ground: Option<ConflictGround>,
+    ) -> Result<Forecast> {
+        let (me, proposal) = (self.member_id().await?, self.api().proposal(id).await?);
+        let present = declared(&self.api().declarations(id).await?, &me)?;
+        let reference = &proposal.reference;
+        let Some(ground) = ground else {
+            if present == Some(Declared::Clear) {
+                return Err(ClientError::usage(
+                    format!("you are on record as having no conflict with {reference}"),
+                    "nothing is to be done; if you have one by now, declare it with `--ground`",
+                ));
+            }
+            let effect =
+                Effect::that("you are on record as having no conflict; those who hold the keys can pass them to you");
+            let undo = Undo::Yourself(format!("entente conflict declare {reference} --ground GROUND"));
+            return Ok(Forecast::new(format!("declaring no conflict with {which}"), [effect], undo));
+        };
+        let mut effects = vec![Effect::that("you no longer see it, not even in a count, and lose your keys to it")];
+        if proposal.mine.is_assigned {
+            effects.push(Effect::that("you no longer review it"));
+        }
+        if proposal.mine.has_reviewed {
+            effects.push(Effect::that("your review no longer counts"));
+        }
+        let undo = Undo::Others("only an officer from another nation can lift the conflict".to_owned());
+        Ok(Forecast::new(format!("declaring a conflict ({ground}) with {which}"), effects, undo))
+    }
+
+    /// What taking a member's conflict off the record would do.
+    pub async fn forecast_lifting(&self, id: ProposalId, member: &MemberId) -> Result<Forecast> {
+        let reference = self.api().proposal(id).await?.reference;
+        if self.member_id().await?.partner() == member.partner() {
+            return Err(ClientError::usage(
+                format!("`{member}` is of your own nation"),
+                "an officer of another nation lifts the conflict",
+            ));
+        }
+        if declared(&self.api().declarations(id).await?, member)? != Some(Declared::Conflict) {
+            return Err(ClientError::usage(
+                format!("no conflict of `{member}` with {reference} is on record"),
+                "check the proposal and the name: `entente log --proposal` shows who declared one",
+            ));
+        }
+        let effects = [
+            Effect::that(format!("the conflict of {member} is off the record")),
+            Effect::that(format!("{member} declares again, and sees nothing more of the proposal before that")),
+        ];
+        let undo = Undo::Others(format!("{member} alone can declare a conflict again"));
+        Ok(Forecast::new(format!("lifting the conflict of {member} with {reference}"), effects, undo))
+    }
+
+    /// What handing a review in would do.
+    pub async fn forecast_review(&self, id: ProposalId, which: &str, body: &ReviewBody) -> Result<Forecast> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        body.points(&call.rules.criteria)?;
+        let vaults = self.api().vaults(id).await?;
+        let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
+        self.review_vault(&vaults, &proposal, &call).await?;
+        let me = self.member_id().await?;
+        let earlier = self.api().reviews(id).await?.into_iter().filter(|review| review.reviewer == me);
+        let revision = earlier.map(|review| review.revision).max().unwrap_or(0) + 1;
+        let effects = [
+            Effect::that(format!(
+                "revision {revision} of your review is sealed to the panel, about version {}",
+                manifest.manifest.version
+            )),
+            Effect::that("your draft on this machine is gone then"),
+        ];
+        let undo = Undo::Others("only an officer can reopen it: `entente review reopen`".to_owned());
+        Ok(Forecast::new(format!("handing in your review of {which}"), effects, undo))
+    }
+
+    /// What reopening a review would do.
+    pub async fn forecast_reopened_review(&self, found: FoundReview, named: &str) -> Result<Forecast> {
+        let review = self.review_to_reopen(found).await?;
+        let reviewer = &review.reviewer;
+        if review.reopened_at.is_some() {
+            return Err(ClientError::usage(
+                format!("{named} is reopened already"),
+                format!("{reviewer} hands in a new revision; `entente review reinstate` takes the reopening back"),
+            ));
+        }
+        let effects = [
+            Effect::that(format!(
+                "revision {} no longer counts, and {reviewer} can hand in a new one",
+                review.revision
+            )),
+            Effect::that(format!("until then {reviewer} has no key to the reviews of others")),
+        ];
+        let undo = Undo::Meanwhile(format!(
+            "`entente review reinstate {} {reviewer} --reason WHY` takes it back until a new revision is in",
+            review.reference
+        ));
+        Ok(Forecast::new(format!("reopening {named}"), effects, undo))
+    }
+
+    /// What taking a reopening back would do.
+    pub async fn forecast_reinstated_review(&self, found: FoundReview, named: &str) -> Result<Forecast> {
+        let review = self.review_to_reopen(found).await?;
+        let (reviewer, reference) = (&review.reviewer, &review.reference);
+        if review.reopened_at.is_none() {
+            return Err(ClientError::usage(
+                format!("{named} is not reopened"),
+                "nothing is to be done: it counts as it was handed in",
+            ));
+        }
+        let effects = [
+            Effect::that(format!("revision {} counts again as it was handed in", review.revision)),
+            Effect::that(format!(
+                "{reviewer} needs a key to the reviews of others again: `entente key share {reference}`"
+            )),
+        ];
+        let undo = Undo::Yourself(format!("entente review reopen {reference} {reviewer} --reason WHY"));
+        Ok(Forecast::new(format!("reinstating {named}"), effects, undo))
+    }
+
+    async fn review_to_reopen(&self, found: FoundReview) -> Result<Review> {
+        // The list comes without content; reading one review is on the log.
+        let review = match found.proposal {
+            Some(proposal) => self.api().reviews(proposal).await?.into_iter().find(|review| review.id == found.id),
+            None => Some(self.api().review(found.id).await?),
+        };
+        let review = review.ok_or_else(|| {
+            let what = format!("the review {} is not shown to you", found.id);
+            ClientError::nothing_named(what, "`entente review list` shows whose reviews are in")
+        })?;
+        match self.api().decision(review.proposal).await? {
+            Some(decision) if decision.body.final_at.is_some() => Err(Refusal::DecisionFinal.into()),
+            _ => Ok(review),
+        }
+    }
+
+    /// What signing a decision would do, as planned.
+    #[must_use]
+    pub fn forecast_decision(&self, plan: &DecisionPlan, which: &str) -> Forecast {
+        let (outcome, reference) = (plan.outcome(), plan.proposal());
+        let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
+        let over = over.unwrap_or_default();
+        if plan.is_last() {
+            let effects = [Effect::that(
+                "the decision is final then, and only another one that every funder signs takes its place",
+            )];
+            return Forecast::new(format!("signing last for `{outcome}` on {which}{over}"), effects, Undo::Nobody);
+        }
+        let mut effects = vec![Effect::that(format!(
+            "it is final once {} signed the same",
+            have(&listed(plan.others_missing()), plan.others_missing().len())
+        ))];
+        if let Some((before, _)) = plan.supersedes() {
+            effects.push(Effect::that(format!("until then the decision in force stays `{before}`")));
+        }
+        let undo = Undo::Yourself(format!("entente decision unsign {reference}"));
+        Forecast::new(format!("signing for `{outcome}` on {which}{over}"), effects, undo)
+    }
+
+    /// What taking one's partner's signature back would do.
+    pub async fn forecast_unsigning(&self, id: ProposalId) -> Result<Forecast> {
+        let own = self.member_id().await?.partner().clone();
+        let shown = self.api().decision(id).await?.map(|decision| decision.body);
+        let table = match shown {
+            Some(shown) if shown.final_at.is_some() => shown.next.map(|next| *next).ok_or(Refusal::DecisionFinal)?,
+            Some(shown) => shown,
+            None => return Err(unsigned(&own)),
+        };
+        let Some(signature) = table.signatures.get(&own) else { return Err(unsigned(&own)) };
+        let rest = table.signatures.keys().filter(|partner| **partner != own);
+        let mut effects =
+            vec![Effect::that(format!("the signature of {} for `{}` is gone", signature.member, table.outcome))];
+        if rest.count() == 0 {
+            effects.push(Effect::that("nothing is proposed any more"));
+        }
+        let undo = Undo::Yourself(format!("entente decision sign {} {}", table.reference, table.outcome));
+        Ok(Forecast::new(format!("taking back the signature of {own} on {}", table.reference), effects, undo))
+    }
+
+    /// What sending a letter would do.
+    pub async fn forecast_letter(&self, id: ProposalId, which: &str, text: &str) -> Result<Forecast> {
+        let (proposal, decision) = self.letter_may_be_sent(id, text).await?;
+        let members: Vec<&MemberId> = proposal.parties.values().flatten().collect();
+        let effects = [
+            Effect::that("every party can open it at once; taken back later, it stays read"),
+            Effect::that(format!("it goes to {}, about the decision `{}`", listed(members), decision.outcome)),
+        ];
+        Ok(Forecast::new(format!("sending a letter about {which}"), effects, Undo::Nobody))
+    }
+
+    /// What taking a letter back would do.
+    pub async fn forecast_withdrawn_letter(&self, id: ProposalId, letter: DocumentId) -> Result<Forecast> {
+        let letters = self.api().letters(id).await?;
+        let Some(found) = letters.iter().find(|shown| shown.id == letter) else {
+            return Err(ClientError::nothing_named(
+                format!("no letter `{letter}` about the proposal is shown to you"),
+                "`entente letter list` shows them",
+            ));
+        };
+        let effects = [
+            Effect::at(format!("nobody can open it any more; it was sent by {} at", found.sent_by), found.sent_at),
+            Effect::that("those who opened it keep what they read"),
+        ];
+        let undo = Undo::Yourself(format!("entente letter send {} --file FILE", found.reference));
+        Ok(Forecast::new(format!("taking the letter {letter} about {} back", found.reference), effects, undo))
+    }
+
+    /// What taking a version of policies back would do.
+    pub async fn forecast_withdrawn_policy(&self, owner: &PolicyOwner, number: u32) -> Result<Forecast> {
+        let policy = self.policy_version(owner, number).await?;
+        if let Some(by) = &policy.withdrawn_by {
+            return Err(ClientError::usage(
+                format!("version {number} of {owner} was taken back by `{by}`"),
+                "`entente policy history` lists the versions",
+            ));
+        }
+        let mut effects = vec![Effect::that("it takes no effect, and what is in force stays")];
+        let at = policy.active_at.filter(|_| policy.approved.is_some());
+        effects.extend(at.map(|at| Effect::at("it is approved, and would take effect at", at)));
+        let undo = Undo::Yourself(format!("entente policy restore {owner} {number}"));
+        Ok(Forecast::new(format!("taking version {number} of {owner} back"), effects, undo))
+    }
+}
+
+/// What a member is on record with, by the exchange's word on which statement is the last.
+fn declared(lines: &[Declaration], member: &MemberId) -> Result<Option<Declared>> {
+    let last = lines.iter().filter(|line| line.member == *member).max_by_key(|line| line.number);
+    let Some(last) = last else { return Ok(None) };
+    Ok(Some(verify_signed::<DeclarationStatement>(&last.statement)?.statement.declared))
+}
+
+fn have(who: &str, count: usize) -> String {
+    format!("{who} {}", if count == 1 { "has" } else { "have" })
+}
+
+fn unsigned(own: &PartnerCode) -> ClientError {
+    ClientError::usage(
+        format!("no decision that waits for others has a signature of {own}"),
+        "`entente decision show` shows who has signed",
+    )
+}
