@@ -38,6 +38,7 @@ mod proposal;
 mod ranking;
 mod relay;
 mod review;
+mod rounds;
 mod rows;
 #[cfg(test)]
 mod samples;

@@ -102,11 +102,12 @@ fn command(item: &InboxItem) -> String {
     match item.kind {
         ItemKind::Invited => format!("entente proposal accept {named}"),
         ItemKind::Void | ItemKind::Sign => format!("entente proposal sign {named}"),
-        ItemKind::BytesMissing | ItemKind::DeadlineNear => format!("entente proposal status {named}"),
+        // To declare is a person's own word, signed: the command shows who takes part, and says nothing for them.
+        ItemKind::BytesMissing | ItemKind::DeadlineNear | ItemKind::Declare => {
+            format!("entente proposal status {named}")
+        }
         ItemKind::SignLabel => format!("entente proposal label {named} --sign"),
         ItemKind::ReadLetter => format!("entente letter open {named}"),
-        // What is signed by it is a person's own word: the command shows who takes part, and says nothing for them.
-        ItemKind::Declare => format!("entente proposal status {named}"),
         ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
         ItemKind::PassKeys => format!("entente key share {named}"),
         ItemKind::Read => format!("entente proposal summary {named}"),

@@ -74,7 +74,7 @@ mod tests {
         let (named, shown) = (NamesUsed::default(), proposal());
         assert!(named.check(&shown).is_ok(), "nobody named it");
         named.proposal(&shown);
-        assert!(named.check_all(&[shown.clone()]).is_ok());
+        assert!(named.check_all(std::slice::from_ref(&shown)).is_ok());
         let other = Proposal { reference: Reference::new(shown.reference.code(), "7777"), ..shown };
         let said = named.check_all(&[other]).unwrap_err().to_string();
         assert!(said.ends_with(" now") && said.contains("-7777"), "{said}");

@@ -63,6 +63,8 @@ mod leftovers;
 mod listed;
 mod lists;
 #[cfg(feature = "client")]
+mod long_lists;
+#[cfg(feature = "client")]
 mod looks;
 #[cfg(feature = "client")]
 mod lost_answers;
