@@ -39,9 +39,10 @@ pub enum RelayCommand {
   entente relay run --addresses members.csv --hook /usr/local/lib/tell-member --dry-run
   entente relay run --hook /usr/local/lib/tell-member --once                       for cron
 
-It acts as a member with the role `relay`, which may ask how much waits for whom and nothing else. It says one sentence: how \
-many items wait, when the next is due, and to open the client. The list is a table with the columns `handle`, `address` and, \
-if you like, `zone`. A program gets one line of JSON: `member`, `items` and `next_due_at`. docs/relay.md says how to set it \
+It acts as a member with the role `relay`, which may ask how much waits for whom. Beside that it reads what every member \
+reads (the directory, the policies in force and the log that is for all) and may do nothing else. It says one sentence: how many \
+items wait, when the next is due, and to open the client. The list is a table with the columns `handle`, `address` and, if you \
+like, `zone`. A program gets one line of JSON: `member`, `items` and `next_due_at`. docs/relay.md says how to set it \
 up.")]
     Run(RelayArgs),
 }
