@@ -28,13 +28,14 @@ mod scratch;
 
 use common::{member, now};
 use entente::{
-    domain::id::{CallId, MemberId, ProposalId},
+    domain::id::{CallId, MemberId, PartnerCode, ProposalId},
     service::{Exchange, inbox, state, unit::View},
     storage::{Arg, Sql, args},
 };
 use jiff::SignedDuration;
 use many::{Call, Proposal, Rows, id};
 use std::{
+    collections::BTreeSet,
     env,
     path::Path,
     time::{Duration, Instant},
@@ -149,10 +150,10 @@ async fn add_parties(exchange: &Exchange, who: &MemberId) {
     const EACH: u64 = 100;
     const BASE: u64 = 10_000_000;
     let (other, call): (_, CallId) = (member(0, 2), id("call", 1_000));
-    let everybody = common::PARTNERS.iter().map(|code| code.parse().unwrap()).collect();
+    let everybody: BTreeSet<PartnerCode> = common::PARTNERS.iter().map(|code| code.parse().unwrap()).collect();
     let text = many::text(
         &everybody,
-        &[common::PARTNERS[0].parse().unwrap()].into(),
+        &BTreeSet::from([common::PARTNERS[0].parse().unwrap()]),
         now() - SignedDuration::from_hours(100),
         now() + SignedDuration::from_hours(72),
         0,

@@ -6,7 +6,7 @@
 use crate::harness::{
     many::{self, Rows},
     process::{PATIENCE, Server, Site},
-    stage::{NATIONS, id, text},
+    stage::{NATIONS, code, id, text},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
@@ -100,7 +100,7 @@ fn keep_titles(home: &Path, recipient: &str, proposals: &[Proposal]) {
 }
 
 fn title(number: u64) -> String {
-    format!("Finding the way without satellites, part {number:04}")
+    format!("part {number:04} of finding the way")
 }
 
 #[cfg(unix)]
@@ -109,8 +109,8 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
     let site = Site::new(None);
     let world = site.world(NATIONS).await;
     let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
-    let partners = ["ISR", "USA"].map(|code| code.parse().unwrap()).into();
-    let program = CreateProgram { name: "Joint research".into(), lead: "USA".parse().unwrap(), partners };
+    let partners = ["ISR", "USA"].map(code).into();
+    let program = CreateProgram { name: "Joint research".into(), lead: code("USA"), partners };
     let program = dana.api().create_program(&program).await.unwrap().id;
     let now = SystemClock.now();
     let draft = dana.draft_call(program, &text(now, now + SignedDuration::from_hours(24))).await.unwrap();
