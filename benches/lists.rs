@@ -143,7 +143,7 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
         let view = async || {
             let mut tx = exchange.db.read().await.unwrap();
             let me = state::member(&exchange, &mut tx, &reader.member, now()).await.unwrap().unwrap();
-            View { exchange: &exchange, tx, me, now: now(), policies: policies.clone() }
+            View::of(&exchange, tx, me, now(), policies.clone())
         };
         let (filter, request) = (Filter::default(), PageRequest { sort: Sort::Created, after: None, limit: LIMIT });
         let page = format!(
@@ -197,7 +197,7 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
     let count = async || {
         let mut tx = exchange.db.read().await.unwrap();
         let me = state::member(&exchange, &mut tx, &officer, now()).await.unwrap().unwrap();
-        let view = View { exchange: &exchange, tx, me, now: now(), policies: policies.clone() };
+        let view = View::of(&exchange, tx, me, now(), policies.clone());
         { view }.count_proposals(&filter).await.unwrap()
     };
     let sql = format!(

@@ -101,7 +101,7 @@ async fn measure(name: &str, url: &str, folder: &Path) {
 async fn view<'e>(exchange: &'e Exchange, policies: &Arc<Engine>, who: &MemberId) -> View<'e> {
     let mut tx = exchange.db.read().await.unwrap();
     let me = state::member(exchange, &mut tx, who, now()).await.unwrap().unwrap();
-    View { exchange, tx, me, now: now(), policies: policies.clone() }
+    View::of(exchange, tx, me, now(), policies.clone())
 }
 
 /// How long it takes to decide what one member may do with one proposal now and then.

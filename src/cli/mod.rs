@@ -42,6 +42,7 @@ mod proposal;
 mod ranking;
 mod relay;
 mod review;
+mod rounds;
 mod rows;
 #[cfg(test)]
 mod samples;

@@ -1,17 +1,14 @@
-//! `entente relay run`: the relay as a process: it asks what waits, tells whom it is time to tell, and waits, until a signal stops it. One line
-//! for each member on standard output, one JSON object with `--json`.
+//! `entente relay run`: the relay as a process. One line for each member on standard output, one JSON object with `--json`.
 
 use super::{
-    agent::interval_argument,
     context::Context,
     error::{CliError, Exit, Result},
+    rounds::{Rounds, connector, interval_argument},
     rows,
-    signals::stop_signal,
 };
 use crate::{
     client::{
-        ClientError,
-        agent::pause,
+        self, Client,
         relay::{
             Hook, Mailer, Relay, RelayEvent, RelayPlan, RelayState, RelayTally, SmtpServer, Teller,
             contacts::{ContactRow, Contacts},
@@ -19,16 +16,12 @@ use crate::{
         },
     },
     domain::{id::PartnerCode, text::counted},
-    process::{State, tell_manager},
 };
 use clap::{Args, Subcommand};
 use jiff::civil::Time;
-use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -46,9 +39,10 @@ pub enum RelayCommand {
   entente relay run --addresses members.csv --hook /usr/local/lib/tell-member --dry-run
   entente relay run --hook /usr/local/lib/tell-member --once                       for cron
 
-It acts as a member with the role `relay`, which may ask how much waits for whom and nothing else. It says one sentence: how \
-many items wait, when the next is due, and to open the client. The list is a table with the columns `handle`, `address` and, \
-if you like, `zone`. A program gets one line of JSON: `member`, `items` and `next_due_at`. docs/relay.md says how to set it \
+It acts as a member with the role `relay`, which may ask how much waits for whom. Beside that it reads what every member \
+reads (the directory, the policies in force and the log that is for all) and may do nothing else. It says one sentence: how many \
+items wait, when the next is due, and to open the client. The list is a table with the columns `handle`, `address` and, if you \
+like, `zone`. A program gets one line of JSON: `member`, `items` and `next_due_at`. docs/relay.md says how to set it \
 up.")]
     Run(RelayArgs),
 }
@@ -94,83 +88,34 @@ pub struct RelayArgs {
 pub(super) async fn run(command: RelayCommand, context: &Context) -> Result<()> {
     let RelayCommand::Run(args) = command;
     let keyboard = context.keyboard().remembering();
-    let connect = || {
-        context.new_client(keyboard.clone()).map_err(|error| {
-            let help = error.help.unwrap_or_default();
-            ClientError::local(error.message, help)
-        })
-    };
     // What is wrong with the set-up is said with its own exit code.
     let client = context.client_asking(keyboard.clone()).await?;
     let plan = plan(&args, client.member_id().await?.partner(), context)?;
     let path = args.state.clone().unwrap_or_else(|| client.home().root().join("relay.json"));
-    let rng = std::sync::Arc::clone(&context.ambient.rng);
+    drop(client);
+    let (connect, ambient) = (connector(context, &keyboard), context.ambient.clone());
     if args.dry_run {
-        let relay = Relay::new(connect, plan, RelayState::peek(&path)?, rng);
-        let mut broken = None;
-        let tally = relay.rehearse(&mut |event| broken = broken.take().or(line(context, event).err())).await?;
-        if let Some(error) = broken {
-            return Err(error);
-        }
-        context.out.note(&format!("{} would be told now", counted(tally.told as u64, "member", "members")));
-        return Ok(());
+        return rehearse(&Relay::new(connect, plan, RelayState::peek(&path)?, ambient), context).await;
     }
     let (state, warning) = RelayState::open(&path)?;
     if let Some(warning) = warning {
         context.out.warn(&warning);
     }
     keyboard.asks_for_no_more_files();
-    let mut relay = Relay::new(connect, plan, state, rng);
-    let is_stopped = AtomicBool::new(false);
-    let mut stop_signal = pin!(stop_signal()?);
-    tell_manager(State::Ready);
-    if !args.once {
-        tell(context, "started", None)?;
+    let mut relay = Relay::new(connect, plan, state, ambient);
+    let rounds = Rounds { name: "relay", every: args.every, is_single: args.once };
+    rounds.run(context, async |is_stopped, report| relay.round(is_stopped, report).await, line, finished).await
+}
+
+/// Shows whom a round would tell now.
+async fn rehearse(relay: &Relay<impl Fn() -> client::Result<Client>>, context: &Context) -> Result<()> {
+    let mut broken = None;
+    let tally = relay.rehearse(&mut |event| broken = broken.take().or(line(context, event).err())).await?;
+    if let Some(error) = broken {
+        return Err(error);
     }
-    let mut failures = 0_u32;
-    loop {
-        let mut broken = None;
-        let round = {
-            let mut report = |event: &RelayEvent| {
-                if let Err(error) = line(context, event) {
-                    // The relay does not go on telling what it cannot report.
-                    is_stopped.store(true, Ordering::Relaxed);
-                    broken = Some(error);
-                }
-            };
-            let is_set = || is_stopped.load(Ordering::Relaxed);
-            let mut round = pin!(relay.round(&is_set, &mut report));
-            tokio::select! {
-                done = &mut round => done,
-                () = &mut stop_signal, if !is_stopped.load(Ordering::Relaxed) => {
-                    is_stopped.store(true, Ordering::Relaxed);
-                    tell_manager(State::Stopping);
-                    round.await
-                }
-            }
-        };
-        if let Some(error) = broken {
-            return Err(error);
-        }
-        context.warn_of_exchange().await?;
-        if args.once {
-            return finished(round?);
-        }
-        match &round {
-            Ok(_) if failures > 0 => tell(context, "resumed", None)?,
-            Err(error) if failures == 0 => tell(context, "interrupted", Some(error))?,
-            _ => {}
-        }
-        failures = if round.is_ok() { 0 } else { failures.saturating_add(1) };
-        let wait = pause(args.every, failures, &*context.ambient.rng);
-        if !is_stopped.load(Ordering::Relaxed) {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => continue,
-                () = &mut stop_signal => tell_manager(State::Stopping),
-            }
-        }
-        return tell(context, "stopped", None);
-    }
+    context.out.note(&format!("{} would be told now", counted(tally.told as u64, "member", "members")));
+    Ok(())
 }
 
 /// Whom to tell, when and how.
@@ -233,19 +178,6 @@ fn line(context: &Context, event: &RelayEvent) -> Result<()> {
         let RelayEvent { act, member, sentence, reason, .. } = event;
         let reason = reason.as_ref().map(|reason| format!(" reason={reason:?}")).unwrap_or_default();
         screen.line(&format!("{} {} member={member} said={sentence:?}{reason}", context.now(), act.as_str()));
-    })
-}
-
-/// How the relay itself is.
-fn tell(context: &Context, what: &str, why: Option<&ClientError>) -> Result<()> {
-    let mut value = json!({ "at": context.now(), "relay": what });
-    if let (Value::Object(fields), Some(why)) = (&mut value, why) {
-        fields.insert("reason".to_owned(), json!(why.to_string()));
-        fields.insert("help".to_owned(), json!(why.help()));
-    }
-    context.out.answer(&value, |screen| {
-        let why = why.map(|why| format!(" reason={:?} help={:?}", why.to_string(), why.help()));
-        screen.line(&format!("{} relay {what}{}", context.now(), why.unwrap_or_default()));
     })
 }
 

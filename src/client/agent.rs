@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     domain::{
-        ambient::Rng,
         call::Phase,
         id::{CallId, MemberId, ProposalId, VaultId},
         member::CallRole,
@@ -25,16 +24,10 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What could not be done is tried again after this time: each try fetches a key, and the log says so.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(15);
-/// The first wait after a round that failed, and the longest.
-const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// What the agent did, or could not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -385,22 +378,6 @@ async fn report_wrapped(
     Ok(not_done.map(|(key, why)| (AgentAct::Refused, Some(key.into()), why)).collect())
 }
 
-/// How long to wait for the next round: about the interval after a good one, longer and longer after failures in a row. A little
-/// by chance, so that agents that failed together do not come back together.
-#[must_use]
-pub fn pause(every: Duration, failures: u32, rng: &dyn Rng) -> Duration {
-    let mut bytes = [0; 2];
-    rng.fill(&mut bytes);
-    let chance = f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX);
-    match failures {
-        0 => every.mul_f64(0.9 + 0.2 * chance),
-        _ => {
-            let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures - 1));
-            doubled.min(LONGEST_WAIT).mul_f64(0.5 + 0.5 * chance)
-        }
-    }
-}
-
 /// Whether the member is an officer of the call, which is published.
 fn runs(call: &Call) -> bool {
     call.publication.is_some() && call.my_roles.contains(&CallRole::Officer)
@@ -428,32 +405,5 @@ impl From<MissingKey> for AgentKey {
 impl From<SurplusKey> for AgentKey {
     fn from(SurplusKey { vault, kind, holder }: SurplusKey) -> Self {
         Self { vault, kind, holder, recipients: Vec::new() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Always(u8);
-
-    impl Rng for Always {
-        fn fill(&self, bytes: &mut [u8]) {
-            bytes.fill(self.0);
-        }
-    }
-
-    #[test]
-    fn waits_grow_with_failures_and_stay_within_bounds() {
-        let every = Duration::from_mins(1);
-        let (least, most) = (Always(0), Always(255));
-        assert_eq!((pause(every, 0, &least).as_secs(), pause(every, 0, &most).as_secs()), (54, 66));
-        let after = |failures| (pause(every, failures, &least).as_millis(), pause(every, failures, &most).as_millis());
-        assert_eq!(after(1), (2_500, 5_000));
-        assert_eq!(after(3), (10_000, 20_000));
-        for failures in [7, 40, u32::MAX] {
-            assert_eq!(after(failures), (150_000, 300_000));
-        }
     }
 }

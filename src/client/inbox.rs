@@ -4,7 +4,10 @@
 
 use super::{Client, Result};
 use crate::{
-    domain::inbox::{CARD_RUNS_OUT, ItemKind},
+    domain::{
+        expiry::{FIRST_DAYS, horizon},
+        inbox::ItemKind,
+    },
     wire::{
         Time,
         inbox::{Inbox, InboxItem, NextDeadline},
@@ -53,7 +56,7 @@ fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
     let Inbox { mut items, more, next_deadline, now } = inbox;
     if let Some(ends_at) = keys_end {
         items.retain(|item| item.kind != ItemKind::CardExpiring);
-        if ends_at <= now.0 + CARD_RUNS_OUT {
+        if ends_at <= horizon(now.0, FIRST_DAYS) {
             items.push(InboxItem { due_at: Some(Time(ends_at)), ..InboxItem::new(ItemKind::CardExpiring) });
         }
     }

@@ -18,35 +18,28 @@ pub use hook::Hook;
 pub use mail::{Mailer, SmtpServer};
 pub use state::{MOST_A_DAY, RelayState};
 
-use super::{Client, ClientError, Result};
+use super::{Ambient, Client, ClientError, Result};
 use crate::{
-    domain::{
-        ambient::Rng,
-        id::{MemberId, PartnerCode},
-    },
+    domain::id::{MemberId, PartnerCode},
     wire::inbox::Waiting,
 };
 use contacts::{Contact, Contacts};
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schedule::{Habit, MemberLoad, TellReason, Told, decide};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
-use tokio::time::Instant;
 
 /// How many members are told at a time.
 const AT_ONCE: usize = 4;
 /// Before and after so many the state is written: no more are left out that day if the machine fails.
 const BATCH: usize = 16;
 /// For so long a round goes by what it heard; then it asks again what waits.
-const FRESH: Duration = Duration::from_mins(5);
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
 /// After so many failures in a row that are nobody's own, the server of mail counts as away.
 const AWAY_AFTER: usize = 4;
 /// The waits before a member is tried again within one round.
@@ -179,15 +172,15 @@ pub struct Relay<C> {
     connect: C,
     plan: RelayPlan,
     state: RelayState,
-    rng: Arc<dyn Rng>,
+    ambient: Ambient,
     /// Members without an address of whom that was said.
     said: BTreeSet<MemberId>,
 }
 
 impl<C: Fn() -> Result<Client>> Relay<C> {
     /// A relay that goes on from this state. `connect` makes the client of a round.
-    pub fn new(connect: C, plan: RelayPlan, state: RelayState, rng: Arc<dyn Rng>) -> Self {
-        Self { connect, plan, state, rng, said: BTreeSet::new() }
+    pub fn new(connect: C, plan: RelayPlan, state: RelayState, ambient: Ambient) -> Self {
+        Self { connect, plan, state, ambient, said: BTreeSet::new() }
     }
 
     /// Asks what waits, and tells whom it is time to tell; asks again if that takes long. Ends early when it `is_stopped`.
@@ -203,7 +196,6 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
         let mut tally = RelayTally::default();
         loop {
             let look = self.ask().await?;
-            let asked_at = Instant::now();
             let RelayRound { tellings, notes, no_address } = self.plan(&look);
             for (member, told) in notes {
                 self.state.note(&member, told);
@@ -214,7 +206,7 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
                 }
             }
             let mut batches = tellings.chunks(BATCH).peekable();
-            while asked_at.elapsed() < FRESH && !course.ends() {
+            while self.is_fresh(&look) && !course.ends() {
                 let Some(batch) = batches.next() else { break };
                 self.tell_batch(batch, look.here, &course, &mut tally, report).await?;
             }
@@ -314,7 +306,13 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
         let loads = own.map(|Waiting { member, items, next_due_at, .. }| {
             (member, MemberLoad { items, next_due_at: next_due_at.map(|at| at.0) })
         });
-        Ok(RelayLook { waiting: loads.collect(), there: client.exchange_now(), here: client.now() })
+        Ok(RelayLook { waiting: loads.collect(), there: client.exchange_now(), here: self.ambient.clock.now() })
+    }
+
+    /// Whether a round may still go by what it heard. A clock that was set back says no.
+    fn is_fresh(&self, look: &RelayLook) -> bool {
+        let since = self.ambient.clock.now().duration_since(look.here);
+        !since.is_negative() && since < FRESH
     }
 
     fn plan(&self, look: &RelayLook) -> RelayRound {
@@ -357,7 +355,7 @@ impl<C: Fn() -> Result<Client>> Relay<C> {
                 (Teller::Hook(hook), _) => hook.call(&telling.member, &telling.load).await,
                 (Teller::Mail(mailer), Some(address)) => {
                     let mut unique = [0; 16];
-                    self.rng.fill(&mut unique);
+                    self.ambient.rng.fill(&mut unique);
                     mailer.send(address, &telling.sentence, here, unique).await
                 }
                 (Teller::Mail(_), None) => Err(TellFault::Refused("there is no address".to_owned())),

@@ -26,6 +26,12 @@ worded! {
 /// The longest reason for which a decision is superseded, in characters.
 pub const MAX_REASON: usize = 1000;
 
+/// Whether a text is a reason that somebody gives: not blank, and not too long.
+#[must_use]
+pub fn is_reason(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= MAX_REASON
+}
+
 /// A decision and who has signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -81,9 +87,7 @@ impl Terms<'_> {
             return Err(Refusal::NoDecision);
         }
         match self.reason {
-            Some(reason) if reason.trim().is_empty() || reason.chars().count() > MAX_REASON => {
-                refuse("a reason has 1 to 1000 characters")
-            }
+            Some(reason) if !is_reason(reason) => refuse("a reason has 1 to 1000 characters"),
             // After a rescission the proposal is undecided, and a decision on it needs no more reason than a first one.
             None if before.outcome != Outcome::Rescind => refuse("a decision that supersedes another gives a reason"),
             _ => Ok(()),

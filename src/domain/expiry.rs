@@ -5,6 +5,9 @@ use jiff::Timestamp;
 /// So many days before something ends its holder is warned, the earliest warning first.
 pub const WARNED_DAYS: [u16; 3] = [60, 30, 7];
 
+/// From so many days before the end on there is a warning.
+pub const FIRST_DAYS: u16 = WARNED_DAYS[0];
+
 /// From so many days before the end on the warning says what follows.
 pub const LAST_DAYS: u16 = WARNED_DAYS[2];
 

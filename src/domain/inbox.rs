@@ -43,6 +43,3 @@ worded! {
 
 /// How long before its deadline a proposal that is not handed in becomes an item.
 pub const DEADLINE_IS_NEAR: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// How long before it runs out a key card becomes an item.
-pub const CARD_RUNS_OUT: SignedDuration = SignedDuration::from_hours(60 * 24);

@@ -289,7 +289,8 @@ impl fmt::Debug for Engine {
 }
 
 /// What a relay is told that the guardrails in force would let it do.
-const FOR_RELAYS: &str = "a relay asks how much waits for its nation's members, and does nothing else";
+const FOR_RELAYS: &str = "a relay asks how much waits for its nation's members, reads what every member reads (the directory, the policies in force and \
+                          the log that is for all), and does nothing else";
 
 /// Whether the member is a relay, and the action none of those that a relay can be permitted.
 pub(super) fn is_kept_from(principal: &MemberFacts, action: Action) -> bool {

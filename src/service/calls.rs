@@ -16,7 +16,7 @@ use crate::{
     domain::{
         Refusal,
         call::{self as rules, AmendmentEffect, Phase},
-        decision::MAX_REASON,
+        decision::is_reason,
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
         reference::CallCode,
@@ -405,7 +405,7 @@ pub(super) fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> 
 pub(super) fn required_reason(reason: Option<&str>) -> Result<&str> {
     reason
         .map(str::trim)
-        .filter(|reason| (1..=MAX_REASON).contains(&reason.chars().count()))
+        .filter(|reason| is_reason(reason))
         .ok_or_else(|| ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))
 }
 

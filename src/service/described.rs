@@ -1,6 +1,12 @@
 //! A proposal in the form that is sent, with the parts that its reader may know.
 
-use super::{Result, evaluation, state::ProposalState, unit::View, versions};
+use super::{
+    Result,
+    evaluation::{self, DECISION},
+    state::ProposalState,
+    unit::View,
+    versions,
+};
 use crate::{
     domain::id::{MemberId, PartnerCode},
     policy::{Action, Engine, Resource, Standing, facts::MemberFacts},
@@ -32,25 +38,20 @@ pub(super) async fn describe(
 
 /// The same of the proposals of a page. What a reader may be told of each is decided for many at once, off the threads that serve others.
 pub(super) async fn describe_page(view: &mut View<'_>, states: Vec<ProposalState>) -> Result<Vec<Proposal>> {
-    let (mut all, mut described) = (states.into_iter(), Vec::new());
-    loop {
-        let some: Vec<ProposalState> = all.by_ref().take(DECIDED_AT_ONCE).collect();
-        if some.is_empty() {
-            return Ok(described);
-        }
-        let decisions: usize = some.iter().map(Told::decisions).sum();
-        let (policies, me) = (Arc::clone(&view.policies), view.me.clone());
-        let decide = move || -> Vec<(ProposalState, Told)> {
-            let told = |state: ProposalState| {
-                let told = Told::of(&state, &me, &policies);
-                (state, told)
-            };
-            some.into_iter().map(told).collect()
+    let (policies, me) = (Arc::clone(&view.policies), Arc::new(view.me.clone()));
+    let steps = |some: &[ProposalState]| some.iter().map(Told::decisions).sum::<usize>() * DECISION;
+    let decide = move |some: Vec<ProposalState>| -> Vec<(ProposalState, Told)> {
+        let told = |state: ProposalState| {
+            let told = Told::of(&state, &me, &policies);
+            (state, told)
         };
-        for (state, told) in evaluation::done(view.exchange, &view.me.id, decisions * STEPS, decide).await? {
-            described.push(describe_as_told(&mut view.tx, &state, &view.me, told).await?);
-        }
+        some.into_iter().map(told).collect()
+    };
+    let mut described = Vec::with_capacity(states.len());
+    for (state, told) in evaluation::decided(view.exchange, &view.asker, states, steps, decide).await? {
+        described.push(describe_as_told(&mut view.tx, &state, &view.me, told).await?);
     }
+    Ok(described)
 }
 
 async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFacts, told: Told) -> Result<Proposal> {
@@ -102,10 +103,6 @@ async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFac
 
 /// Who may do one of these is told what was decided, as the decision itself has it.
 const DECISION_READERS: &[Action] = &[Action::ViewPartyLog, Action::ViewOfficerLog, Action::Decide];
-/// The number of proposals of one turn at evaluating, as for a page of a list.
-const DECIDED_AT_ONCE: usize = 32;
-/// The steps that one decision counts as.
-const STEPS: usize = 250;
 
 /// What the reader of a row may be told beside it.
 #[derive(Debug, Clone, Copy)]

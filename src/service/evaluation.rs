@@ -13,6 +13,10 @@ use tokio::task::yield_now;
 
 /// Work below this many steps runs on the calling thread: handing it over would take as long.
 const INLINE: usize = 2_000;
+/// The steps that one decision counts as.
+pub(super) const DECISION: usize = 250;
+/// The number of things that are decided on in one turn.
+const AT_ONCE: usize = 32;
 /// Longer work yields to others after this many steps.
 const STRETCH: usize = 10_000;
 
@@ -52,6 +56,26 @@ pub(super) async fn done<T: Send + 'static>(
         work()
     })
     .await
+}
+
+/// Decides on many things, some at a time, each time in a turn of its own and off the threads that serve others. `steps` says how much work
+/// some of them are.
+pub(super) async fn decided<A: Send + 'static, B: Send + 'static>(
+    exchange: &Exchange,
+    who: &MemberId,
+    things: Vec<A>,
+    steps: impl Fn(&[A]) -> usize,
+    decide: impl Fn(Vec<A>) -> Vec<B> + Clone + Send + 'static,
+) -> Result<Vec<B>> {
+    let (mut all, mut decided) = (things.into_iter(), Vec::new());
+    loop {
+        let some: Vec<A> = all.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(decided);
+        }
+        let (steps, decide) = (steps(&some), decide.clone());
+        decided.extend(done(exchange, who, steps, move || decide(some)).await?);
+    }
 }
 
 /// Counts steps that are taken on the threads that serve others, and lets others on after each stretch.

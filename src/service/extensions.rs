@@ -7,7 +7,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
     cursors::{EXAMINED, SealedCursors},
-    lists, parties, quotas,
+    parties, quotas,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
@@ -234,7 +234,7 @@ async fn seen_among(
     let rows = proposals::some(&mut view.tx, &ids).await?;
     let states = rows.into_iter().map(|row| state::proposal_state(row, Arc::clone(call), view.now));
     let states = states.filter(|state| is_officer || state.facts.shows_as_party(&view.me.id)).collect();
-    let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
+    let seen = view.seen_among(states).await?;
     Ok(seen.into_iter().map(|state| (state.row.id, state.reference())).collect())
 }
 

@@ -14,7 +14,7 @@ mod parties;
 use super::{
     Exchange, LONGEST_LOOK, Principal, Result,
     cursors::SealedCursors,
-    evaluation,
+    evaluation::{self, DECISION},
     state::{self, ProposalState},
     unit::View,
 };
@@ -46,10 +46,6 @@ const CANDIDATES: u32 = 2_000;
 const OF_ONE_PARTNER: u32 = 200;
 /// The number of proposals that are loaded at a time.
 const LOADED_AT_ONCE: usize = 100;
-/// The number of decisions of one turn at evaluating, as for a page of a list.
-const DECIDED_AT_ONCE: usize = 32;
-/// The steps that one decision counts as.
-const STEPS: usize = 250;
 /// The calls with a role of the member that are looked at for the next deadline.
 const CALLS: u32 = 100;
 /// The members of one page of what waits for a nation: each costs as much as an inbox.
@@ -96,6 +92,7 @@ pub async fn waiting(
     let mut items = Vec::with_capacity(rows.len());
     let now = view.now;
     for row in rows.into_iter().filter(|row| row.is_in_force(now)) {
+        // The relay stays the one who asks: it takes the turns, and what is evaluated takes no place of the members' own lists.
         view.me = state::member_facts(exchange, &row);
         // A relay has no inbox.
         if !view.may(Action::ReadInbox, Resource::Exchange) {
@@ -277,24 +274,17 @@ async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<HashMap<Propo
 
 /// The items whose act the member is permitted. Each is a decision of its own, so many are made off the threads that serve others.
 async fn permitted(view: &View<'_>, items: Vec<(Arc<ProposalState>, InboxItem)>) -> Result<Vec<InboxItem>> {
-    let (mut all, mut permitted) = (items.into_iter(), Vec::new());
-    loop {
-        let some: Vec<_> = all.by_ref().take(DECIDED_AT_ONCE).collect();
-        if some.is_empty() {
-            return Ok(permitted);
-        }
-        let (policies, me, steps) = (Arc::clone(&view.policies), view.me.clone(), some.len() * STEPS);
-        let decide = move || -> Vec<InboxItem> {
-            let may = |state: &ProposalState, kind: ItemKind| {
-                act(kind).is_some_and(|action| {
-                    let resource = Resource::Proposal(&state.facts);
-                    policies.explain(&me, action, resource).standing == Standing::Permitted
-                })
-            };
-            some.into_iter().filter(|(state, item)| may(state, item.kind)).map(|(_, item)| item).collect()
+    let (policies, me) = (Arc::clone(&view.policies), Arc::new(view.me.clone()));
+    let decide = move |some: Vec<(Arc<ProposalState>, InboxItem)>| -> Vec<InboxItem> {
+        let may = |state: &ProposalState, kind: ItemKind| {
+            act(kind).is_some_and(|action| {
+                let resource = Resource::Proposal(&state.facts);
+                policies.explain(&me, action, resource).standing == Standing::Permitted
+            })
         };
-        permitted.extend(evaluation::done(view.exchange, &view.me.id, steps, decide).await?);
-    }
+        some.into_iter().filter(|(state, item)| may(state, item.kind)).map(|(_, item)| item).collect()
+    };
+    evaluation::decided(view.exchange, &view.asker, items, |some| some.len() * DECISION, decide).await
 }
 
 #[cfg(test)]

@@ -128,12 +128,24 @@ impl ListCondition {
 #[derive(Debug, Default)]
 pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED, REMEMBERED_SIZE>);
 
+/// For whom a condition is evaluated, and who asks for it.
+#[derive(Debug, Clone, Copy)]
+pub struct ListReader<'a> {
+    pub facts: &'a MemberFacts,
+    /// Takes the turns at evaluating. What somebody asks for about others is not remembered: it would take the places of their own lists.
+    pub asker: &'a MemberId,
+}
+
+impl<'a> From<&'a MemberFacts> for ListReader<'a> {
+    fn from(facts: &'a MemberFacts) -> Self {
+        Self { facts, asker: &facts.id }
+    }
+}
+
 /// How many are remembered.
 const REMEMBERED: usize = 512;
 /// The size of all conditions that are remembered.
 const REMEMBERED_SIZE: usize = 1 << 19;
-/// The number of proposals of a page that are evaluated in one turn.
-const DECIDED_AT_ONCE: usize = 32;
 
 /// The condition for one member. It is valid while their policies, the calls and the statuses under these stay the same.
 #[derive(Debug)]
@@ -172,7 +184,7 @@ impl View<'_> {
         if let Some(reference) = &filter.reference {
             return Ok(referred::part(self.referred(filter, reference).await?, page));
         }
-        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        let list = self.list(filter).await?;
         let query = list.query(&self.me.id);
         let wanted = PageRequest { limit: page.limit + 1, ..page };
         let search = visible::page(&mut self.tx, &query, wanted).await?;
@@ -190,7 +202,7 @@ impl View<'_> {
     /// Proposals for which the condition holds, as far as the policies show them.
     async fn confirmed(&self, states: Vec<ProposalState>) -> Result<Vec<ProposalState>> {
         let found = states.len();
-        let states = seen_among(self.exchange, &self.policies, &self.me, states).await?;
+        let states = self.seen_among(states).await?;
         for _ in states.len()..found {
             // INVARIANT: who reads the log learns that it happened, and to nobody's proposal in particular.
             metrics::counter!(DIFFERENCES).increment(1);
@@ -199,59 +211,53 @@ impl View<'_> {
         Ok(states)
     }
 
+    /// Those that the policies let the member know of.
+    pub(super) async fn seen_among(&self, states: Vec<ProposalState>) -> Result<Vec<ProposalState>> {
+        let (policies, me) = (Arc::clone(&self.policies), Arc::new(self.me.clone()));
+        let decide = move |some: Vec<ProposalState>| -> Vec<ProposalState> {
+            let facts: Vec<_> = some.iter().map(|state| &state.facts).collect();
+            let is_seen = policies.visible_among(&me, &facts);
+            some.into_iter().zip(is_seen).filter_map(|(state, is_seen)| is_seen.then_some(state)).collect()
+        };
+        evaluation::decided(self.exchange, &self.asker, states, |_| usize::MAX, decide).await
+    }
+
+    /// The condition of a list of the member's.
+    async fn list(&mut self, filter: &Filter) -> Result<ListCondition> {
+        let reader = ListReader { facts: &self.me, asker: &self.asker };
+        ask(self.exchange, &self.policies, &mut self.tx, reader, filter, true.into(), self.now).await
+    }
+
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
         if let Some(reference) = &filter.reference {
             return Ok(self.referred(filter, reference).await?.len() as u64);
         }
-        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        let list = self.list(filter).await?;
         list.count(self.exchange, &mut self.tx, &self.me.id).await
     }
 
     /// The totals of the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
-        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        let list = self.list(filter).await?;
         list.totals(self.exchange, &mut self.tx, &self.me.id).await
-    }
-}
-
-/// Those that the policies let the member know of. Each is a decision of its own, so some at a time are made off the threads that serve
-/// others.
-pub(super) async fn seen_among(
-    exchange: &Exchange,
-    policies: &Arc<Engine>,
-    me: &MemberFacts,
-    states: Vec<ProposalState>,
-) -> Result<Vec<ProposalState>> {
-    let (mut all, mut seen) = (states.into_iter(), Vec::new());
-    loop {
-        let some: Vec<ProposalState> = all.by_ref().take(DECIDED_AT_ONCE).collect();
-        if some.is_empty() {
-            return Ok(seen);
-        }
-        let (policies, me, who) = (Arc::clone(policies), me.clone(), &me.id);
-        let decide = move || -> Vec<ProposalState> {
-            let facts: Vec<_> = some.iter().map(|state| &state.facts).collect();
-            let is_seen = policies.visible_among(&me, &facts);
-            some.into_iter().zip(is_seen).filter_map(|(state, is_seen)| is_seen.then_some(state)).collect()
-        };
-        seen.extend(evaluation::done(exchange, who, usize::MAX, decide).await?);
     }
 }
 
 /// The condition for proposals that a member may know of and that satisfy one more condition.
 ///
 /// INVARIANT: a unit of work calls this before it writes, because the facts about calls are cached beyond it.
-pub async fn ask(
+pub async fn ask<'a>(
     exchange: &Exchange,
     policies: &Arc<Engine>,
     tx: &mut Tx,
-    me: &MemberFacts,
+    reader: impl Into<ListReader<'a>>,
     filter: &Filter,
     also: Predicate,
     now: Timestamp,
 ) -> Result<ListCondition> {
-    let visible = evaluation::predicate(exchange, &me.id, policies, me, Action::View).await?;
+    let ListReader { facts: me, asker } = reader.into();
+    let visible = evaluation::predicate(exchange, asker, policies, me, Action::View).await?;
     let is_plain = also == Predicate::Const(true);
     let key = (me.id.clone(), filter.clone());
     let found = is_plain.then(|| exchange.lists.0.get(&key)).flatten();
@@ -266,7 +272,7 @@ pub async fn ask(
                 let call_scope = one.map_or_else(|| call_scope(&condition), CallScope::One);
                 (visible::own_sets(&condition), call_scope, Arc::new(condition))
             };
-            evaluation::done(exchange, &me.id, size, begin).await?
+            evaluation::done(exchange, asker, size, begin).await?
         }
     };
     let visible::Calls { found: listed, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
@@ -285,9 +291,9 @@ pub async fn ask(
             (Arc::new(CallGroups::from(groups)), moment.until.get())
         }
     };
-    let (groups, until) = evaluation::done(exchange, &me.id, steps, grouped).await?;
+    let (groups, until) = evaluation::done(exchange, asker, steps, grouped).await?;
     let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun, whole, now };
-    if is_plain {
+    if is_plain && *asker == me.id {
         let size = condition.size() + groups.all().iter().map(|group| group.holds.size()).sum::<usize>();
         let known = KnownList { visible, condition, own, call_scope, groups, calls, from: now, until };
         exchange.lists.0.insert_weighing(key, Arc::new(known), size);

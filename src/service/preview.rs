@@ -9,7 +9,7 @@ use super::{
     Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
-    lists::{self, ListCondition},
+    lists::{self, ListCondition, ListReader},
     state::{self, CallState, ProposalState},
     unit::View,
 };
@@ -201,8 +201,9 @@ pub async fn of_member(
     // Whatever the member can see, as things are or as they would be; what they can see in neither case cannot change for them.
     let mut lists = Vec::new();
     for facts in [&now, &then].into_iter().flatten() {
+        let reader = ListReader { facts, asker: &view.asker };
         lists.push(
-            lists::ask(exchange, &policies, &mut view.tx, facts, &Filter::default(), true.into(), view.now).await?,
+            lists::ask(exchange, &policies, &mut view.tx, reader, &Filter::default(), true.into(), view.now).await?,
         );
     }
     let (mut scan, mut passed) = (PreviewScan::default(), after);

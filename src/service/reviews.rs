@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    calls::required_reason,
     cursors::SealedCursors,
     manifests, quotas,
     sealed_bytes::Base64Ciphertext,
@@ -16,7 +17,6 @@ use crate::{
     domain::{
         Refusal,
         call::Phase,
-        decision::MAX_REASON,
         id::{MemberId, ProposalId, ReviewId},
         member::Declared,
         set_aside::SetAside,
@@ -101,7 +101,7 @@ pub async fn lift(
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let reason = needed(&body.reason)?;
+    let reason = required_reason(Some(&body.reason))?;
     if !proposal.facts.conflicts.contains(member) {
         return Err(Refusal::NoConflict { member: member.clone() }.into());
     }
@@ -336,7 +336,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let reason = needed(reason)?;
+    let reason = required_reason(Some(reason))?;
     if proposal.row.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
@@ -366,7 +366,7 @@ pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: Review
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let reason = needed(reason)?;
+    let reason = required_reason(Some(reason))?;
     if proposal.row.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
@@ -388,15 +388,6 @@ pub(super) fn need_review(proposal: &ProposalState) -> Result<()> {
     match proposal.call.phase {
         Phase::Review => Ok(()),
         phase => Err(Refusal::WrongPhase { phase, needed: "a call under review" }.into()),
-    }
-}
-
-fn needed(reason: &str) -> Result<&str> {
-    let reason = reason.trim();
-    if (1..=MAX_REASON).contains(&reason.chars().count()) {
-        Ok(reason)
-    } else {
-        Err(ServiceError::Malformed("a reason of 1 to 1000 characters is needed".into()))
     }
 }
 

@@ -67,6 +67,8 @@ pub struct View<'e> {
     pub now: Timestamp,
     /// In force at that instant.
     pub policies: Arc<Engine>,
+    /// Who takes the turns at evaluating: the principal, also while it is asked what somebody else can see.
+    pub(super) asker: MemberId,
 }
 
 /// The transaction in which an act is decided: the one that may write, or a snapshot.
@@ -122,7 +124,14 @@ impl<'e> View<'e> {
         let now = time::of_view(exchange, &mut tx).await?;
         let me = state::member(exchange, &mut tx, &principal.member, now).await?.ok_or(ServiceError::NotAMember)?;
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
-        Ok(Self { exchange, tx, me, now, policies })
+        Ok(Self::of(exchange, tx, me, now, policies))
+    }
+
+    /// Looks at this snapshot as this principal, whose facts are known.
+    #[must_use]
+    pub fn of(exchange: &'e Exchange, tx: ReadTx, me: MemberFacts, now: Timestamp, policies: Arc<Engine>) -> Self {
+        let asker = me.id.clone();
+        Self { exchange, tx, me, now, policies, asker }
     }
 
     /// Whether policy permits the action; hidden and denied are errors.

@@ -119,12 +119,12 @@ pub async fn unsigned_labels(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<V
 
 /// The member's own proposals with a letter that the member has not fetched, the longest first.
 pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-    // What was fetched is on the log alone. An identifier has no letter that LIKE reads as a pattern but `_`, which it fits.
+    // What was fetched is on the log alone. Payloads are canonical JSON, so that of a letter has one form.
     let sql = "SELECT l.proposal_id, MIN(l.sent_at) AS since FROM proposal_members q \
                JOIN letters l ON l.proposal_id = q.proposal_id \
                WHERE q.member = $1 AND l.withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM log_entries e \
                     WHERE e.proposal_id = l.proposal_id AND e.actor = $1 AND e.kind = 'letter.fetched' \
-                    AND e.payload LIKE '%' || l.letter_id || '%') \
+                    AND e.payload = '{\"letter\":\"' || l.letter_id || '\"}') \
                GROUP BY l.proposal_id ORDER BY MIN(l.sent_at), l.proposal_id LIMIT $2";
     tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
 }

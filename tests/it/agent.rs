@@ -359,8 +359,7 @@ async fn process_passes_keys_on_goes_through_an_outage_and_stops_when_told() {
     let words = ["--home", home.to_str().unwrap(), "agent", "run", "--once"];
     let once = ended(entente(&words)).await;
     let said = String::from_utf8(once.stdout).unwrap();
-    assert_eq!((once.status.code(), said.lines().count()), (Some(0), 1), "{said}");
-    assert!(said.contains(" agent started"), "{said}");
+    assert_eq!((once.status.code(), &*said), (Some(0), ""));
     assert!(server.stop().await.success());
 }
 

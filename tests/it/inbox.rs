@@ -386,7 +386,14 @@ async fn relay_learns_how_much_waits_for_its_nations_members_and_nothing_else() 
         let proposal = stage.under_review().await;
         stage.client("ISR:avi").invite(proposal, &id("ISR:tamar")).await.unwrap();
         let relay = stage.client("ISR:relay");
+        // The members' own lists keep the places in which they are remembered.
+        let remembered = || format!("{:?}", stage.server.exchange.lists);
+        inbox(stage.client("ISR:maya")).await;
+        let before = remembered();
         let waiting = relay.api().waiting().await.unwrap();
+        assert_eq!(remembered(), before);
+        inbox(stage.client("ISR:noa")).await;
+        assert_ne!(remembered(), before, "a member's own inbox takes one");
         let members: BTreeSet<MemberId> = waiting.iter().map(|one| one.member.clone()).collect();
         let expected = ["approver", "avi", "drafter", "eitan", "maya", "noa", "registrar", "tamar", "yael"];
         assert_eq!(members, expected.map(|handle| id(&format!("ISR:{handle}"))).into());

@@ -400,7 +400,7 @@ async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Cha
 async fn served(ground: &Ground, world: &World, truth: &Truth, place: usize, chance: &mut Chance) {
     let (exchange, filter) = (&ground.exchange, Filter::default());
     let (tx, me, policies) = (exchange.db.read().await.unwrap(), truth.members[place].clone(), world.engine.clone());
-    let mut view = View { exchange, tx, me, now: world::now(), policies };
+    let mut view = View::of(exchange, tx, me, world::now(), policies);
     let (mut after, mut found) = (None, Vec::new());
     loop {
         let cut = PageRequest { sort: Sort::Created, after, limit: *chance.pick(&[33, 200]) };

@@ -65,6 +65,8 @@ mod leftovers;
 mod listed;
 mod lists;
 #[cfg(feature = "client")]
+mod long_lists;
+#[cfg(feature = "client")]
 mod looks;
 #[cfg(feature = "client")]
 mod lost_answers;

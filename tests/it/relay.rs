@@ -5,13 +5,13 @@ use crate::harness::{
     loud::loud,
     many::{self, Proposal, Rows},
     pki::{TestAuthority, dns},
-    process::PATIENCE,
+    process::{PATIENCE, ended, entente, heard, signal},
     stage::{Stage, code, id},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{
-        Client, ClientError,
+        Ambient, Client, ClientError,
         directory::NewKeyCard,
         relay::{
             Hook, Mailer, Relay, RelayAct, RelayEvent, RelayPlan, RelayState, RelayTally, Teller,
@@ -31,15 +31,19 @@ use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    net::UnixDatagram,
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -52,7 +56,7 @@ struct MailServer {
     folder: TempDir,
     address: String,
     mails: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    child: Child,
 }
 
 impl MailServer {
@@ -82,7 +86,7 @@ impl MailServer {
         if security != "plain" {
             command.args(files);
         }
-        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut mails = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = timeout(PATIENCE, mails.next_line()).await.unwrap().unwrap().expect("it starts");
         let address = match security {
@@ -90,7 +94,7 @@ impl MailServer {
             "starttls" => format!("smtp://localhost:{port}"),
             _ => format!("smtps://localhost:{port}"),
         };
-        Some(Self { folder, address, mails, _child: child })
+        Some(Self { folder, address, mails, child })
     }
 
     fn credentials(&self, password: &str) -> PathBuf {
@@ -107,6 +111,11 @@ impl MailServer {
         let credentials = (!is_plain).then(|| self.credentials(password));
         let authority = (!is_plain).then_some(authority.as_path());
         Mailer::new(&server, "relay@example.org", credentials.as_deref(), authority).unwrap()
+    }
+
+    /// Answers what it holds back, and holds nothing back any more.
+    fn release(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// The next so many mails, by whom they are for.
@@ -173,11 +182,55 @@ fn relay<'s>(
     contacts: Contacts,
     teller: Teller,
 ) -> Relay<impl Fn() -> Result<Client, ClientError> + 's> {
+    relay_by(|| Ok(stage.again("ISR:tamar")), stage, state, contacts, teller)
+}
+
+/// The same, whose rounds begin with this client.
+fn relay_by<C: Fn() -> Result<Client, ClientError>>(
+    connect: C,
+    stage: &Stage,
+    state: &Path,
+    contacts: Contacts,
+    teller: Teller,
+) -> Relay<C> {
     let zone = TimeZone::get("Asia/Jerusalem").unwrap();
     let habit = Habit { digest_at: Time::midnight(), zone };
     let plan = RelayPlan { partner: code("ISR"), contacts, habit, teller };
     let (state, _) = RelayState::open(state).unwrap();
-    Relay::new(move || Ok(stage.again("ISR:tamar")), plan, state, Arc::new(SystemRng))
+    Relay::new(connect, plan, state, Ambient { clock: stage.clock.clone(), rng: Arc::new(SystemRng) })
+}
+
+/// A stage so long before the deadline of a proposal that nothing is handed in of, with so many of Israel's members in it.
+async fn stage_before_the_deadline(members: usize, before: SignedDuration) -> (Stage, Vec<MemberId>) {
+    let stage = Stage::open().await;
+    employ(&stage).await;
+    stage.clock.set(stage.deadline - before);
+    let members: Vec<MemberId> = (1..=members).map(|number| id(&format!("ISR:m{number:02}"))).collect();
+    let mut rows = Rows::new();
+    for member in &members {
+        rows.member(member, "An institute", "");
+    }
+    rows.proposal(&Proposal {
+        id: many::id("prop", 1),
+        call: stage.call,
+        topic: Some("navigation"),
+        members: &[&members[..], &[id("USA:bob")]].concat(),
+        created_at: stage.clock.now(),
+        is_withdrawn: false,
+    });
+    rows.write(&stage.server.exchange.db).await;
+    many::index(&stage.server.exchange.db).await;
+    assert!(loaded(&waiting(&stage).await).into_keys().eq(members.iter().cloned()));
+    (stage, members)
+}
+
+/// A program in this folder, as a shell runs it.
+#[cfg(unix)]
+fn program(folder: &Path, script: &str) -> PathBuf {
+    let path = folder.join("hook");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    path
 }
 
 /// A round, with what was reported.
@@ -329,9 +382,8 @@ async fn program_is_called_for_each_member_and_a_dry_run_calls_nobody() {
     let stage = stage().await;
     let loads = loaded(&waiting(&stage).await);
     let folder = tempfile::tempdir().unwrap();
-    let (program, told) = (folder.path().join("hook"), folder.path().join("told"));
-    fs::write(&program, format!("#!/bin/sh\ncat >> '{}'\n", told.display())).unwrap();
-    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let told = folder.path().join("told");
+    let program = program(folder.path(), &format!("cat >> '{}'", told.display()));
     let state = folder.path().join("relay.json");
     let mut relay = relay(&stage, &state, Contacts::default(), Teller::Hook(Hook::new(program)));
     let mut would = Vec::new();
@@ -351,6 +403,85 @@ async fn program_is_called_for_each_member_and_a_dry_run_calls_nobody() {
     }
     assert_eq!(said.len(), loads.len());
     drop(relay);
+    stage.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn round_of_more_than_five_minutes_asks_again_and_reminds_nobody_of_what_has_ended() {
+    // With 20 members there are two batches, and time passes while the first one is reported. By then the second is asked for again, or not.
+    for (passes, asked, told) in [(4, 1, 20), (5, 2, 16)] {
+        let (stage, members) = stage_before_the_deadline(20, SignedDuration::from_secs(270)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let teller = Teller::Hook(Hook::new(program(folder.path(), "cat > /dev/null")));
+        let asks = AtomicUsize::new(0);
+        let connect = || {
+            asks.fetch_add(1, Ordering::Relaxed);
+            Ok(stage.again("ISR:tamar"))
+        };
+        let state = folder.path().join("relay.json");
+        let mut relay = relay_by(connect, &stage, &state, Contacts::default(), teller);
+        let then = stage.clock.now() + SignedDuration::from_mins(passes);
+        let mut events = Vec::new();
+        let mut report = |event: &RelayEvent| {
+            stage.clock.set(then);
+            events.push((event.member.clone(), event.act));
+        };
+        let tally = relay.round(&|| false, &mut report).await.unwrap();
+        assert_eq!(tally, RelayTally { told, not_told: 0 }, "{passes} minutes");
+        assert_eq!(asks.load(Ordering::Relaxed), asked, "{passes} minutes");
+        events.sort_by(|(one, _), (other, _)| one.cmp(other));
+        assert!(events.into_iter().eq(members.into_iter().take(told).map(|member| (member, RelayAct::Told))));
+        drop(relay);
+        stage.stop().await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn signal_ends_the_relay_within_a_round_and_nobody_is_mailed_twice() {
+    let Some(mut server) = MailServer::start("plain").await else { return };
+    let (stage, members) = stage_before_the_deadline(6, SignedDuration::from_hours(24)).await;
+    let addresses: Vec<String> = members.iter().map(|member| format!("held-{}@example.org", member.handle())).collect();
+    let rows = members.iter().zip(&addresses).map(|(member, address)| format!("{},{address}\n", member.handle()));
+    let list = server.folder.path().join("members.csv");
+    fs::write(&list, format!("handle,address\n{}", rows.collect::<String>())).unwrap();
+    let home = stage.home(&id("ISR:tamar"));
+    let words = ["--home", home.to_str().unwrap(), "--json", "relay", "run", "--addresses", list.to_str().unwrap()];
+    let address = server.address.clone();
+    let words = [&words[..], &["--smtp", &address, "--from", "relay@example.org", "--at", "00:00"]].concat();
+
+    let socket = server.folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    let mut command = entente(&words);
+    command.env("NOTIFY_SOCKET", &socket).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    assert_eq!(heard(&manager).await, "READY=1");
+    let first = server.take(4).await;
+    // Four are under way, and none has an answer yet.
+    signal(&child, "TERM").await;
+    assert_eq!(heard(&manager).await, "STOPPING=1");
+    server.release();
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).await.unwrap();
+    assert!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().success(), "{said}");
+    let acts = |said: &str| -> Vec<String> {
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["act"].as_str().or(line["relay"].as_str()).unwrap().to_owned()).collect()
+    };
+    assert_eq!(acts(&said), ["started", "told", "told", "told", "told", "stopped"]);
+
+    // Those whose mail was not begun have theirs in the next round, and after that nobody.
+    let once = async || {
+        let once = ended(entente(&[&words[..], &["--once"]].concat())).await;
+        assert!(once.status.success(), "{}", String::from_utf8_lossy(&once.stderr));
+        acts(&String::from_utf8(once.stdout).unwrap())
+    };
+    assert_eq!(once().await, ["told", "told"]);
+    let second = server.take(2).await;
+    let mailed: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
+    assert_eq!(mailed, addresses.iter().collect());
+    assert_eq!(once().await, [""; 0]);
     stage.stop().await;
 }
 

@@ -1,11 +1,11 @@
 //! What a service manager and a container's probe see of the server.
 
 use crate::harness::{
-    process::{PATIENCE, Site, ended, server_program, until},
+    process::{Site, ended, heard, server_program, until},
     stage::NATIONS,
 };
 use std::process::Output;
-use tokio::{net::UnixDatagram, time::timeout};
+use tokio::net::UnixDatagram;
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -38,12 +38,6 @@ async fn probe_succeeds_only_while_the_server_is_ready() {
     // A probe knows no exit code but 0 and 1, whatever is wrong.
     let missing = ended(server_program(&["--config", "/nowhere/server.toml", "health"])).await;
     assert!(refusal(&missing).contains("cannot read the configuration"));
-}
-
-async fn heard(manager: &UnixDatagram) -> String {
-    let mut text = [0; 64];
-    let length = timeout(PATIENCE, manager.recv(&mut text)).await.expect("it is told in time").unwrap();
-    String::from_utf8(text[..length].to_vec()).unwrap()
 }
 
 /// What the probe says of a server that is not ready.

@@ -1,7 +1,6 @@
 //! Whom a relay tells, and how often: whatever the exchange says, and whatever becomes of what is sent.
 
 use super::*;
-use crate::domain::ambient::SystemRng;
 use contacts::ContactRow;
 use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 
@@ -22,7 +21,7 @@ fn relay(teller: Teller) -> (tempfile::TempDir, Relay<impl Fn() -> Result<Client
     let habit = Habit { digest_at: Time::constant(8, 0, 0, 0), zone: TimeZone::UTC };
     let (state, _) = RelayState::open(&folder.path().join("relay.json")).unwrap();
     let plan = RelayPlan { partner, contacts, habit, teller };
-    (folder, Relay::new(nobody, plan, state, Arc::new(SystemRng)))
+    (folder, Relay::new(nobody, plan, state, Ambient::system()))
 }
 
 fn waiting() -> BTreeMap<MemberId, MemberLoad> {
@@ -86,6 +85,15 @@ fn exchange_whose_clock_leaps_or_that_names_ever_nearer_instants_makes_no_flood(
 }
 
 #[test]
+fn round_goes_by_what_it_heard_for_five_minutes_and_not_after_the_clock_was_set_back() {
+    let (_folder, relay) = relay(Teller::Hook(Hook::new("/nowhere".into())));
+    let (now, minute) = (relay.ambient.clock.now(), SignedDuration::from_mins(1));
+    let is_fresh = |here: Timestamp| relay.is_fresh(&look(now, here));
+    assert!(is_fresh(now) && is_fresh(now - minute * 4));
+    assert!(!is_fresh(now - minute * 5) && !is_fresh(now + minute * 60));
+}
+
+#[test]
 fn failures_in_a_row_that_are_nobodys_own_count_as_the_server_being_away() {
     let passing = TellFault::Passing("come again".to_owned());
     let course = Course::new(&|| false);
@@ -126,7 +134,7 @@ async fn server_that_takes_a_connection_and_says_nothing_ends_the_round_and_nobo
     let plan = relay.plan.clone();
     drop(relay);
     let (state, _) = RelayState::open(&folder.path().join("relay.json")).unwrap();
-    let relay = Relay::new(nobody, plan, state, Arc::new(SystemRng));
+    let relay = Relay::new(nobody, plan, state, Ambient::system());
     assert_eq!(members(&relay.plan(&look(now, now)).tellings), ["ISR:avi"]);
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Statement, StatementError, invalid};
 use crate::domain::{
-    decision::{MAX_REASON, Outcome},
+    decision::{MAX_REASON, Outcome, is_reason},
     id::{PartnerCode, ProposalId, Sha256},
 };
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl Statement for DecisionStatement {
 
     fn validate(&self) -> Result<(), StatementError> {
         match &self.reason {
-            Some(reason) if reason.trim().is_empty() || reason.chars().count() > MAX_REASON => {
+            Some(reason) if !is_reason(reason) => {
                 Err(invalid(format_args!("a reason has 1 to {MAX_REASON} characters")))
             }
             Some(_) if self.supersedes.is_none() => {

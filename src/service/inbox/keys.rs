@@ -2,7 +2,7 @@
 //!
 //! Officers pass on all keys of a call by one command, so they have one item for each call.
 
-use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, STEPS, loaded, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, loaded, on_proposal};
 use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
@@ -11,7 +11,8 @@ use crate::{
     },
     policy::{Action, Resource, facts::MemberFacts},
     service::{
-        Result, evaluation,
+        Result,
+        evaluation::{self, DECISION},
         state::{self, ProposalState},
         unit::View,
         vault_access::{may_name, may_wrap, opens_call_vault, reads},
@@ -136,7 +137,7 @@ async fn can_pass_on(
 ) -> Result<bool> {
     let (policies, me, facts) = (Arc::clone(&view.policies), view.me.clone(), Arc::clone(facts));
     // Of each: whether one may wrap, and whether the other may read.
-    let steps = lacking.len() * 3 * STEPS;
+    let steps = lacking.len() * 3 * DECISION;
     let decide = move || -> Result<bool> {
         for LackingHolder { vault, holder, .. } in &lacking {
             let Some(holder) = facts.get(holder) else { continue };
@@ -147,5 +148,5 @@ async fn can_pass_on(
         }
         Ok(false)
     };
-    evaluation::done(view.exchange, &view.me.id, steps, decide).await?
+    evaluation::done(view.exchange, &view.asker, steps, decide).await?
 }

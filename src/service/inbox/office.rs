@@ -3,7 +3,8 @@
 use super::FoundItems;
 use crate::{
     domain::{
-        inbox::{CARD_RUNS_OUT, ItemKind},
+        expiry::{FIRST_DAYS, horizon},
+        inbox::ItemKind,
         policy::{self as rules, GUARDRAILS_NOTICE, PolicyOwner, PolicyStatus},
     },
     policy::{Action, Resource},
@@ -40,7 +41,7 @@ impl FoundItems {
                 });
             }
         }
-        let runs_out = now + CARD_RUNS_OUT;
+        let runs_out = horizon(now, FIRST_DAYS);
         let own = members::find(&mut view.tx, &me).await?;
         if let Some(card) = own.filter(|card| card.valid_until <= runs_out) {
             let due_at = Some(card.valid_until.into());

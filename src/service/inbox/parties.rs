@@ -9,7 +9,7 @@ use crate::{
         proposal::Status,
         reference::CallCode,
     },
-    service::{Result, lists, state::ProposalState, unit::View},
+    service::{Result, state::ProposalState, unit::View},
     storage::inbox::{self as store, UnfinishedProposal},
     wire::inbox::InboxItem,
 };
@@ -63,7 +63,7 @@ pub(super) async fn first_deadline(
     for some in preparing.chunks(LOADED_AT_ONCE) {
         let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
         let states = loaded(view, &ids).await?.into_values().collect();
-        let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
+        let seen = view.seen_among(states).await?;
         let first =
             seen.iter().map(|state| (state.limits.deadline_at, state.row.call, state.call.text.code.clone())).min();
         if first.is_some() {

@@ -37,7 +37,7 @@ impl View<'_> {
         loop {
             for positions in search.found.chunks(EVALUATED_AT_ONCE as usize) {
                 let candidates = list.loaded(&mut self.tx, positions).await?;
-                let holding = list.holding(self.exchange, &self.me.id, candidates).await?;
+                let holding = list.holding(self.exchange, (&self.asker, &self.me.id), candidates).await?;
                 for state in self.confirmed(holding).await? {
                     if states.len() == page.limit as usize {
                         let last =
@@ -77,7 +77,8 @@ impl ListCondition {
             let page = PageRequest { sort: Sort::Created, after, limit: MAX_PAGE };
             let PageSearch { found, until, .. } = visible::page(tx, &self.query(me), page).await?;
             let states = self.loaded(tx, &found).await?;
-            let ids: Vec<_> = self.holding(exchange, me, states).await?.iter().map(|state| state.row.id).collect();
+            let ids: Vec<_> =
+                self.holding(exchange, (me, me), states).await?.iter().map(|state| state.row.id).collect();
             sum.proposals += ids.len() as u64;
             if is_all {
                 let totals = visible::totals_of(tx, me, &ids).await?;
@@ -94,17 +95,17 @@ impl ListCondition {
         }
     }
 
-    /// Those for which the condition holds.
+    /// Those for which the condition holds, evaluated on the turns of `asker`.
     async fn holding(
         &self,
         exchange: &Exchange,
-        me: &MemberId,
+        (asker, me): (&MemberId, &MemberId),
         states: Vec<ProposalState>,
     ) -> Result<Vec<ProposalState>> {
         let (whole, who) = (Arc::clone(&self.whole), me.clone());
         let steps = whole.size().saturating_mul(states.len());
         let evaluate = move || states.into_iter().filter(|state| holds(&whole, &who, state)).collect();
-        evaluation::done(exchange, me, steps, evaluate).await
+        evaluation::done(exchange, asker, steps, evaluate).await
     }
 }
 

@@ -4,7 +4,7 @@
 //! References are short enough to be tried one by one. So where none has it, another proposal of the call is loaded and decided on in its
 //! place, and dropped: the time that an answer takes must not count a call's proposals.
 
-use super::{evaluated::holds, narrowed, seen_among};
+use super::{evaluated::holds, narrowed};
 use crate::{
     domain::{proposal::Sort, reference::Reference},
     service::{
@@ -31,7 +31,7 @@ impl View<'_> {
         for id in ids {
             states.extend(state::proposal(&mut self.tx, id, self.now).await?);
         }
-        let mut seen = seen_among(self.exchange, &self.policies, &self.me, states).await?;
+        let mut seen = self.seen_among(states).await?;
         let narrowed = narrowed(filter);
         seen.retain(|state| {
             referred_to.contains(&state.row.id)

@@ -31,6 +31,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::UnixDatagram,
     process::{Child, Command},
     sync::OnceCell,
     time::timeout,
@@ -256,6 +257,14 @@ impl Server {
 pub(crate) async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("a process that was not waited for has its number").to_string();
     assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap().success());
+}
+
+/// The next state that a process reports to its service manager.
+#[cfg(target_os = "linux")]
+pub(crate) async fn heard(manager: &UnixDatagram) -> String {
+    let mut text = [0; 64];
+    let length = timeout(PATIENCE, manager.recv(&mut text)).await.expect("it is told in time").unwrap();
+    String::from_utf8(text[..length].to_vec()).unwrap()
 }
 
 /// `entente-server` with these words, in an environment without settings for it.

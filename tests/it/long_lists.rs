@@ -1,0 +1,167 @@
+//! A member with a thousand proposals: what waits and the list with all titles take the client little time once the titles are known.
+//!
+//! What is bounded depends on neither the machine's load nor its network: requests, by the server's own figures, and the processor time of
+//! the client's process. The time that passed is printed.
+
+use crate::harness::{
+    many::{self, Rows},
+    process::{PATIENCE, Server, Site},
+    stage::{NATIONS, code, id, text},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    domain::ambient::{Clock, SystemClock, SystemRng},
+    sealing::local_key::LocalKey,
+    wire::{directory::CreateProgram, proposal::Proposal},
+};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Output, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{process::Command, time::timeout};
+
+const TITLED: u64 = 1_000;
+/// More that are not handed in, so that there is something to do.
+const UNFINISHED: u64 = 100;
+/// The client's processor time for one command. The tests run a client that nothing optimises.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// A command of the client, run to its end.
+struct Measured {
+    said: String,
+    took: Duration,
+    /// In the process and in the kernel.
+    processor: Duration,
+    /// How many requests the server answered meanwhile, by route.
+    requests: BTreeMap<String, u64>,
+}
+
+async fn measure(server: &Server, home: &Path, words: &[&str]) -> Measured {
+    let before = requests(server).await;
+    let mut command = Command::new("sh");
+    // The shell says how much processor time what it ran took.
+    command.args(["-c", "\"$@\" && times", "sh", env!("CARGO_BIN_EXE_entente"), "--home"]).arg(home).args(words);
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    let began = Instant::now();
+    let Output { status, stdout, stderr } = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let took = began.elapsed();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let said = String::from_utf8(stdout).unwrap();
+    let (rest, times) = said.trim_end().rsplit_once('\n').unwrap();
+    let (said, _of_the_shell) = rest.rsplit_once('\n').unwrap();
+    let seconds = |time: &str| {
+        let (minutes, seconds) = time.strip_suffix('s').unwrap().split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+    };
+    let processor = Duration::from_secs_f64(times.split_whitespace().map(seconds).sum());
+    let mut requests = requests(server).await;
+    for (route, count) in before {
+        *requests.get_mut(&route).unwrap() -= count;
+    }
+    requests.retain(|_, count| *count > 0);
+    println!("`entente {}`: {took:.0?}, {processor:.0?} of the processor, {requests:?}", words.join(" "));
+    Measured { said: said.to_owned(), took, processor, requests }
+}
+
+/// How many requests were answered so far, by route.
+async fn requests(server: &Server) -> BTreeMap<String, u64> {
+    let figures = server.admin("/metrics").await.1;
+    let mut counts = BTreeMap::new();
+    for line in figures.lines().filter(|line| line.starts_with("entente_requests_total{")) {
+        let (labels, count) = line.rsplit_once(' ').unwrap();
+        let route = labels.split("route=\"").nth(1).unwrap().split('"').next().unwrap();
+        *counts.entry(route.to_owned()).or_default() += count.parse::<u64>().unwrap();
+    }
+    counts
+}
+
+/// Writes the file of a member's titles as it is after all were opened once.
+fn keep_titles(home: &Path, recipient: &str, proposals: &[Proposal]) {
+    let key = LocalKey::generate(&SystemRng);
+    let titles: Vec<Value> = (1..)
+        .zip(proposals)
+        .filter_map(|(number, proposal)| {
+            let (id, call, manifest) = (proposal.id, proposal.call, proposal.manifest_sha256?);
+            let text = json!({ "title": title(number), "organisations": ["Kinneret Instruments"] }).to_string();
+            let sealed = key.seal(&format!("{id} {call} {manifest}"), text.as_bytes());
+            let sealed = BASE64_STANDARD.encode(sealed);
+            Some(json!({ "proposal": id, "call": call, "manifest": manifest, "access": "party", "sealed": sealed }))
+        })
+        .collect();
+    assert_eq!(titles.len() as u64, TITLED);
+    let sealed = BASE64_STANDARD.encode(key.seal_to(&[recipient.to_owned()]).unwrap());
+    fs::create_dir_all(home.join("titles")).unwrap();
+    fs::write(home.join("titles/default.json"), json!({ "key": sealed, "titles": titles }).to_string()).unwrap();
+}
+
+fn title(number: u64) -> String {
+    format!("part {number:04} of finding the way")
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
+    let site = Site::new(None);
+    let world = site.world(NATIONS).await;
+    let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
+    let partners = ["ISR", "USA"].map(code).into();
+    let program = CreateProgram { name: "Joint research".into(), lead: code("USA"), partners };
+    let program = dana.api().create_program(&program).await.unwrap().id;
+    let now = SystemClock.now();
+    let draft = dana.draft_call(program, &text(now, now + SignedDuration::from_hours(24))).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+    for number in 1..=TITLED + UNFINISHED {
+        let proposal = many::id("prop", number);
+        rows.proposal(&many::Proposal {
+            id: proposal,
+            call,
+            topic: Some("navigation"),
+            members: &members,
+            created_at: now + SignedDuration::from_millis(i64::try_from(number).unwrap()),
+            is_withdrawn: false,
+        });
+        if number <= TITLED {
+            rows.version(proposal, 1, 1, "{}", true, true);
+        }
+    }
+    let db = &world.server.exchange.db;
+    rows.write(db).await;
+    many::index(db).await;
+    let proposals = avi.api().all_proposals(None).await.unwrap();
+    assert_eq!(proposals.len() as u64, TITLED + UNFINISHED);
+    world.stop().await;
+
+    let server = site.serve().await;
+    let home = site.point_home("ISR:avi", &server);
+    keep_titles(&home, &site.speaker("ISR:avi").recipient, &proposals);
+    let todo = measure(&server, &home, &["--json", "todo"]).await;
+    let waits: Value = serde_json::from_str(&todo.said).unwrap();
+    assert_eq!(waits["items"].as_array().unwrap().len(), 100, "{}", todo.said);
+    let list = measure(&server, &home, &["proposal", "list", "--all"]).await;
+    let sorted = measure(&server, &home, &["proposal", "list", "--sort", "title"]).await;
+    let found = measure(&server, &home, &["proposal", "list", "--search", "part 0777"]).await;
+    for number in 1..=TITLED {
+        let part = format!("part {number:04}");
+        for list in [&list, &sorted] {
+            assert_eq!(list.said.matches(&part).count(), 1, "{part}");
+        }
+        assert_eq!(found.said.contains(&part), number == 777, "{part}");
+    }
+    // A request for each page and none for a title; what waits is one request, however much there is.
+    let pages = BTreeMap::from([("/v1/proposals".to_owned(), 6)]);
+    for list in [&list, &sorted, &found] {
+        assert_eq!(list.requests, pages);
+    }
+    assert_eq!(todo.requests.get("/v1/inbox"), Some(&1));
+    assert!(todo.requests.values().sum::<u64>() < 6, "{:?}", todo.requests);
+    for measured in [&todo, &list, &sorted, &found] {
+        assert!(measured.processor < BOUND, "{:?} of {:?}", measured.processor, measured.took);
+    }
+    assert!(server.stop().await.success());
+}
