@@ -43,8 +43,9 @@ pub enum RelayCommand {
   entente relay run --addresses members.csv --smtp smtps://mail.example.org \\
       --from relay@example.org --smtp-credentials mail.secret
   entente relay run --addresses members.csv --hook /usr/local/lib/tell-member
-  entente relay run --addresses members.csv --hook /usr/local/lib/tell-member --dry-run
-  entente relay run --hook /usr/local/lib/tell-member --once                       for cron
+  entente relay run --addresses members.csv \\
+      --hook /usr/local/lib/tell-member --dry-run
+  entente relay run --hook /usr/local/lib/tell-member --once   for cron
 
 It acts as a member with the role `relay`, which may ask how much waits for whom and nothing else. It says one sentence: how \
 many items wait, when the next is due, and to open the client. The list is a table with the columns `handle`, `address` and, \

@@ -3,10 +3,11 @@
 use super::{label::LabelArgs, place, show};
 use crate::{
     cli::{
+        cell::TableCell,
         context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
-        table::{Table, size},
+        table::Table,
     },
     client::{Client, naming::ProposalName, signing::Signing},
 };
@@ -53,7 +54,7 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
         return Ok(());
     }
     if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
-        context.out.answer(&(), |screen| show_plan(screen, &plan))?;
+        context.out.aside(|screen| show_plan(screen, &plan));
         let help = "answer `yes`, or leave the question out with `--yes`";
         context.keyboard().answered("Type `yes` to sign this", help).await?;
     }
@@ -77,7 +78,8 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Signing) {
         let slot = place(&line.document.slot, line.document.party.as_ref());
         let by = line.uploaded_by.as_ref().map(ToString::to_string).unwrap_or_default();
         let checked = if line.is_own { "yes" } else { "no" };
-        table.row([&*slot, &size(line.document.size), &line.document.media_type, &by, checked]);
+        let kind = line.document.media_type.as_str();
+        table.row([slot.into(), TableCell::bytes(line.document.size), kind.into(), by.into(), checked.into()]);
     }
     screen.table(&table, "none");
     if plan.is_countersignature() {
