@@ -8,7 +8,7 @@ use super::{
     output::Screen,
     preview::{PreviewArgs, rows, sums},
     table::Table,
-    time::Zone,
+    time::{Zone, by_whom},
     titles::{TitleArgs, TitleUse},
 };
 use crate::{
@@ -70,7 +70,8 @@ A proposal is named by its reference, its identifier or the beginning of that.")
     /// Take an assignment back; the reviewer's keys go too
     #[command(after_help = "Examples:
   entente assignment remove $PROPOSAL GBR:grace
-  entente assignment remove $PROPOSAL GBR:grace --dry-run    what they would lose access to")]
+  entente assignment remove $PROPOSAL GBR:grace --dry-run
+      what they would lose access to")]
     Remove {
         /// The proposal
         proposal: ProposalName,
@@ -222,26 +223,33 @@ pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(FoundProposa
 
 /// Assignments, one a line.
 pub(super) fn lines(screen: &mut Screen, assignments: &[Titled<Assignment>], zone: &Zone) {
-    let mut table = Table::new(["PROPOSAL", "TITLE", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]).cutting("TITLE");
+    let mut table = Table::new(["PROPOSAL", "TITLE", "REVIEWER", "CONFLICT", "REVIEW", "ASSIGNED"]).cutting("TITLE");
     for Titled { item: line, title, .. } in assignments {
         let conflict = match line.conflict {
             None => "not declared",
             Some(true) => "CONFLICT",
             Some(false) => "none",
         };
-        let reopened = line.reopened_at.map(|at| format!("reopened {}", zone.both_by(at.0, line.reopened_by.as_ref())));
-        let review = match (line.set_aside, reopened, line.has_reviewed) {
-            (Some(why), None, true) => format!("set aside: {why}"),
-            (Some(why), None, false) => format!("not asked for: {why}"),
-            (Some(why), Some(reopened), _) => format!("{reopened}, not asked for: {why}"),
-            (None, Some(reopened), _) => reopened,
-            (None, None, true) => "in".to_owned(),
-            (None, None, false) => "missing".to_owned(),
-        };
-        let at = zone.both(line.assigned_at.0);
-        let title = title.as_deref().unwrap_or_default();
-        let named = screen.named(&line.reference, &line.proposal);
-        table.row([&*named, title, &*line.reviewer.to_string(), &at, conflict, &review]);
+        let by = by_whom(line.reopened_by.as_ref());
+        let review = zone.cell_of(|said| {
+            let reopened = line.reopened_at.map(|at| format!("reopened {}{by}", said(at.0)));
+            match (line.set_aside, reopened, line.has_reviewed) {
+                (Some(why), None, true) => format!("set aside: {why}"),
+                (Some(why), None, false) => format!("not asked for: {why}"),
+                (Some(why), Some(reopened), _) => format!("{reopened}, not asked for: {why}"),
+                (None, Some(reopened), _) => reopened,
+                (None, None, true) => "in".to_owned(),
+                (None, None, false) => "missing".to_owned(),
+            }
+        });
+        table.row([
+            screen.named(&line.reference, &line.proposal).into(),
+            title.as_deref().unwrap_or_default().into(),
+            line.reviewer.to_string().into(),
+            conflict.into(),
+            review,
+            zone.cell(line.assigned_at.0),
+        ]);
     }
     screen.table(&table, "nobody is assigned");
 }

@@ -74,7 +74,8 @@ given the role)."
     },
     /// Amend a published call
     #[command(after_help = "Examples:
-  entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
+  entente call amend $CALL --file call.toml \\
+      --reason 'typing error in section 2' --dry-run
   entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
 A change of criteria, slots, topics, parties or eligibility voids the proposals that were handed in, until every party \
@@ -85,9 +86,12 @@ leads the program can amend.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal, or the date by which reviews are due
     #[command(after_help = "Examples:
-  entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
-  entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR
-  entente call extend $CALL --until 2026-06-01T15:00:00Z --reason illness --reviews --dry-run
+  entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' \\
+      --reason 'server outage'
+  entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' \\
+      --partner ISR
+  entente call extend $CALL --until 2026-06-01T15:00:00Z --reason illness \\
+      --reviews --dry-run
 
 Shows the present and the new instant, and asks first; `--yes` goes on in a script. For one proposal (`--proposal`) \
 first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
@@ -162,7 +166,8 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
     /// List calls
     #[command(after_help = "Examples:
   entente call list
-  entente --json call list --all | jq -r '.items[] | select(.phase == \"open\") | .text.code'")]
+  entente --json call list --all | \\
+      jq -r '.items[] | select(.phase == \"open\") | .text.code'")]
     List {
         /// Under this program only
         #[arg(long)]
@@ -216,8 +221,9 @@ pub enum RoleCommand {
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role decider --role observer
-  entente call role set $CALL GBR:grace --none                       takes all roles away
-  entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
+  entente call role set $CALL GBR:grace --none   takes all roles away
+  entente call role set $CALL GBR:grace --role reviewer --dry-run
+      what it would change
 
 `--none` also lays down your own roles. Once a nation has an officer in the call, only its own officers name its \
 deciders, and only they give its officers and deciders a further role or take a role from them.")]

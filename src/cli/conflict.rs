@@ -26,8 +26,10 @@ an officer from another nation can lift the conflict. `entente proposal show` li
     Declare(Declare),
     /// Take a member's conflict off the record, as an officer of another nation; the member declares again
     #[command(after_help = "Examples:
-  entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company' --dry-run
-  entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
+  entente conflict lift $PROPOSAL GBR:grace \\
+      --reason 'mistook the company for its namesake' --dry-run
+  entente conflict lift $PROPOSAL GBR:grace \\
+      --reason 'mistook the company for its namesake'")]
     Lift {
         /// The proposal
         proposal: ProposalName,

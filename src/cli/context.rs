@@ -30,7 +30,7 @@ pub struct Global {
     /// Folder with profiles, pinned partners and drafts [default: ~/.config/entente; on Windows %LOCALAPPDATA%\entente]
     #[arg(long, global = true, env = "ENTENTE_HOME", value_name = "DIR", help_heading = "Global options")]
     pub home: Option<PathBuf>,
-    /// Show times in this IANA zone besides UTC [default: the profile's, else your partner's]
+    /// Show times in this IANA zone; single things show UTC as well [default: the profile's, else your partner's]
     #[arg(long, global = true, env = "ENTENTE_ZONE", value_name = "ZONE", help_heading = "Global options")]
     pub zone: Option<String>,
     /// File whose first line is the passphrase of your identity, for scripts
@@ -42,6 +42,13 @@ pub struct Global {
     /// Print JSON: answers on standard output, problems and progress on standard error
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Print the tables of the answer alone, as CSV; all else goes to standard error
+    ///
+    /// By RFC 4180, in UTF-8, under the headings that people see: every column in full, times in UTC, sizes in bytes. A second
+    /// table follows after an empty line. A cell that a spreadsheet would take for a formula begins with `'`. A command whose
+    /// answer has no table is refused before it does anything.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub csv: bool,
     /// Show identifiers beside references, codes and names
     #[arg(long, global = true, help_heading = "Global options")]
     pub ids: bool,

@@ -33,7 +33,7 @@ use std::{
 const A_YEAR: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true).args(["member", "csv"]))]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["member", "file"]))]
 pub struct Invite {
     /// The member to be, of your own partner
     #[arg(requires = "name", requires = "organisation")]
@@ -48,8 +48,8 @@ pub struct Invite {
     #[arg(long)]
     role: Vec<PartnerRole>,
     /// Invite everybody in this table: CSV with the columns member, name, organisation and, where somebody has one, roles
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "organisation", "role"])]
-    csv: Option<PathBuf>,
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["name", "organisation", "role"])]
+    file: Option<PathBuf>,
     /// Days until the invitation expires
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
@@ -141,12 +141,12 @@ pub struct Approve {
 pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let expires_at = context.now() + SignedDuration::from_hours(24 * i64::from(args.days));
-    let invited = match &args.csv {
+    let invited = match &args.file {
         Some(path) => people(&read_input(path, 1 << 20)?, expires_at).map_err(|fault| {
             CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for its columns")
         })?,
         None => vec![NewInvitation {
-            member: args.member.ok_or_else(|| CliError::usage("name a member, or a table with `--csv`"))?,
+            member: args.member.ok_or_else(|| CliError::usage("name a member, or a table with `--file`"))?,
             name: args.name.unwrap_or_default(),
             organisation: args.organisation.unwrap_or_default(),
             roles: args.role.into_iter().collect(),
@@ -177,7 +177,7 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     if args.dry_run {
         return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
     }
-    if !warned.is_empty() && args.csv.is_some() {
+    if !warned.is_empty() && args.file.is_some() {
         context.out.aside(|screen| invited_lines(screen, &invited, &paths));
         context
             .keyboard()

@@ -26,11 +26,12 @@ use std::path::{Path, PathBuf};
 /// The longest invitation: the cards of some hundred nations.
 const MAX_FILE: u64 = 16 << 20;
 
-/// Become a member: answer your registrar's invitation, then take their welcome
+/// Become a member: answer an invitation, then take the welcome
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  entente join invitation-ISR-avi.json --fingerprint '3f9a…'   makes keys and a request
-  entente join welcome-ISR-avi.json                            then `entente me` names you
+  entente join invitation-ISR-avi.json --fingerprint '3f9a…'
+      makes keys and a request
+  entente join welcome-ISR-avi.json   then `entente me` names you
 
 The fingerprint is that of your own nation's card. Officials tell it to you by telephone, in person or on paper; type it. \
 Give the request file that is written to your registrar, by any way: nothing in it is secret. Your keys stay in the home \

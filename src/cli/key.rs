@@ -2,6 +2,7 @@
 //! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
+    cell::TableCell,
     context::{Context, joined},
     error::{CliError, Exit, Result},
     output::Screen,
@@ -32,7 +33,8 @@ pub enum KeyCommand {
     /// Wrap keys for everybody whom policy admits and who lacks one
     #[command(after_help = "Examples:
   entente key share $PROPOSAL
-  entente key share --call $CALL      every proposal, after the opening, and the call's own vault
+  entente key share --call $CALL
+      every proposal, after the opening, and the call's own vault
   entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
@@ -43,14 +45,15 @@ officers say that they cannot open them.")]
     /// List who may read but lacks a key
     #[command(after_help = "Examples:
   entente key missing $PROPOSAL
-  entente key missing --call $CALL    officers who lack a key to the call's vault")]
+  entente key missing --call $CALL   officers who lack a key to the call's vault")]
     Missing(KeyScope),
     /// Try each wrapped key that is for you, and say which opens
     #[command(after_help = "Examples:
   entente key check $PROPOSAL
-  entente key check --call $CALL                the officers' keys to the call's vault
-  entente key check $PROPOSAL --remove          discard those that do not open
-  entente key check $PROPOSAL --discard $KEY    discard this one without trying it
+  entente key check --call $CALL         the officers' keys to the call's vault
+  entente key check $PROPOSAL --remove   discard those that do not open
+  entente key check $PROPOSAL --discard $KEY
+      discard this one without trying it
 
 A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
 can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
@@ -128,29 +131,30 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
 
 /// Who lacks a key.
 pub(super) fn show_missing(screen: &mut Screen, missing: &[MissingKey]) {
-    let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY", "FOR"]);
+    let mut table = Table::new(["WHO LACKS A KEY", "KIND", "FOR", "VAULT"]);
     for key in missing {
         let [vault, kind, holder] = cells(key);
-        let recipients = key.recipients.iter().map(|recipient| short(recipient)).collect::<Vec<_>>();
-        table.row([vault, kind, holder, recipients.join(" ")]);
+        let shown = joined(key.recipients.iter().map(|recipient| short(recipient)));
+        let recipients = TableCell::new(shown, joined(&key.recipients));
+        table.row([holder.into(), kind.into(), recipients, vault.into()]);
     }
     screen.table(&table, "nobody lacks a key");
 }
 
 /// What became of trying one's own keys.
 pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarded: &[WrappedKeyId]) {
-    let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY", "STATE"]);
+    let mut table = Table::new(["KIND", "FOR", "WRAPPED BY", "STATE", "KEY", "VAULT"]);
     for key in checked {
         let (id, wrapped_by, mut state) = key_state(key);
         if !key.is_on_card {
-            state = format!("{state} (your key card no longer names its recipient)");
+            state = format!("{state} (not on your key card)");
         }
         if id.is_some_and(|id| discarded.contains(&id)) {
             state = format!("{state} (discarded)");
         }
-        let wrapped_by = wrapped_by.map_or_else(|| "-".to_owned(), ToString::to_string);
-        let shown = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, shown, state]);
+        let recipient = TableCell::new(short(&key.recipient), key.recipient.as_str());
+        let first = [key.kind.to_string().into(), recipient, joined(wrapped_by).into(), state.into()];
+        table.row(first.into_iter().chain([joined(id).into(), key.vault.to_string().into()]));
     }
     screen.table(&table, "no key is for you");
 }
@@ -316,14 +320,14 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
 /// What was wrapped for whom.
 pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
-    let mut table = Table::new(["VAULT", "KIND", "FOR", "KEY"]);
+    let mut table = Table::new(["FOR", "KIND", "KEY", "VAULT"]);
     for key in done {
         let [vault, kind, holder] = cells(key);
-        table.row([vault, kind, holder, "wrapped".to_owned()]);
+        table.row([holder, kind, "wrapped".to_owned(), vault]);
     }
     for (key, error) in refused {
         let [vault, kind, holder] = cells(key);
-        table.row([vault, kind, holder, format!("REFUSED: {error}")]);
+        table.row([holder, kind, format!("REFUSED: {error}"), vault]);
     }
     screen.table(&table, "nobody lacks a key");
     for found in vaults_made {

@@ -35,9 +35,11 @@ const SHOWN: usize = 10;
 pub enum KeyCardCommand {
     /// Sign and publish a member's key card; replaces an earlier one
     #[command(after_help = "Examples:
-  entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
-      --recipient age1ql3z7hjy… --certificate avi.crt --valid-until 2027-01-01T00:00:00Z --dry-run
-  entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' \\
+  entente key-card issue ISR:avi --name 'Avi Levi' \\
+      --organisation 'Galil Optics' --recipient age1ql3z7hjy… \\
+      --certificate avi.crt --valid-until 2027-01-01T00:00:00Z --dry-run
+  entente key-card issue ISR:registrar --name 'Registrar' \\
+      --organisation 'Innovation Authority' \\
       --role registrar --certificate registrar.crt
 
 To renew a certificate, issue a card with the new one: what the old one signed stays provable. \
@@ -51,8 +53,9 @@ at a terminal you are asked whether yours is another one.")]
     /// Revoke a member's key card: the member can no longer connect, and nothing more is sealed to them
     #[command(after_help = "Examples:
   entente key-card revoke ISR:avi --keep-signatures --dry-run
-  entente key-card revoke ISR:avi --keep-signatures        somebody left
-  entente key-card revoke ISR:avi --distrust-signatures    the signing key was stolen
+  entente key-card revoke ISR:avi --keep-signatures   somebody left
+  entente key-card revoke ISR:avi --distrust-signatures
+      the signing key was stolen
 
 Distrust reaches back: everybody's client refuses whatever the member ever signed. Vaults that the member made stay \
 closed, with the proposals in them, and versions, reviews and decisions that need the member's signature do not \

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 pub enum KeysCommand {
     /// Make a new age identity
     #[command(after_help = "Examples:
-  entente keys new --passphrase                  asks; writes identity.age in the home folder
+  entente keys new --passphrase   asks; writes identity.age in the home folder
   entente keys new --passphrase --output ~/me.age
-  entente keys new --plain --output ~/me.key     for machines; only its owner can read the file
+  entente keys new --plain --output ~/me.key
+      for machines; only its owner can read the file
   entente --passphrase-file ~/pass keys new --passphrase
 
 Ssh keys and plugin identities (YubiKey and others) need no making: name their files in \

@@ -29,7 +29,8 @@ pub enum LetterCommand {
     #[command(after_help = "Examples:
   entente letter send $PROPOSAL --file award.txt --dry-run
   entente letter send $PROPOSAL --file award.txt
-  entente letter send $PROPOSAL --file - --yes      from standard input, in a script
+  entente letter send $PROPOSAL --file - --yes
+      from standard input, in a script
 
 Asks first: the parties can open a letter as soon as it is sent.")]
     Send {
@@ -163,11 +164,11 @@ pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter]
     if !heading.is_empty() {
         screen.heading(&heading.join("  "));
     }
-    let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
+    let mut table = Table::new(["SENT", "SENT BY", "ABOUT", "LETTER"]);
     for letter in letters {
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
-        let (id, by, at) = (letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0));
-        table.row([&*id, &*by, &*at, about]);
+        let (by, id) = (letter.sent_by.to_string(), letter.id.to_string());
+        table.row([zone.cell(letter.sent_at.0), by.into(), about.into(), id.into()]);
     }
     screen.table(&table, "no letters");
 }

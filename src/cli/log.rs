@@ -1,11 +1,19 @@
 //! `entente log`: the entries of the exchange's log that the member may read, in sentences.
 
-use super::{context::Context, error::Result, key_card::instant_argument, output::Screen, time::Zone};
+use super::{
+    cell::TableCell,
+    context::Context,
+    error::{CliError, Result},
+    key_card::instant_argument,
+    output::Screen,
+    table::Table,
+    time::Zone,
+};
 use crate::{
     client::{
         Client,
         log::{
-            LogFilter, LogReader, ReadEntries, read_bookmark,
+            EntriesLeftOut, LogFilter, LogReader, ReadEntries, read_bookmark,
             words::{LogNames, sentence},
             write_bookmark,
         },
@@ -32,12 +40,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  entente log                        the latest 50 entries that you may read
-  entente log --follow               the latest, then new ones as they come
-  entente log --kind proposal.submitted --kind decision --since 2026-04-01T00:00:00Z
+  entente log                   the latest 50 entries that you may read
+  entente log --follow          the latest, then new ones as they come
+  entente log --kind proposal.submitted --kind decision \\
+      --since 2026-04-01T00:00:00Z
   entente log --proposal BIRD26-48179 --member ISR:avi --all
-  entente log --kind key-card        what registrars did: key_card.published
-  entente --json log --bookmark seen.txt         what is new since the last run
+  entente log --kind key-card   what registrars did: key_card.published
+  entente --json log --bookmark seen.txt   what is new since the last run
   entente --json log --follow --limit 0 --kind proposal | jq -r .proposal
 
 Entries are numbered over the whole exchange. A gap only means that something happened that you may not know of. \
@@ -75,7 +84,8 @@ pub struct LogArgs {
     /// Go on showing new entries until interrupted; with `--json` one entry a line
     #[arg(long, short)]
     follow: bool,
-    /// Begin after the bookmark in this file, if it is there, and leave the new one in it once everything is shown
+    /// Begin after the bookmark in this file, if it is there, and leave the new one in it once everything is shown; with
+    /// `--limit` it says which entries it passed
     #[arg(long, value_name = "FILE")]
     bookmark: Option<PathBuf>,
 }
@@ -136,12 +146,18 @@ struct Listed<'a> {
 
 /// Runs the command.
 pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
+    if args.follow && context.out.is_csv() {
+        return Err(
+            CliError::usage("a log that goes on has no table").help("use `--json`, which prints one entry a line")
+        );
+    }
     let client = context.client().await?;
     let zone = context.zone()?;
     let bookmark = match &args.bookmark {
         Some(path) => read_bookmark(path)?,
         None => None,
     };
+    let goes_on = bookmark.is_some();
     let mut reader = LogReader::new(args.filter(&client).await?, bookmark);
     let ReadEntries { entries, left_out } = reader.rest(client.api(), args.keep(), Duration::ZERO).await?;
     if args.follow {
@@ -151,9 +167,14 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
         let listed = Listed { items: &entries, bookmark: reader.bookmark() };
         context.out.answer(&listed, |screen| lines(screen, &entries, &zone))?;
     }
-    if left_out > 0 && args.limit.is_none() {
-        let earlier = counted(left_out as u64, "earlier entry is", "earlier entries are");
-        context.out.note(&format!("{earlier} left out; `--all` shows everything"));
+    match left_out {
+        // Programs hear that too: what comes after the new bookmark has none of them.
+        Some(left_out) if goes_on => context.out.warn(&passed(&left_out)),
+        Some(left_out) if args.limit.is_none() || args.bookmark.is_some() => {
+            let earlier = counted(left_out.count, "earlier entry is", "earlier entries are");
+            context.out.note(&format!("{earlier} left out; `--all` shows everything"));
+        }
+        _ => {}
     }
     let keep_place = |reader: &LogReader| match (&args.bookmark, reader.bookmark()) {
         (Some(path), Some(bookmark)) => write_bookmark(path, bookmark),
@@ -175,6 +196,19 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     }
 }
 
+/// Which entries between the old bookmark and the new one are not shown, and how to see them.
+fn passed(EntriesLeftOut { count, first, since, last }: &EntriesLeftOut) -> String {
+    let entries = counted(*count, "entry", "entries");
+    let (which, them) = match count {
+        1 => (format!("{entries} after the bookmark, number {first}, is"), "it"),
+        _ => (format!("{entries} after the bookmark, numbers {first} to {last}, are"), "them"),
+    };
+    format!(
+        "{which} not shown because of `--limit`, and the new bookmark is after {them}: `--since {since}` in place of `--bookmark` and \
+         `--limit` shows {them}"
+    )
+}
+
 fn show_each(context: &Context, entries: &VecDeque<Entry>, zone: &Zone) -> Result<()> {
     entries.iter().try_for_each(|entry| {
         context.out.answer(entry, |screen| {
@@ -186,24 +220,46 @@ fn show_each(context: &Context, entries: &VecDeque<Entry>, zone: &Zone) -> Resul
 
 /// Entries, each as a sentence behind its number and time.
 pub(super) fn lines<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, zone: &Zone) {
+    if screen.is_csv() {
+        return table(screen, entries, zone);
+    }
     let said: Vec<_> = entries.into_iter().map(|entry| line(entry, zone)).collect();
     if said.is_empty() {
         return screen.line("no entries");
     }
-    screen.line(&format!("times are in {}", zone.name()));
+    screen.zone(zone.name());
     screen.gap();
     let fields: Vec<(&str, String)> = said.iter().map(|(place, said)| (place.as_str(), said.clone())).collect();
     screen.fields(&fields);
 }
 
-/// Number and time, and the sentence.
-fn line(entry: &Entry, zone: &Zone) -> (String, String) {
-    (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, zone))
+/// The same as a table, for programs.
+fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, zone: &Zone) {
+    let mut table = Table::new(["NUMBER", "AT", "KIND", "BY", "CALL", "PROPOSAL", "WHAT"]);
+    for entry in entries {
+        let call = entry.code.as_ref().map(ToString::to_string).or_else(|| entry.call.map(|id| id.to_string()));
+        let proposal = entry.reference.as_ref().map(ToString::to_string);
+        let proposal = proposal.or_else(|| entry.proposal.map(|id| id.to_string()));
+        let (number, by) = (entry.seq.to_string(), entry.actor.as_ref().map(ToString::to_string));
+        let about =
+            [Some(entry.kind.to_string()), by, call, proposal].map(|name| TableCell::from(name.unwrap_or_default()));
+        let said = zone.cell_of(|said| sentence(entry, &Names(said)));
+        table.row([number.into(), zone.cell(entry.at.0)].into_iter().chain(about).chain([said]));
+    }
+    screen.table(&table, "no entries");
 }
 
-impl LogNames for Zone {
+/// Number and time, and the sentence.
+fn line(entry: &Entry, zone: &Zone) -> (String, String) {
+    (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, &Names(&|at| zone.here(at))))
+}
+
+/// Instants in sentences as the reader has them.
+struct Names<'s>(&'s dyn Fn(Timestamp) -> String);
+
+impl LogNames for Names<'_> {
     fn instant(&self, at: Timestamp) -> String {
-        self.here(at)
+        (self.0)(at)
     }
 }
 
@@ -219,6 +275,14 @@ mod tests {
     }
 
     #[test]
+    fn entries_between_bookmarks_that_are_not_shown_are_named() {
+        let since = "2026-04-01T15:00:00Z".parse().unwrap();
+        let said = passed(&EntriesLeftOut { count: 12, first: 5, since, last: 19 });
+        assert!(said.starts_with("12 entries after the bookmark, numbers 5 to 19, are not shown"), "{said}");
+        assert!(said.contains("`--since 2026-04-01T15:00:00Z` in place of"), "{said}");
+    }
+
+    #[test]
     fn entry_is_a_sentence_behind_its_number_and_the_time_in_one_zone() {
         let entry: Entry = serde_json::from_value(serde_json::json!({
             "seq": 7, "at": "2026-04-01T15:00:00Z", "kind": "key_card.published", "actor": "ISR:registrar",
@@ -229,6 +293,10 @@ mod tests {
         }))
         .unwrap();
         let said = line(&entry, &Zone::named("Asia/Seoul").unwrap());
+        let (table, _) = Screen::shown_as_csv(|screen| lines(screen, [&entry], &Zone::named("Asia/Seoul").unwrap()));
+        let row =
+            "7,2026-04-01T15:00:00Z,key_card.published,ISR:registrar,,,ISR:registrar issued key card 2 of ISR:avi";
+        assert_eq!(table, format!("NUMBER,AT,KIND,BY,CALL,PROPOSAL,WHAT\r\n{row}\r\n"));
         assert_eq!(
             said,
             ("     7  2026-04-02 00:00".to_owned(), "ISR:registrar issued key card 2 of ISR:avi".to_owned())

@@ -3,6 +3,7 @@
 use super::{
     act::{DryRun, Question},
     card,
+    cell::TableCell,
     context::{Context, joined},
     enrolment,
     error::Result,
@@ -59,8 +60,8 @@ writes.")]
     /// Invite people to become members: one file for each (registrars)
     #[command(after_help = "Examples:
   entente member invite ISR:avi --name 'Avi Levi' --organisation 'Galil Optics'
-  entente member invite --csv people.csv --to invitations --dry-run
-  entente member invite --csv people.csv --to invitations
+  entente member invite --file people.csv --to invitations --dry-run
+  entente member invite --file people.csv --to invitations
 
 The table has a header with the columns member, name, organisation and, where somebody has roles in your nation, roles. \
 An invitation names the exchange, its authority and the partner cards that are pinned on this machine, on your word: pin \
@@ -68,8 +69,10 @@ those that your nation has confirmed. Those who are invited answer with `entente
     Invite(enrolment::Invite),
     /// Check what invited or renewing members sent back, and vouch for it: certificate, key card, welcome file (registrars)
     #[command(after_help = "Examples:
-  entente member approve requests/*.json --ca-certificate ca.crt --ca-key ca.key --to welcomes
-  entente member approve requests/*.json --requests-to csr      the national PKI signs
+  entente member approve requests/*.json --ca-certificate ca.crt \\
+      --ca-key ca.key --to welcomes
+  entente member approve requests/*.json --requests-to csr
+      the national PKI signs
   entente member approve requests/*.json --certificates signed --to welcomes
 
 Checks that each sender has the keys that they name, that a registrar of yours invited them or the key in force signs for \
@@ -90,7 +93,7 @@ do it by themselves.")]
   entente member move ISR:avi --organisation 'Haifa Photonics' --dry-run
   entente member move ISR:avi --role program_officer
   entente member move ISR:avi --no-role
-  entente member move ISR:avi --newest-key-alone      once a renewed key is in use
+  entente member move ISR:avi --newest-key-alone   once a renewed key is in use
 
 A member who works where a party works is kept from judging it, by the name of the organisation alone.")]
     Move(enrolment::Move),
@@ -114,7 +117,8 @@ The key in force signs the request, and is good until its certificate ends. Your
     /// List what members of your nation were refused, and how often (policy officers)
     #[command(after_help = "Examples:
   entente member refusals
-  entente --json member refusals | jq -r '.items[] | select(.problem == \"not-found\") | .member'
+  entente --json member refusals | \\
+      jq -r '.items[] | select(.problem == \"not-found\") | .member'
 
 Shows the last 500 different refusals of the server that answers, since it was started. They say who asked and on \
 which route, never about what. For calls and proposals, `refused` stands for every problem that would show that \
@@ -223,11 +227,11 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
 
 /// Members, one a line.
 pub(super) fn lines(screen: &mut Screen, members: &[ListedMember]) {
-    let mut table = Table::new(["MEMBER", "NAME", "ORGANISATION", "ROLES", "STATUS", "VERIFIED"]);
+    let mut table = Table::new(["MEMBER", "NAME", "STATUS", "VERIFIED", "ROLES", "ORGANISATION"]);
     for ListedMember { member, verified } in members {
         let verified = if verified.is_ok() { "yes" } else { "NO" };
         let (id, roles) = (member.member.to_string(), joined(&member.roles));
-        table.row([&*id, &member.name, &member.organisation, &roles, &member.status, verified]);
+        table.row([&*id, &member.name, &member.status, verified, &roles, &member.organisation]);
     }
     screen.table(&table, "no members");
     for ListedMember { member, verified } in members {
@@ -241,11 +245,17 @@ pub(super) fn lines(screen: &mut Screen, members: &[ListedMember]) {
 pub(super) fn show_refusals(screen: &mut Screen, refusals: &[MemberRefusal], zone: &Zone) {
     let mut table = Table::new(["MEMBER", "REFUSED", "TIMES", "LAST", "REQUEST"]);
     for refusal in refusals {
-        let unknown = || format!("certificate {:.12}", refusal.certificate.to_string());
-        let member = refusal.member.as_ref().map_or_else(unknown, ToString::to_string);
-        let request = format!("{} {}", refusal.method, refusal.route);
-        let last = zone.both(refusal.last_at.0);
-        table.row([&*member, &refusal.problem, &refusal.times.to_string(), &last, &request]);
+        let whose = || {
+            let certificate = refusal.certificate.to_string();
+            TableCell::new(format!("certificate {certificate:.12}"), format!("certificate {certificate}"))
+        };
+        table.row([
+            refusal.member.as_ref().map_or_else(whose, |member| member.to_string().into()),
+            refusal.problem.as_str().into(),
+            refusal.times.to_string().into(),
+            zone.cell(refusal.last_at.0),
+            format!("{} {}", refusal.method, refusal.route).into(),
+        ]);
     }
     screen.table(&table, "no member of your nation was refused anything since the server started");
 }

@@ -12,6 +12,7 @@ mod assignment;
 mod bidi;
 mod call;
 mod card;
+mod cell;
 mod conflict;
 mod context;
 mod decision;
@@ -48,6 +49,7 @@ mod rows;
 mod samples;
 mod signals;
 mod table;
+mod tabular;
 mod time;
 mod titles;
 mod todo;
@@ -57,7 +59,7 @@ mod unlock;
 pub use context::{Context, Global};
 
 use crate::{client::unfinished, demo, platform, process, reading};
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
@@ -74,7 +76,7 @@ use std::{
     name = "entente",
     version = process::version(),
     arg_required_else_help = true,
-    max_term_width = 100,
+    max_term_width = 80,
     after_help = "Begin with the invitation of your registrar, `entente join --help`, or see it all with `entente demo`.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify, 5 not reached."
@@ -130,7 +132,7 @@ pub enum Command {
     Relay(relay::RelayCommand),
     #[command(subcommand)]
     Review(review::ReviewCommand),
-    /// Rank the proposals of a call from the opened reviews, on this machine
+    /// Rank a call's proposals from the opened reviews, on this machine
     Ranking(ranking::RankingArgs),
     #[command(subcommand)]
     Decision(decision::DecisionCommand),
@@ -161,11 +163,15 @@ pub fn main() -> ExitCode {
 }
 
 fn command_line() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, path) = match parsed() {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
-    let context = Context::new(Out::new(cli.global.json, cli.global.quiet).with_ids(cli.global.ids), cli.global);
+    let out = Out::new(cli.global.json, cli.global.quiet).with_ids(cli.global.ids).with_csv(cli.global.csv);
+    let context = Context::new(out, cli.global);
+    if let Err(error) = tabular::check(&path, &context) {
+        return finish(Err(error), &context);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
@@ -213,6 +219,18 @@ fn command_line() -> ExitCode {
             ExitCode::from(signal.code())
         }
     }
+}
+
+/// The command line as it was understood, with the words of its command.
+fn parsed() -> Result<(Cli, String), clap::Error> {
+    let mut matches = Cli::command().try_get_matches()?;
+    let (mut path, mut below) = (Vec::new(), &matches);
+    while let Some((name, further)) = below.subcommand() {
+        path.push(name.to_owned());
+        below = further;
+    }
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((cli, path.join(" ")))
 }
 
 /// Runs one command.
@@ -348,6 +366,20 @@ mod tests {
         let mut broken = Vec::new();
         walk(&Cli::command(), &mut broken);
         assert!(broken.is_empty(), "{}", broken.join("\n\n"));
+    }
+
+    #[test]
+    fn examples_of_the_help_fit_a_terminal_of_eighty_columns() {
+        fn walk(command: &clap::Command, wide: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            // A terminal would break the others between words.
+            let lines = help.lines().filter(|line| line.starts_with(' ') && line.chars().count() > 80);
+            wide.extend(lines.map(str::to_owned));
+            command.get_subcommands().for_each(|sub| walk(sub, wide));
+        }
+        let mut wide = Vec::new();
+        walk(&Cli::command(), &mut wide);
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What people and programs see: aligned text on standard output, or JSON with `--json`; notes on standard error.
+//! What people and programs see: aligned text on standard output, JSON with `--json`, or the tables alone as CSV with `--csv`; notes
+//! on standard error.
 //!
 //! Decides about colours (a terminal, and no `NO_COLOR`) and escapes control characters and text-direction overrides in
 //! everything it prints for people, since titles and names are written by others. Answers go to standard output, all
@@ -23,6 +24,7 @@ use unicode_width::UnicodeWidthStr;
 #[derive(Clone)]
 pub struct Out {
     json: bool,
+    csv: bool,
     quiet: bool,
     ids: bool,
     stdout: Arc<Sink>,
@@ -57,9 +59,24 @@ pub struct Screen {
     width: Option<usize>,
     /// Whether identifiers stand beside what people call things by.
     ids: bool,
-    /// Where the tables that were shown are made.
+    /// The tables so far, where they are wanted as CSV. All else is text beside them.
+    csv: Option<String>,
+    /// Whether it was said in which zone the tables have their times.
+    has_zone: bool,
     #[cfg(test)]
-    shown: std::collections::BTreeSet<(&'static str, u32)>,
+    shown: ShownTables,
+}
+
+/// What tests ask of the tables that were shown.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct ShownTables {
+    /// Where they are made.
+    pub(super) made_at: std::collections::BTreeSet<(&'static str, u32)>,
+    /// Themselves, as a pipe has them.
+    pub(super) tables: Vec<String>,
+    /// Those that have more lines than rows here, as a pipe has them.
+    pub(super) cramped: Vec<String>,
 }
 
 impl Out {
@@ -76,13 +93,19 @@ impl Out {
         let (out_size, err_size) = (terminal_size_of(&stdout), terminal_size_of(&stderr));
         let (is_out, is_err) = (stdout.is_terminal(), stderr.is_terminal());
         let (stdout, stderr) = (sink(Box::new(stdout), is_out, out_size), sink(Box::new(stderr), is_err, err_size));
-        Self { json, quiet, ids: false, stdout, stderr }
+        Self { json, csv: false, quiet, ids: false, stdout, stderr }
     }
 
     /// The same, with identifiers shown beside what people call things by.
     #[must_use]
     pub fn with_ids(self, ids: bool) -> Self {
         Self { ids, ..self }
+    }
+
+    /// The same, with the tables of answers as CSV.
+    #[must_use]
+    pub fn with_csv(self, csv: bool) -> Self {
+        Self { csv, ..self }
     }
 
     fn screen(&self, sink: &Sink) -> Screen {
@@ -92,6 +115,11 @@ impl Out {
     /// Whether programs read the answer.
     pub fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether the tables of the answer are wanted as CSV.
+    pub fn is_csv(&self) -> bool {
+        self.csv
     }
 
     /// Whether nothing but the answer is wanted.
@@ -109,13 +137,27 @@ impl Out {
         self.stderr.is_terminal
     }
 
-    /// Prints an answer: `value` as JSON, or what `show` puts on the screen.
+    /// Prints an answer: `value` as JSON, or what `show` puts on the screen. As CSV its tables go to standard output, and all
+    /// else to standard error, even if nothing but the answer is wanted: it may say what the tables leave out.
     ///
     /// # Errors
     /// When standard output cannot be written.
     pub fn answer(&self, value: &impl Serialize, show: impl FnOnce(&mut Screen)) -> Result<()> {
         if self.json {
             return self.json(value);
+        }
+        if self.csv {
+            let mut screen = Screen { csv: Some(String::new()), ..self.screen(&self.stderr) };
+            show(&mut screen);
+            let _ = self.stderr.write(screen.text.trim_start_matches('\n'));
+            return match screen.csv.filter(|csv| !csv.is_empty()) {
+                Some(csv) if self.stdout.is_terminal => self.stdout.write(&clean_csv(&csv)),
+                Some(csv) => self.stdout.write(&csv),
+                None => {
+                    self.note("this answer has no table: `--json` prints all of it for programs");
+                    Ok(())
+                }
+            };
         }
         let mut screen = self.screen(&self.stdout);
         show(&mut screen);
@@ -137,8 +179,11 @@ impl Out {
     /// Prints a text on standard output, byte for byte but on a terminal, which it could steer.
     ///
     /// # Errors
-    /// When standard output cannot be written.
+    /// When standard output cannot be written, or tables are wanted.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        if self.csv {
+            return Err(CliError::usage("this answer is a text and has no table").help("leave `--csv` out"));
+        }
         if self.stdout.is_terminal {
             let mut screen = Screen::default();
             screen.paragraph(&String::from_utf8_lossy(bytes));
@@ -246,6 +291,11 @@ fn broken(error: std::io::Error) -> CliError {
 }
 
 impl Screen {
+    /// Whether its tables are CSV, which has every row and column.
+    pub(super) fn is_csv(&self) -> bool {
+        self.csv.is_some()
+    }
+
     /// What people call a thing, with its identifier where that is wanted.
     pub fn named(&self, name: &impl Display, id: &impl Display) -> String {
         if self.ids { format!("{name} ({id})") } else { name.to_string() }
@@ -322,16 +372,39 @@ impl Screen {
         }
     }
 
-    /// A table; says `nothing` instead when it has no rows.
+    /// A table, under the zone of its times; says `nothing` instead when it has no rows. As CSV it has its headings then, and
+    /// comes after an empty line unless it is the first.
     pub fn table(&mut self, table: &Table, nothing: &str) {
-        if table.is_empty() {
+        #[cfg(test)]
+        if !table.is_empty() {
+            self.shown.made_at.insert((table.made_at.file(), table.made_at.line()));
+            let (here, whole) = (table.lines(self.width, clean), table.lines(None, clean));
+            self.shown.cramped.extend((here.len() > whole.len()).then(|| whole.join("\n")));
+            self.shown.tables.push(whole.join("\n"));
+        }
+        if let Some(csv) = &mut self.csv {
+            csv.push_str(if csv.is_empty() { "" } else { "\r\n" });
+            csv.push_str(&table.csv());
+        }
+        if table.is_empty() && (self.csv.is_none() || !nothing.is_empty()) {
             return self.styled(&[(Style::Dim, nothing)]);
         }
-        #[cfg(test)]
-        self.shown.insert((table.made_at.file(), table.made_at.line()));
+        if self.csv.is_some() {
+            return;
+        }
+        if let Some(zone) = table.zone() {
+            self.zone(zone);
+        }
         for (at, line) in table.lines(self.width, clean).into_iter().enumerate() {
             self.piece(if at == 0 { Style::Bold } else { Style::Plain }, &line);
             self.text.push('\n');
+        }
+    }
+
+    /// Says once in which zone times are.
+    pub(super) fn zone(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.has_zone, true) {
+            self.styled(&[(Style::Dim, &format!("times are in {name}"))]);
         }
     }
 
@@ -379,6 +452,17 @@ fn clean_json(text: &str) -> String {
     cleaned
 }
 
+/// The same for CSV, whose lines stay what they are.
+fn clean_csv(text: &str) -> String {
+    let is_line_end = |c: char| matches!(c, '\r' | '\n');
+    text.split_inclusive(is_line_end)
+        .map(|line| {
+            let (content, end) = line.split_at(line.trim_end_matches(is_line_end).len());
+            clean(content) + end
+        })
+        .collect()
+}
+
 /// Control characters, line and paragraph separators, and what Unicode calls `Bidi_Control`.
 fn is_risky(c: char) -> bool {
     directs(c) || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
@@ -410,14 +494,18 @@ impl Write for Captured {
 
 #[cfg(test)]
 impl Screen {
-    /// What a terminal of so many columns would show, and where its tables are made.
-    pub(super) fn shown_at(
-        width: usize,
-        show: impl FnOnce(&mut Self),
-    ) -> (String, std::collections::BTreeSet<(&'static str, u32)>) {
+    /// What a terminal of so many columns would show, and its tables.
+    pub(super) fn shown_at(width: usize, show: impl FnOnce(&mut Self)) -> (String, ShownTables) {
         let mut screen = Self { width: Some(width), ..Self::default() };
         show(&mut screen);
         (screen.text, screen.shown)
+    }
+
+    /// The tables as CSV.
+    pub(super) fn shown_as_csv(show: impl FnOnce(&mut Self)) -> (String, ShownTables) {
+        let mut screen = Self { csv: Some(String::new()), ..Self::default() };
+        show(&mut screen);
+        (screen.csv.unwrap_or_default(), screen.shown)
     }
 }
 
@@ -429,74 +517,10 @@ impl Out {
         let sink = |to: &Captured| {
             Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false, width: None })
         };
-        (Self { json, quiet: false, ids: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
+        let out = Self { json, csv: false, quiet: false, ids: false, stdout: sink(&stdout), stderr: sink(&stderr) };
+        (out, stdout, stderr)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_aligned_and_empty_ones_left_out() {
-        let mut screen = Screen::default();
-        let fields = [("id", "prop_1".into()), ("topic", String::new()), ("deadline", "one\ntwo".into())];
-        screen.fields(&fields);
-        assert_eq!(screen.text, "id        prop_1\ndeadline  one\n          two\n");
-    }
-
-    #[test]
-    fn sentences_are_broken_between_words_where_the_terminal_ends() {
-        let (text, _) = Screen::shown_at(20, |screen| {
-            screen.styled(&[(Style::Yellow, "warning: "), (Style::Plain, "the budget is missing")]);
-            screen.line("  indented lines go on below");
-            screen.fields(&[("signed", "ISR by ISR:avi at noon".into())]);
-            screen.paragraph("a call's own text is kept as it is");
-        });
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..2], ["warning: the budget", "is missing"]);
-        assert_eq!(lines[2..4], ["  indented lines go", "  on below"]);
-        assert_eq!(lines[4..6], ["signed  ISR by", "        ISR:avi at"]);
-        assert_eq!(lines[7..], ["a call's own text is kept as it is"]);
-    }
-
-    #[test]
-    fn text_of_others_cannot_steer_the_terminal() {
-        let mut screen = Screen::default();
-        screen.line("a\x1b[2Jb\u{202e}c");
-        assert_eq!(screen.text, "a\\u{1b}[2Jb\\u{202e}c\n");
-    }
-
-    #[test]
-    fn json_steers_no_terminal_and_means_the_same() {
-        let value = serde_json::json!({ "title": "a\u{9b}2J\u{7f}\u{1b}[1m\u{202e}\u{200f}\u{2028}\u{5d0}\u{1f600}" });
-        for pretty in [false, true] {
-            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-            let shown = clean_json(&text.unwrap());
-            assert!(!shown.chars().any(|c| is_risky(c) && c != '\n'), "{shown:?}");
-            assert!(shown.contains("\u{5d0}\u{1f600}"), "letters stay as they are");
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
-        }
-        let (out, stdout, stderr) = Out::captured(true);
-        out.json(&value).unwrap();
-        out.warn("a\u{202e}b");
-        assert!(stdout.text().contains("\\u009b2J\\u007f\\u001b[1m\\u202e"), "{}", stdout.text());
-        assert_eq!(stderr.text(), "{\"warning\":\"a\\u202eb\"}\n");
-    }
-
-    #[test]
-    fn answer_is_one_line_of_json_when_piped() {
-        let (out, stdout, _) = Out::captured(true);
-        out.answer(&serde_json::json!({ "a": 1 }), |screen| screen.line("for people")).unwrap();
-        assert_eq!(stdout.text(), "{\"a\":1}\n");
-    }
-
-    #[test]
-    fn colours_stay_away_from_pipes() {
-        let (out, stdout, stderr) = Out::captured(false);
-        out.done("keys shared").unwrap();
-        out.warn("careful");
-        assert_eq!(stdout.text(), "done  keys shared\n");
-        assert_eq!(stderr.text(), "warning: careful\n");
-    }
-}
+mod tests;

@@ -53,8 +53,10 @@ its fingerprint to the host and to every other nation by telephone, in person or
     New(NewCardArgs),
     /// Make the next card from the present one: another authority or registrar beside or in place of the old ones
     #[command(after_help = "Examples:
-  entente partner card renew isr-card.json --anchor next-ca.crt --to isr-card-2.json
-  entente partner card renew isr-card.json --registrar ISR-tamar.crt --to isr-card-2.json
+  entente partner card renew isr-card.json --anchor next-ca.crt \\
+      --to isr-card-2.json
+  entente partner card renew isr-card.json --registrar ISR-tamar.crt \\
+      --to isr-card-2.json
   entente partner card renew isr-card.json --without-ended --to isr-card-3.json
 
 Shows the card before and after. The fingerprint changes, so tell the new one to everybody as you did the first time. Put \

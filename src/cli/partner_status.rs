@@ -1,6 +1,7 @@
 //! `entente partner status`: a nation at a glance, for its registrars and policy officers.
 
 use super::{
+    cell::TableCell,
     context::{Context, joined},
     error::Result,
     output::Screen,
@@ -101,7 +102,7 @@ pub(super) fn show(screen: &mut Screen, status: &PartnerStatus, zone: &Zone) {
         let mut table = Table::new(["CERTIFICATE OF", "ENDS", "LEFT"]);
         for seen in certificates {
             let left = left(near_end(seen.ends_at.0, status.now));
-            table.row([seen.member.to_string(), zone.both(seen.ends_at.0), left]);
+            table.row([seen.member.to_string().into(), zone.cell(seen.ends_at.0), left.into()]);
         }
         screen.table(&table, "");
     }
@@ -112,12 +113,14 @@ fn registrars(screen: &mut Screen, registrars: &[RegistrarStatus], zone: &Zone) 
     for RegistrarStatus { key, holder } in registrars {
         let (member, card) = match holder {
             Some(holder) if holder.is_in_force => {
-                (holder.member.to_string(), format!("until {}", zone.both(holder.card_until)))
+                let until = zone.cell_of(|said| format!("until {}", said(holder.card_until)));
+                (holder.member.to_string(), until)
             }
-            Some(holder) => (holder.member.to_string(), "NOT IN FORCE".to_owned()),
-            None => (String::new(), "not seen yet: no key card is published".to_owned()),
+            Some(holder) => (holder.member.to_string(), "NOT IN FORCE".into()),
+            None => (String::new(), "not seen yet: no key card is published".into()),
         };
-        table.row([member, format!("{:.12}…", key.to_string()), card]);
+        let key = key.to_string();
+        table.row([member.into(), TableCell::new(format!("{key:.12}…"), key), card]);
     }
     screen.table(&table, "");
 }
@@ -125,7 +128,7 @@ fn registrars(screen: &mut Screen, registrars: &[RegistrarStatus], zone: &Zone) 
 fn endings(screen: &mut Screen, ending: &[CardEnd], zone: &Zone) {
     let mut table = Table::new(["KEY CARD OF", "ENDS", "LEFT"]);
     for CardEnd { member, ends_at, near } in ending {
-        table.row([member.to_string(), zone.both(*ends_at), left(*near)]);
+        table.row([member.to_string().into(), zone.cell(*ends_at), left(*near).into()]);
     }
     screen.table(&table, "");
 }

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente dev-pki certs-dev
-  entente dev-pki certs-dev --server-name exchange.test --member USA:bob --member ISR:avi --days 7
+  entente dev-pki certs-dev --server-name exchange.test --member USA:bob \\
+      --member ISR:avi --days 7
 
 Writes server/{ca,server}.{crt,key} and, for USA, ISR, KOR, GBR and EU, CODE/{ca.crt,ca.key,crl.pem,card.json} and \
 CODE/HANDLE.{crt,key} for the registrar and each member. The authorities of KOR and GBR have the same name on purpose.")]

@@ -9,6 +9,7 @@ pub(super) mod visibility;
 
 use super::{
     act::{self, DryRun, Question},
+    cell::TableCell,
     context::{Context, whole},
     error::{CliError, Result, read_input},
     key_card::instant_argument,
@@ -32,7 +33,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Write and look at the policies of partners and the platform's guardrails
+/// Write and look at policies of partners and the guardrails
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Check a text as the exchange would, without connecting
@@ -46,8 +47,10 @@ Names file and line of each fault, and what to write instead; exit code 2.")]
     /// Try a text against cases, with the code the exchange decides with, without connecting
     #[command(after_help = "Examples:
   entente policy test ISR.cedar --cases cases.json
-  entente policy test ISR.cedar --cases cases/ --with USA.cedar --with KOR.cedar --everybody
-  entente policy test draft.cedar --owner ISR --cases cases.json --guardrails guardrails.cedar
+  entente policy test ISR.cedar --cases cases/ --with USA.cedar \\
+      --with KOR.cedar --everybody
+  entente policy test draft.cedar --owner ISR --cases cases.json \\
+      --guardrails guardrails.cedar
   entente --json policy test ISR.cedar --cases cases/ | \\
     jq -r '.items[] | select(.passed | not) | .name'
 
@@ -79,7 +82,8 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     /// List what waits for you or for its time, then what is in force, each verified
     #[command(after_help = "Examples:
   entente policy list
-  entente --json policy list | jq -r '.items[] | select(.verified | not) | .policy.owner'")]
+  entente --json policy list | \\
+      jq -r '.items[] | select(.verified | not) | .policy.owner'")]
     List,
     /// Show an owner's policies: those in force, or one version
     #[command(after_help = "Examples:
@@ -105,7 +109,8 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     /// Propose a text as the next version (policy officers)
     #[command(after_help = "Examples:
   entente policy propose ISR.cedar
-  entente policy propose draft.cedar --owner ISR --active-at '2026-04-01 00:00 Asia/Jerusalem'
+  entente policy propose draft.cedar --owner ISR \\
+      --active-at '2026-04-01 00:00 Asia/Jerusalem'
   entente policy propose guardrails.cedar --active-at 2026-04-05T00:00:00Z
 
 A second policy officer of your partner approves it; until then nothing changes. Guardrails are the \
@@ -172,7 +177,8 @@ host's and are announced three days ahead.")]
     #[command(after_help = "Examples:
   entente policy explain --proposal $PROPOSAL
   entente policy explain --proposal $PROPOSAL --member ISR:yael --action view
-  entente policy explain --proposal $PROPOSAL --member USA:dana --action read-restricted --owner ISR
+  entente policy explain --proposal $PROPOSAL --member USA:dana \\
+      --action read-restricted --owner ISR
 
 Ask about yourself; as a policy officer about members of your nation, as far as they may know of the \
 proposal, and about everybody on your nation's own proposals.")]
@@ -196,7 +202,8 @@ The file is verified, then kept unchanged. It leaves out proposals with which yo
     /// Compare two visibility manifests: who gained and who lost access to what, and what may have caused it
     #[command(after_help = "Examples:
   entente policy diff yesterday.jsonl today.jsonl
-  entente --json policy diff yesterday.jsonl today.jsonl | jq '.items[] | select(.gains)'
+  entente --json policy diff yesterday.jsonl today.jsonl | \\
+      jq '.items[] | select(.gains)'
 
 Both files are verified; nothing is sent. If several causes are named, any of them may be the reason: `entente policy \
 explain` says which.")]
@@ -292,26 +299,27 @@ async fn history(owner: &PolicyOwner, context: &Context) -> Result<()> {
 
 /// What waits for a signature or for its time, one version a line.
 pub(super) fn show_waiting(screen: &mut Screen, waiting: &[ListedPolicy], zone: &Zone) {
-    let mut table = Table::new(["WAITING", "VERSION", "FOR", "TAKES EFFECT", "SIGNED BY", "VERIFIED"]);
+    let mut table = Table::new(["WAITING", "VERSION", "FOR", "TAKES EFFECT", "VERIFIED", "SIGNED BY"]);
     for one in waiting {
         let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
         let policy = &one.policy;
         let awaits = if policy.approved.is_none() { "a second officer" } else { "its time" };
-        let at = since(policy).or(policy.active_at.map(|at| at.0)).map(|at| zone.both(at)).unwrap_or_default();
+        let at = since(policy).or(policy.active_at.map(|at| at.0)).map(|at| zone.cell(at)).unwrap_or_default();
         let (owner, version) = (policy.owner.to_string(), policy.version.to_string());
-        table.row([owner, version, awaits.to_owned(), at, signers(policy), verified]);
+        table.row([owner.into(), version.into(), awaits.into(), at, verified.into(), signers(policy).into()]);
     }
     screen.table(&table, "nothing waits");
 }
 
 /// What is in force, one owner a line.
 pub(super) fn show_in_force(screen: &mut Screen, listed: &[ListedPolicy], zone: &Zone) {
-    let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
+    let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "VERIFIED", "SIGNED BY"]);
     for one in listed {
         let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
         let policy = &one.policy;
-        let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
-        table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
+        let since = since(policy).map_or_else(|| "always".into(), |at| zone.cell(at));
+        let (owner, version) = (policy.owner.to_string(), policy.version.to_string());
+        table.row([owner.into(), version.into(), since, verified.into(), signers(policy).into()]);
     }
     screen.table(&table, "no policies are in force");
 }
@@ -321,10 +329,10 @@ pub(super) fn show_versions(screen: &mut Screen, versions: &[PolicyVersion], zon
     let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
     for policy in versions {
         let at = since(policy).or(policy.active_at.map(|at| at.0));
-        let at = at.map_or_else(String::new, |at| zone.both(at));
-        let digest = policy.text_sha256.to_string();
+        let (at, digest) = (at.map(|at| zone.cell(at)).unwrap_or_default(), policy.text_sha256.to_string());
         let (version, status) = (policy.version.to_string(), policy.status.to_string());
-        table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
+        let digest = TableCell::new(&digest[..12], digest.as_str());
+        table.row([version.into(), status.into(), at, signers(policy).into(), digest]);
     }
     screen.table(&table, "no versions that you may know of");
 }

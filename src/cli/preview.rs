@@ -178,6 +178,8 @@ pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) 
     for change in changes {
         found.entry((change.proposal, &change.member, change.gains)).or_default().push(change);
     }
+    // What is cut for people is not for programs.
+    let all = all || screen.is_csv();
     screen.gap();
     let mut table = Table::new(["PROPOSAL", "MEMBER", "CHANGE", "NOTE"]);
     let count = found.len();

@@ -1,6 +1,7 @@
 //! `entente profile`: how to reach an exchange, and as whom. Holds paths of keys, never keys.
 
 use super::{
+    cell::TableCell,
     context::{Context, joined, whole},
     error::{CliError, Result},
     output::Screen,
@@ -22,8 +23,10 @@ use std::path::{Path, PathBuf};
 pub enum ProfileCommand {
     /// Add a profile, or replace the one of that name
     #[command(after_help = "Examples:
-  entente profile add work --server https://exchange.example:8443 --server-ca server-ca.crt \\
-      --certificate avi.crt --private-key avi.key --identity ~/.config/entente/identity.age
+  entente profile add work --server https://exchange.example:8443 \\
+      --server-ca server-ca.crt \\
+      --certificate avi.crt --private-key avi.key \\
+      --identity ~/.config/entente/identity.age
 
 Several identities may be named, ssh private keys and plugin identities among them. `--zone` is kept in the profile. \
 The member is read from the certificate's URI; name it with `--member` where the certificate has none.")]
@@ -190,8 +193,9 @@ fn show(screen: &mut Screen, profile: &Profile) {
 pub(super) fn lines(screen: &mut Screen, profiles: &[Profile], chosen: Option<&str>) {
     let mut table = Table::new(["NAME", "USED", "MEMBER", "SERVER"]);
     for profile in profiles {
-        let used = if chosen == Some(&*profile.name) { "*" } else { "" };
-        table.row([profile.name.as_str(), used, &shown_member(profile), &profile.server]);
+        let used = if chosen == Some(&*profile.name) { TableCell::new("*", "yes") } else { TableCell::default() };
+        let member = shown_member(profile);
+        table.row([profile.name.as_str().into(), used, member.into(), profile.server.as_str().into()]);
     }
     screen.table(&table, "no profiles; make one with `entente profile add`");
 }

@@ -17,13 +17,15 @@ use crate::{
 use clap::{Args, Subcommand};
 use std::collections::BTreeSet;
 
-/// Set up and look at programs: the agreements or forums that calls run under
+/// Set up and look at programs, the agreements that calls run under
 #[derive(Debug, Subcommand)]
 pub enum ProgramCommand {
     /// Create a program (program officers of the host)
     #[command(after_help = "Examples:
-  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner ISR --dry-run
-  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR
+  entente program create --name 'US-Israel Industrial R&D' --lead USA \\
+      --partner ISR --dry-run
+  entente program create --name 'US-Israel Industrial R&D' --lead USA \\
+      --partner USA --partner ISR
 
 Asks first: nobody deletes a program. In a script, give it `--yes`.")]
     Create(CreateProgramArgs),

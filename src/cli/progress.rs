@@ -2,8 +2,8 @@
 //! watches, a JSON line each tenth with `--json`; nothing with `--quiet`. Always on standard error.
 
 use super::{
+    cell::size,
     output::{Out, Style},
-    table::size,
 };
 use crate::client::{ProgressListener, ProgressStep};
 use indicatif::{ProgressBar, ProgressStyle};

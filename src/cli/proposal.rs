@@ -50,8 +50,10 @@ A proposal begins with at most 23 invitations. Invite further members afterwards
 
 summary.json (or the same as TOML):
   {\"title\": \"…\", \"abstract\": \"…\",
-   \"team\": [{\"name\": \"Avi Levi\", \"organisation\": \"Galil Optics\", \"role\": \"principal investigator\"}],
-   \"budget\": [{\"item\": \"personnel\", \"party\": \"ISR\", \"amount\": 250000, \"currency\": \"USD\"}]}")]
+   \"team\": [{\"name\": \"Avi Levi\", \"organisation\": \"Galil Optics\",
+             \"role\": \"principal investigator\"}],
+   \"budget\": [{\"item\": \"personnel\", \"party\": \"ISR\",
+               \"amount\": 250000, \"currency\": \"USD\"}]}")]
     Summary {
         /// The proposal
         proposal: ProposalName,
@@ -64,7 +66,8 @@ summary.json (or the same as TOML):
     /// Seal a document on this machine and put it into a slot
     #[command(after_help = "Examples:
   entente proposal put $PROPOSAL work-plan plan.pdf
-  entente proposal put $PROPOSAL data measurements.bin --media-type application/octet-stream
+  entente proposal put $PROPOSAL data measurements.bin \\
+      --media-type application/octet-stream
 
 Interrupted? Run the same command again: the file is not sealed a second time.")]
     Put {
@@ -107,11 +110,12 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     #[command(after_help = "Examples:
   entente proposal list
   entente proposal list --call $CALL --all
-  entente proposal list --assigned                 what you have to review
-  entente proposal list --status submitted --topic robotics --party ISR --sort -created
+  entente proposal list --assigned             what you have to review
+  entente proposal list --status submitted --topic robotics --party ISR \\
+      --sort -created
   entente proposal list --call $CALL --sort title
   entente proposal list --search 'lodestone kinneret'
-  entente proposal list --call $CALL --count       how many there are
+  entente proposal list --call $CALL --count   how many there are
 
 Titles are shown of proposals whose summary you may open. They are opened and verified on this machine, once, and kept there sealed \
 to you; the exchange logs that you fetched the summary. `--no-titles` leaves them out.")]
@@ -128,21 +132,24 @@ to you; the exchange logs that you fetched the summary. `--no-titles` leaves the
     },
     /// Sign the manifest of what is put in; with every party's signature it is submitted
     #[command(after_help = "Examples:
-  entente proposal sign $PROPOSAL --dry-run        shows what would be signed
+  entente proposal sign $PROPOSAL --dry-run   shows what would be signed
   entente proposal sign $PROPOSAL
-  entente proposal sign $PROPOSAL --new-version    although another version waits for you
-  entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat propin    with a label
+  entente proposal sign $PROPOSAL --new-version
+      although another version waits for you
+  entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat propin
+      with a label
 
 If a version waits for your party's signature, exactly that version is signed. If the documents have changed since, \
 nothing is signed.")]
     Sign(sign::SignArgs),
     /// Show whom a proposal is releasable to, or relabel the standing version; every party has to sign
     #[command(after_help = "Examples:
-  entente proposal label $PROPOSAL                               the label in force, verified
-  entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run    who would gain and lose access
+  entente proposal label $PROPOSAL                the label in force, verified
+  entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run
+      who would gain and lose access
   entente proposal label $PROPOSAL --rel-to GBR --caveat no-contractors
-  entente proposal label $PROPOSAL --sign                        what another party proposed
-  entente proposal label $PROPOSAL --none --yes                  in a script
+  entente proposal label $PROPOSAL --sign         what another party proposed
+  entente proposal label $PROPOSAL --none --yes   in a script
 
 The owners are always in the label. When the last party signs it, members of the nations that it leaves out lose their \
 keys.")]
@@ -203,8 +210,9 @@ Asks first: you lose your keys to it, and somebody of its parties has to ask you
     Member(PartyMemberCommand),
     /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
     #[command(after_help = "Examples:
-  entente proposal hand-over $PROPOSAL ISR:tamar    asks them to join
-  entente proposal hand-over $PROPOSAL ISR:tamar    again, once they have accepted: takes you out
+  entente proposal hand-over $PROPOSAL ISR:tamar   asks them to join
+  entente proposal hand-over $PROPOSAL ISR:tamar
+      again, once they have accepted: takes you out
 
 Before it takes you out, it asks.")]
     HandOver {
@@ -219,10 +227,11 @@ Before it takes you out, it asks.")]
     },
     /// Verify and open documents; nothing is shown before everything is verified
     #[command(after_help = "Examples:
-  entente proposal open $PROPOSAL --output case/            every document you may read
+  entente proposal open $PROPOSAL --output case/   every document you may read
   entente proposal open $PROPOSAL work-plan --output plan.pdf
   entente proposal open $PROPOSAL shareholders --party ISR --output -
-  entente proposal open $PROPOSAL data --sealed --output data.age    the ciphertext, verified")]
+  entente proposal open $PROPOSAL data --sealed --output data.age
+      the ciphertext, verified")]
     Open(documents::Open),
     /// Verify signatures and manifest of a version, and with --fetch the bytes too, without opening anything
     #[command(after_help = "Examples:
@@ -308,7 +317,8 @@ They can read what your party reads. They join the party with `entente proposal 
     /// Consent to a member joining a party after the deadline from another organisation; for officers of other nations
     #[command(after_help = "Examples:
   entente proposal member consent $PROPOSAL ISR:tamar
-  entente proposal member consent $PROPOSAL ISR:tamar --withdraw    until they have joined
+  entente proposal member consent $PROPOSAL ISR:tamar --withdraw
+      until they have joined
 
 Once the member has joined, nobody of their organisation judges the proposal.")]
     Consent {

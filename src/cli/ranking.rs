@@ -2,6 +2,7 @@
 //! sees a score.
 
 use super::{
+    cell::TableCell,
     context::{Context, joined},
     error::{CliError, Result},
     output::{Screen, Style},
@@ -27,7 +28,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente ranking $CALL
-  entente --json ranking $CALL | jq -r '.items[] | [.rank, .reference, .total] | @csv'
+  entente --csv ranking $CALL > ranking.csv
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
@@ -70,23 +71,27 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles
     let Ranking { lines, closed, .. } = ranking;
     let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
-    let last = ["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "REOPENED", "BELOW"].map(str::to_owned);
+    let last = ["BELOW", "MISSING", "SET ASIDE", "REOPENED", "SPREAD", "REVIEWS"].map(str::to_owned);
     let mut table = Table::new(heads.chain(last)).cutting("TITLE");
     for line in lines {
         let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
         let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
         let title = titles.title(line.proposal).unwrap_or_default().to_owned();
-        let mut cells = vec![rank, named(screen, ranking, line.proposal), title, cell(line.total)];
-        cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
+        let first = [rank, named(screen, ranking, line.proposal), title, cell(line.total)];
+        let mut cells: Vec<TableCell> = first.map(TableCell::from).into();
+        cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied()).into()));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
-        let reopened = line
-            .reopened
-            .iter()
-            .map(|(reviewer, reopening)| format!("{reviewer} ({})", zone.both_by(reopening.at, reopening.by.as_ref())));
-        let reopened = reopened.collect::<Vec<_>>().join(", ");
+        let reopened = zone.cell_of(|said| {
+            let reopened = line.reopened.iter().map(|(reviewer, Reopening { at, by })| {
+                let by = by.as_ref().map(|member| format!(", {member}")).unwrap_or_default();
+                format!("{reviewer} ({}{by})", said(*at))
+            });
+            reopened.collect::<Vec<_>>().join(", ")
+        });
         let below = joined(&line.below);
-        cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, reopened, below]);
+        cells.extend([below, missing, aside].map(TableCell::from).into_iter().chain([reopened]));
+        cells.extend([line.spread.to_string(), line.reviews.to_string()].map(TableCell::from));
         table.row(cells);
     }
     screen.table(&table, "nothing to rank");

@@ -36,8 +36,9 @@ pub enum RelayCommand {
   entente relay run --addresses members.csv --smtp smtps://mail.example.org \\
       --from relay@example.org --smtp-credentials mail.secret
   entente relay run --addresses members.csv --hook /usr/local/lib/tell-member
-  entente relay run --addresses members.csv --hook /usr/local/lib/tell-member --dry-run
-  entente relay run --hook /usr/local/lib/tell-member --once                       for cron
+  entente relay run --addresses members.csv \\
+      --hook /usr/local/lib/tell-member --dry-run
+  entente relay run --hook /usr/local/lib/tell-member --once   for cron
 
 It acts as a member with the role `relay`, which may ask how much waits for whom. Beside that it reads what every member \
 reads (the directory, the policies in force and the log that is for all) and may do nothing else. It says one sentence: how many \

@@ -2,6 +2,7 @@
 
 use super::{
     act::{self, DryRun, Question},
+    cell::TableCell,
     context::{Context, reason, whole},
     error::{CliError, Result, read_input},
     input::read as read_as,
@@ -39,7 +40,8 @@ pub enum ReviewCommand {
     /// Write a draft, kept sealed on this machine; what you give replaces that part of the draft
     #[command(after_help = "Examples:
   entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
-  entente review draft $PROPOSAL --comment impact='two markets, one product' --overall 'solid'
+  entente review draft $PROPOSAL \\
+      --comment impact='two markets, one product' --overall 'solid'
   entente review draft $PROPOSAL --file review.toml
   entente review draft $PROPOSAL --discard    asks first
 
@@ -108,7 +110,8 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
     },
     /// Take a reopening back, as an officer: the review counts again as it was handed in
     #[command(after_help = "Examples:
-  entente review reinstate $PROPOSAL GBR:grace --reason 'its reviewer is on leave until August'
+  entente review reinstate $PROPOSAL GBR:grace \\
+      --reason 'its reviewer is on leave until August'
 
 Possible until its reviewer hands in another revision or the decision is final.")]
     Reinstate {
@@ -309,7 +312,7 @@ async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
         return Err(CliError::usage(format!("the call has no criterion `{name}`")).help(format!("it has {known}")));
     }
     client.save_draft(id, &body).await?;
-    context.out.answer(&body, |screen| show(screen, &body, &criteria))?;
+    context.out.answer(&body, |screen| show(screen, &body, &criteria, None))?;
     context.out.note("kept on this machine, sealed to you; hand it in with `entente review submit`");
     Ok(())
 }
@@ -320,7 +323,7 @@ async fn show_own(client: &Client, context: &Context, found: &FoundProposal, zon
     if let Some(body) = client.draft(id).await? {
         return context.out.answer(&json!({ "draft": body }), |screen| {
             screen.styled(&[(Style::Yellow, "draft, not handed in")]);
-            show(screen, &body, &criteria);
+            show(screen, &body, &criteria, None);
         });
     }
     let me = client.member_id().await?;
@@ -391,11 +394,16 @@ fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
 
 /// Reviews that were handed in, one a line.
 pub(super) fn lines(screen: &mut Screen, reviews: &[Review], zone: &Zone) {
-    let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
+    let mut table = Table::new(["REVIEWER", "REVISION", "HANDED IN", "REOPENED", "REVIEW"]);
     for review in reviews {
-        let reopened = reopened(review, zone).unwrap_or_default();
-        let (id, by) = (review.id.to_string(), review.reviewer.to_string());
-        table.row([id, by, review.revision.to_string(), zone.both(review.submitted_at.0), reopened]);
+        let reopened = review.reopened_at.map(|at| zone.cell_by(at.0, review.reopened_by.as_ref()));
+        table.row([
+            review.reviewer.to_string().into(),
+            review.revision.to_string().into(),
+            zone.cell(review.submitted_at.0),
+            reopened.unwrap_or_default(),
+            review.id.to_string().into(),
+        ]);
     }
     screen.table(&table, "no reviews that you may see");
 }
@@ -423,16 +431,21 @@ pub(super) fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: 
         let sentence = format!("{} {}; it no longer counts", review.reviewer, why.sentence());
         screen.styled(&[(Style::Yellow, "set aside: "), (Style::Plain, &sentence)]);
     }
-    show(screen, body, criteria);
+    show(screen, body, criteria, Some(&review.reviewer));
 }
 
-fn show(screen: &mut Screen, body: &ReviewBody, criteria: &[Criterion]) {
-    let mut table = Table::new(["CRITERION", "SCORE", "OF", "COMMENT"]);
+fn show(screen: &mut Screen, body: &ReviewBody, criteria: &[Criterion], by: Option<&MemberId>) {
+    // As CSV several stand below one another without their headings: each line says whose it is.
+    let by = by.filter(|_| screen.is_csv()).map(ToString::to_string);
+    let whose = by.iter().map(|_| "REVIEWER");
+    let mut table = Table::new(whose.chain(["CRITERION", "SCORE", "OF", "COMMENT"]));
     for criterion in criteria {
         let score = body.scores.get(&criterion.name).and_then(|score| Points::from_number(*score));
         let score = score.map(|score| score.to_string()).unwrap_or_default();
-        let comment = body.comments.get(&criterion.name).map(|text| text.replace('\n', " ")).unwrap_or_default();
-        table.row([criterion.name.to_string(), score, criterion.max.to_string(), comment]);
+        let comment = body.comments.get(&criterion.name).map(String::as_str).unwrap_or_default();
+        let comment = TableCell::new(comment.replace('\n', " "), comment);
+        let scored = [criterion.name.to_string(), score, criterion.max.to_string()];
+        table.row(by.iter().cloned().chain(scored).map(TableCell::from).chain([comment]));
     }
     screen.table(&table, "the call has no criteria");
     screen.fields(&[

@@ -1,9 +1,14 @@
-//! Tables that people write in an editor or a spreadsheet: CSV by RFC 4180, with a header. What is not understood is refused with its line.
+//! Tables as CSV by RFC 4180, with a header: those that people write in an editor or a spreadsheet, and those that
+//! commands print. What is not understood is refused with its line.
 //!
 //! Spreadsheets begin files with a byte order mark, write UTF-16, separate columns by semicolons and leave rows of separators behind; all of
-//! that is read.
+//! that is read. What is written is RFC 4180 to the letter, in UTF-8.
 
 use crate::{domain::text::counted, reading};
+use std::borrow::Cow;
+
+/// What a spreadsheet may take for the beginning of a formula, also in the wide form of East Asian keyboards.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// A row under a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +79,32 @@ pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static st
     Ok(rows)
 }
 
+/// Rows as text: cells in quotes where they need them, each line ended by a carriage return and a line feed. A cell that a spreadsheet
+/// would compute begins with an apostrophe, which makes it text.
+pub(super) fn written<'t>(rows: impl IntoIterator<Item = Vec<&'t str>>) -> String {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).flexible(true).from_writer(Vec::new());
+    for row in rows {
+        let cells = row.into_iter().map(|cell| harmless(cell).into_owned());
+        writer.write_record(cells).expect("writing to memory does not fail");
+    }
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
+    String::from_utf8(bytes).expect("text and separators are UTF-8")
+}
+
+/// A cell that no spreadsheet takes for a formula. Titles and names are written by others.
+fn harmless(cell: &str) -> Cow<'_, str> {
+    let begins_with_control = cell.starts_with(['\t', '\r', '\n']);
+    let is_risky = begins_with_control || cell.trim_start().starts_with(FORMULA);
+    if is_risky && !is_number(cell) { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
+}
+
+/// Whether it is a number as programs write it, which stays one: `-4.50`.
+fn is_number(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    [whole, part].iter().all(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Counts lines as an editor does; the reader's own count is one less after a carriage return, and it passes over empty lines.
 struct LineCount<'t> {
     text: &'t [u8],
@@ -117,6 +148,51 @@ mod tests {
             assert_eq!(rows(content).unwrap(), wanted);
         }
         assert_eq!(rows(b"b;c;a;d\nx;y;z;w\n").unwrap(), [(2, "z".to_owned(), "y".to_owned())]);
+    }
+
+    #[test]
+    fn table_is_written_as_rfc_4180_and_read_back() {
+        let text = written([
+            vec!["PROPOSAL", "TITLE", "NOTE"],
+            vec!["BIRD26-48179", "Maps, \"fields\" and drones", "one\ntwo"],
+            vec!["BIRD26-09268", "ניווט בלי לוויין", ""],
+        ]);
+        assert_eq!(
+            text,
+            "PROPOSAL,TITLE,NOTE\r\nBIRD26-48179,\"Maps, \"\"fields\"\" and drones\",\"one\ntwo\"\r\n\
+             BIRD26-09268,ניווט בלי לוויין,\r\n"
+        );
+        let read = read(text.as_bytes(), &["proposal", "title"], &["note"]).unwrap();
+        let cells = |at: usize| (read[at].cell("proposal"), read[at].cell("title"), read[at].cell("note"));
+        assert_eq!(cells(0), ("BIRD26-48179", "Maps, \"fields\" and drones", "one\ntwo"));
+        assert_eq!(cells(1), ("BIRD26-09268", "ניווט בלי לוויין", ""));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_and_numbers_stay_numbers() {
+        let formulas = [
+            "=HYPERLINK(\"http://x\")",
+            "+1+1",
+            "-1+1",
+            "@SUM(A1)",
+            " =1",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠x",
+            "-",
+            "-.",
+            "+5",
+        ];
+        for formula in formulas {
+            assert_eq!(harmless(formula), format!("'{formula}"));
+        }
+        for plain in ["-4.50", "-1", "0", "", "a=b", "'=1", "2026-04-01T15:00:00Z"] {
+            assert_eq!(harmless(plain), plain);
+        }
     }
 
     #[test]

@@ -3,8 +3,14 @@
 //! Where a terminal is narrower than a table, titles are cut to what is left beside the other columns. If that is not enough, the
 //! last columns go below each row, as `name: value`: a terminal would break the lines wherever its edge is. Identifiers and digests stay in
 //! one piece, so that they can be copied.
+//!
+//! The same rows are CSV for programs: every column, nothing cut, instants in UTC.
 
-use super::bidi::{isolated, with_isolates};
+use super::{
+    bidi::{isolated, with_isolates},
+    cell::TableCell,
+    rows,
+};
 use unicode_width::UnicodeWidthStr;
 
 /// Between two columns.
@@ -22,7 +28,7 @@ const LEAST: usize = 24;
 #[derive(Debug, Clone)]
 pub struct Table {
     heads: Vec<String>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<TableCell>>,
     /// The column that is cut on a narrow terminal.
     cut: Option<usize>,
     /// Where it was made: a test asks each place for a sample.
@@ -50,10 +56,21 @@ impl Table {
         self
     }
 
-    /// Adds a row; an empty cell shows as `-`.
-    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let dash = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
-        self.rows.push(cells.into_iter().map(|cell| dash(cell.into())).collect());
+    /// Adds a row; people see an empty cell as `-`.
+    pub fn row<C: Into<TableCell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// The zone of the instants that people see in it; none where it has no instants.
+    pub(super) fn zone(&self) -> Option<&str> {
+        self.rows.iter().flatten().find_map(TableCell::zone)
+    }
+
+    /// The table as CSV, headings first.
+    pub(super) fn csv(&self) -> String {
+        let heads = self.heads.iter().map(String::as_str).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(TableCell::exact).collect());
+        rows::written(std::iter::once(heads).chain(rows))
     }
 
     /// Whether there are no rows.
@@ -63,10 +80,9 @@ impl Table {
 
     /// The lines, headings first, each cell passed through `clean`; none wider than `width` but for what cannot be broken.
     pub(super) fn lines(&self, width: Option<usize>, clean: impl Fn(&str) -> String) -> Vec<String> {
-        let mut all: Vec<Vec<String>> = std::iter::once(&self.heads)
-            .chain(&self.rows)
-            .map(|row| row.iter().map(|cell| clean(cell)).collect())
-            .collect();
+        let heads = self.heads.iter().map(|head| clean(head)).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(|cell| clean(cell.shown())).collect());
+        let mut all: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
         let columns = self.heads.len();
         let mut widths: Vec<usize> = (0..columns)
             .map(|column| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0))
@@ -117,7 +133,8 @@ impl Table {
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        let mut cells = self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| *cell != "-").peekable();
+        let cells = self.rows.iter().filter_map(|row| row.get(column)).map(TableCell::shown);
+        let mut cells = cells.filter(|cell| *cell != "-").peekable();
         cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())
     }
 }
@@ -175,20 +192,6 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A number of bytes in the unit that suits it: `370 B`, `25 MiB`, `1.5 GiB`.
-pub(super) fn size(bytes: u64) -> String {
-    let (mut unit, mut units) = ("B", ["KiB", "MiB", "GiB", "TiB"].into_iter());
-    let mut tenths = u128::from(bytes) * 10;
-    while tenths >= 10_240 {
-        let Some(larger) = units.next() else { break };
-        (unit, tenths) = (larger, tenths / 1024);
-    }
-    match (tenths / 10, tenths % 10) {
-        (whole, 0) => format!("{whole} {unit}"),
-        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
-    }
-}
-
 /// `text` with spaces after it up to `width` columns of a terminal.
 pub(super) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
@@ -197,14 +200,6 @@ pub(super) fn padded(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_said_in_the_unit_that_suits_them() {
-        let sizes = [(370, "370 B"), (25 << 20, "25 MiB"), (3 << 29, "1.5 GiB"), (1_048_575, "1023.9 KiB")];
-        for (bytes, said) in sizes {
-            assert_eq!(size(bytes), said);
-        }
-    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

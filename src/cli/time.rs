@@ -1,9 +1,13 @@
-//! Instants as people read and write them: always in UTC and in the reader's own zone, deadlines with the time left.
+//! Instants as people read and write them: tables in the reader's own zone, which they name once; a single thing in UTC as
+//! well, deadlines with the time left. Programs get UTC.
 //!
 //! Reads RFC 3339 or a date, a time and an IANA zone; refuses a local time that does not exist or exists twice there,
 //! rather than choose a deadline silently.
 
-use super::error::{CliError, Result};
+use super::{
+    cell::TableCell,
+    error::{CliError, Result},
+};
 use crate::domain::{
     id::{MemberId, PartnerCode},
     instant::instant as rfc_3339,
@@ -45,6 +49,23 @@ impl Zone {
         in_zone(at, &self.zone)
     }
 
+    /// An instant for a table.
+    pub(super) fn cell(&self, at: Timestamp) -> TableCell {
+        self.cell_of(|said| said(at))
+    }
+
+    /// The same of an act, with who did it where that is known.
+    pub(super) fn cell_by(&self, at: Timestamp, by: Option<&MemberId>) -> TableCell {
+        self.cell_of(|said| format!("{}{}", said(at), by_whom(by)))
+    }
+
+    /// Words for a table, in which instants are said as the reader or a program has them.
+    pub(super) fn cell_of(&self, words: impl Fn(&dyn Fn(Timestamp) -> String) -> String) -> TableCell {
+        let (shown, exact) = (words(&|at| self.here(at)), words(&|at| at.to_string()));
+        // They are the same where no instant is in them.
+        if shown == exact { shown.into() } else { TableCell::new(shown, exact).in_zone(&self.name) }
+    }
+
     /// An instant in UTC and in this zone on one line: `2026-04-01 15:00 UTC (18:00 Asia/Jerusalem)`.
     pub fn both(&self, at: Timestamp) -> String {
         let utc = in_zone(at, &TimeZone::UTC);
@@ -60,8 +81,7 @@ impl Zone {
 
     /// The same of an act, with who did it where that is known.
     pub fn both_by(&self, at: Timestamp, by: Option<&MemberId>) -> String {
-        let by = by.map(|member| format!(" by {member}")).unwrap_or_default();
-        format!("{}{by}", self.both(at))
+        format!("{}{}", self.both(at), by_whom(by))
     }
 
     /// The name of the zone.
@@ -95,11 +115,22 @@ impl Zone {
     }
 }
 
+/// Who did something, after when it was done; nothing where it is not known.
+pub(super) fn by_whom(member: Option<&MemberId>) -> String {
+    member.map(|member| format!(" by {member}")).unwrap_or_default()
+}
+
 /// How long until `at`, in the two largest units: `3 d 4 h left`, or how long ago it was.
 pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
+    let left = left_cell(at, now);
+    if at.as_second() >= now.as_second() { format!("{left} left") } else { left }
+}
+
+/// The same under a heading that says what it is: `3 d 4 h`, or how long ago it was.
+pub(super) fn left_cell(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.as_second() - now.as_second();
     let span = span(seconds.unsigned_abs());
-    if seconds >= 0 { format!("{span} left") } else { format!("{span} ago") }
+    if seconds >= 0 { span } else { format!("{span} ago") }
 }
 
 /// How far an instant is, in its largest unit: `in 3 days`, `in 5 hours`, or `2 days ago`.
@@ -224,6 +255,17 @@ mod tests {
         assert_eq!(Zone::utc().both(at), "2026-04-01 15:00 UTC");
         let odd = "2026-04-01T15:00:07Z".parse().unwrap();
         assert_eq!(Zone::named("Europe/London").unwrap().both(odd), "2026-04-01 15:00:07 UTC (16:00:07 Europe/London)");
+    }
+
+    #[test]
+    fn table_has_the_readers_zone_and_programs_have_utc() {
+        let (at, zone) = (at("2026-04-01T15:00:00Z"), Zone::named("Asia/Seoul").unwrap());
+        let by = "USA:dana".parse().unwrap();
+        let cell = zone.cell_by(at, Some(&by));
+        assert_eq!((cell.shown(), cell.exact()), ("2026-04-02 00:00 by USA:dana", "2026-04-01T15:00:00Z by USA:dana"));
+        assert_eq!(cell.zone(), Some("Asia/Seoul"));
+        assert_eq!(Zone::utc().cell(at).zone(), Some("UTC"));
+        assert_eq!(zone.cell_of(|_| "always".into()).zone(), None, "a zone is named where times are shown");
     }
 
     #[test]

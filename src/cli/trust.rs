@@ -20,7 +20,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Pin the cards of partners, the root of everything that is verified
+/// Pin the cards of partners, by which everything is verified
 #[derive(Debug, Subcommand)]
 pub enum TrustCommand {
     /// Pin a partner card from a file

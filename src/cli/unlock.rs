@@ -24,13 +24,13 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::{env, process::Command, time::Duration};
 
-/// Enter the passphrases of your keys once, for all commands of the next hours
+/// Enter your passphrases once, for all commands of the next hours
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  entente unlock                      for 8 hours, or until nothing used the keys for 4 hours
+  entente unlock   for 8 hours, or until nothing used the keys for 4 hours
   entente unlock --for 30m
   entente unlock --status
-  entente lock                        forgets them at once
+  entente lock     forgets them at once
 
 The opened keys are held in the memory of a process of their own, which commands of your account ask to open and to sign; it \
 never gives a key out. Commands find it by themselves; `--no-unlock` and the variable ENTENTE_NO_UNLOCK make them ask as before. The \

@@ -91,11 +91,34 @@ fn concerns(entry: &Entry, member: &MemberId) -> bool {
     named.chain(invited).any(|named| named == wanted)
 }
 
-/// What was read: the last entries that were wanted, and how many before them were left out.
+/// What was read: the last entries that were wanted, and which before them were left out.
 #[derive(Debug, Default)]
 pub struct ReadEntries {
     pub entries: VecDeque<Entry>,
-    pub left_out: usize,
+    pub left_out: Option<EntriesLeftOut>,
+}
+
+/// Entries that were wanted, and were more than the reader keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntriesLeftOut {
+    pub count: u64,
+    /// The number and the time of the first of them.
+    pub first: u64,
+    pub since: Timestamp,
+    /// The number of the last of them.
+    pub last: u64,
+}
+
+impl ReadEntries {
+    /// Keeps the last so many.
+    fn keep(&mut self, most: usize) {
+        while self.entries.len() > most {
+            let Some(entry) = self.entries.pop_front() else { return };
+            let none = EntriesLeftOut { count: 0, first: entry.seq, since: entry.at.0, last: entry.seq };
+            let before = self.left_out.unwrap_or(none);
+            self.left_out = Some(EntriesLeftOut { count: before.count + 1, last: entry.seq, ..before });
+        }
+    }
 }
 
 /// A reader, and where in the log it is.
@@ -148,10 +171,7 @@ impl LogReader {
                     read.entries.push_back(entry);
                 }
             }
-            while read.entries.len() > keep {
-                read.entries.pop_front();
-                read.left_out += 1;
-            }
+            read.keep(keep);
             // What is there is shown before anything is waited for.
             wait = Duration::ZERO;
             match (pages.follow(page.next)?, page.bookmark) {
@@ -228,9 +248,13 @@ mod tests {
     async fn reader_sees_each_entry_once_in_order_and_goes_on_from_the_bookmark() {
         let mut reader = LogReader::new(LogFilter::default(), None);
         let read = reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap();
-        assert_eq!((numbers(&read), read.left_out, reader.bookmark()), (vec![2, 4, 7], 1, Some("end")));
+        let left_out = EntriesLeftOut { count: 1, first: 1, since: entry(1).at.0, last: 1 };
+        assert_eq!((numbers(&read), read.left_out, reader.bookmark()), (vec![2, 4, 7], Some(left_out), Some("end")));
         assert!(reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap().entries.is_empty());
         assert_eq!(reader.bookmark(), Some("later"));
+        let mut reader = LogReader::new(LogFilter::default(), None);
+        let left_out = EntriesLeftOut { count: 3, first: 1, since: entry(1).at.0, last: 4 };
+        assert_eq!(reader.rest_by(&fetch, 1, Duration::ZERO).await.unwrap().left_out, Some(left_out));
         let mut reader = LogReader::new(LogFilter::default(), Some("second".into()));
         assert_eq!(numbers(&reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap()), [4, 7]);
         let until = Some(entry(1).at.0);

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         id::{CallId, ProposalId},
         proposal::Status,
+        reference::{CallCode, Reference},
         vault::VaultKind,
     },
     sealing::{identity::Keyring, local_key::LocalKey, seal::SealError},
@@ -345,14 +346,15 @@ impl Client {
 
     /// The calls of these proposals, verified: one question for each call.
     async fn calls_of(&self, wanted: &[Wanted<'_>]) -> Calls {
-        let ids: BTreeSet<CallId> = wanted.iter().map(|wanted| wanted.place.call).collect();
+        let codes: BTreeMap<CallId, CallCode> =
+            wanted.iter().map(|wanted| (wanted.place.call, wanted.row.reference.code().clone())).collect();
         let mut calls = Calls::new();
-        for id in ids {
+        for (id, code) in codes {
             match self.call(id).await {
                 Ok(call) => {
                     calls.insert(id, CallOfTitles { call, has_key: OnceCell::new() });
                 }
-                Err(error @ ClientError::Unverified { .. }) => self.warn(&format!("no titles under `{id}`: {error}")),
+                Err(error @ ClientError::Unverified { .. }) => self.warn(&format!("no titles under {code}: {error}")),
                 Err(error) if error.is_passing() => break,
                 Err(_) => {}
             }
@@ -440,11 +442,14 @@ impl Client {
         let work: Vec<_> = missing.iter().map(|wanted| (wanted.row.clone(), wanted.place, wanted.version)).collect();
         let opening = stream::iter(work).map(|(row, place, version)| {
             let (client, calls) = (self.clone(), calls.clone());
-            async move { (place, client.open_title(row, place, version, &calls).await) }
+            async move {
+                let reference = row.reference.clone();
+                (reference, place, client.open_title(row, place, version, &calls).await)
+            }
         });
         let mut opening = pin!(opening.buffer_unordered(AT_ONCE));
         let mut done = 0;
-        while let Some((place, opened)) = opening.next().await {
+        while let Some((reference, place, opened)) = opening.next().await {
             done += 1;
             progress.update(ProgressStep::Titles, done, total);
             match opened {
@@ -457,7 +462,7 @@ impl Client {
                     self.warn(&format!("{left}: {error}"));
                     break;
                 }
-                Err(error @ ClientError::Unverified { .. }) => faults.push((place.proposal, error)),
+                Err(error @ ClientError::Unverified { .. }) => faults.push((reference, error)),
                 // No key, or none that opens; the documents are not for the member. Those who want to know why open it by itself.
                 Ok(None) | Err(_) => {}
             }
@@ -467,7 +472,9 @@ impl Client {
         }
         progress.update(ProgressStep::Titles, total, total);
         self.keep_titles(&Outdated::default(), Some((keyring, key)), unkept).await;
-        self.warn_of_unverified(&faults);
+        for sentence in unverified(&faults) {
+            self.warn(&sentence);
+        }
         all
     }
 
@@ -528,15 +535,15 @@ impl Client {
             self.warn(&format!("the titles are not kept on this machine: {error}"));
         }
     }
+}
 
-    fn warn_of_unverified(&self, faults: &[(ProposalId, ClientError)]) {
-        for (id, fault) in faults.iter().take(NAMED) {
-            self.warn(&format!("`{id}` is shown without its title, since its summary does not verify: {fault}"));
-        }
-        if faults.len() > NAMED {
-            self.warn(&format!("the same holds for {} more", faults.len() - NAMED));
-        }
-    }
+/// Which titles are missing because a summary does not verify, the first few by what people call the proposal.
+fn unverified(faults: &[(Reference, ClientError)]) -> Vec<String> {
+    let named = faults.iter().take(NAMED).map(|(reference, fault)| {
+        format!("{reference} is shown without its title, since its summary does not verify: {fault}")
+    });
+    let more = faults.len().checked_sub(NAMED + 1).map(|more| format!("the same holds for {} more", more + 1));
+    named.chain(more).collect()
 }
 
 fn titled(summary: &Summary) -> KnownTitle {
@@ -557,6 +564,18 @@ mod tests {
         .unwrap();
         change(&mut row);
         Wanted::of(&row).map(|wanted| (wanted.place.access, wanted.place.manifest))
+    }
+
+    #[test]
+    fn title_that_is_missing_is_named_by_the_reference() {
+        let fault = |reference: &str| {
+            (reference.parse().unwrap(), ClientError::unverified("its digest differs", "tell the host's operator"))
+        };
+        let said = unverified(&[fault("BIRD26-48179")]);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("BIRD26-48179 is shown without its title"), "{}", said[0]);
+        let many: Vec<_> = (0..NAMED + 2).map(|_| fault("BIRD26-48179")).collect();
+        assert_eq!(unverified(&many).last().unwrap(), "the same holds for 2 more");
     }
 
     #[test]

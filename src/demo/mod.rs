@@ -25,8 +25,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  entente demo               runs a cycle, then keeps serving so that you can try commands by hand
-  entente demo --once        exits when the cycle is done
+  entente demo
+      runs a cycle, then keeps serving so that you can try commands by hand
+  entente demo --once   exits when the cycle is done
   entente demo --data demo-data --documents ~/proposal-files")]
 pub struct Args {
     /// Exit when the cycle is done

@@ -257,6 +257,27 @@ async fn log_goes_on_from_the_bookmark_in_a_file_and_says_each_entry_in_a_senten
     assert_eq!(new().await, 0);
     append(&stage, None).await;
     assert_eq!(new().await, 1);
+    // What a limit leaves out between two bookmarks is named, to programs, too, and is there to be seen.
+    for _ in 0..3 {
+        append(&stage, None).await;
+    }
+    let limited = ended(entente(&["--home", &*home, "--json", "log", "--bookmark", &file, "--limit", "1"])).await;
+    let listed: Value = serde_json::from_slice(&limited.stdout).unwrap();
+    let last = listed["items"][0]["seq"].as_u64().unwrap();
+    // One line each: the stage's clock is not this machine's, which is said, too.
+    let notes = String::from_utf8(limited.stderr).unwrap();
+    let warned = notes.lines().find(|line| line.contains("after the bookmark")).unwrap_or_else(|| panic!("{notes}"));
+    let warned: Value = serde_json::from_str(warned).unwrap();
+    let sentence = warned["warning"].as_str().unwrap();
+    let begins = format!("2 entries after the bookmark, numbers {} to {}, are not shown", last - 2, last - 1);
+    assert!(sentence.starts_with(&begins), "{sentence}");
+    let (_, since) = sentence.split_once("`--since ").unwrap();
+    let since = since.split('`').next().unwrap();
+    let again: Value = serde_json::from_str(&run(&["--json", "log", "--since", since]).await).unwrap();
+    let again: Vec<u64> =
+        again["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert!((last - 2..=last).all(|number| again.contains(&number)), "{again:?}");
+    assert_eq!(new().await, 0);
     let said = run(&["log", "--kind", "call", "--all"]).await;
     assert!(said.contains("USA:dana published CALL"), "{said}");
     let about_olivia = run(&["--json", "log", "--member", "USA:olivia", "--all"]).await;

@@ -26,7 +26,7 @@ use jiff::SignedDuration;
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 /// The width of the terminal for which the help is written.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 
 /// Compares with the file, or writes it.
 fn agrees(name: &str, text: &str) {

@@ -117,7 +117,7 @@ impl Office {
         let people = self.folder.join("people.csv");
         fs::write(&people, table).unwrap();
         let to = self.folder.join("invitation");
-        let invite = ["member", "invite", "--csv", text(&people), "--to", text(&to), "--yes"];
+        let invite = ["member", "invite", "--file", text(&people), "--to", text(&to), "--yes"];
         let would = ran(&self.home, &[&invite[..], &["--dry-run"]].concat()).await;
         assert_eq!((would["items"].as_array().unwrap().len(), to.exists()), (OF_A_NATION, false));
         ran(&self.home, &invite).await;

@@ -32,6 +32,7 @@ mod connections;
 mod consent;
 #[cfg(feature = "client")]
 mod crash;
+mod csv_answers;
 #[cfg(feature = "client")]
 mod daily;
 #[cfg(feature = "client")]

@@ -2,10 +2,11 @@
 
 use crate::{
     cli::{
+        cell::TableCell,
         context::{Context, joined},
         error::Result,
         output::Screen,
-        table::{Table, size},
+        table::Table,
         time::{self, Zone},
     },
     domain::{call::Audience, id::PartnerCode},
@@ -92,22 +93,18 @@ pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
 
 /// Calls, one a line.
 pub(in crate::cli) fn lines(screen: &mut Screen, calls: &[Call], zone: &Zone, now: Timestamp) {
-    let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "TIME", "YOUR ROLES"]);
+    let heads = ["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES", "FOR OTHERS"];
+    let mut table = Table::new(heads).cutting("TITLE");
     for call in calls {
-        let (mine, left) = (zone.both(call.my_deadline_at.0), time::left(call.my_deadline_at.0, now));
-        let at = if call.my_deadline_at == call.deadline_at {
-            mine
-        } else {
-            format!("{mine}, for others {}", zone.both(call.deadline_at.0))
-        };
-        let roles = joined(&call.my_roles);
+        let is_same = call.my_deadline_at == call.deadline_at;
         table.row([
-            &*screen.named(&call.text.code, &call.id),
-            &call.text.title,
-            call.phase.as_str(),
-            &at,
-            &left,
-            &roles,
+            screen.named(&call.text.code, &call.id).into(),
+            call.text.title.as_str().into(),
+            call.phase.as_str().into(),
+            zone.cell(call.my_deadline_at.0),
+            time::left_cell(call.my_deadline_at.0, now).into(),
+            joined(&call.my_roles).into(),
+            if is_same { TableCell::default() } else { zone.cell(call.deadline_at.0) },
         ]);
     }
     screen.table(&table, "no calls that you may see");
@@ -152,8 +149,8 @@ fn extended(screen: &mut Screen, extensions: &[CallExtension], zone: &Zone) {
             (None, None) if extension.reviews => "the reviews".to_owned(),
             (None, None) => "everyone".to_owned(),
         };
-        let (until, by) = (zone.both(extension.until.0), extension.made_by.to_string());
-        table.row([extension.number.to_string(), of, until, by, extension.reason.clone()]);
+        let (until, by) = (zone.cell(extension.until.0), extension.made_by.to_string());
+        table.row([extension.number.to_string().into(), of.into(), until, by.into(), extension.reason.as_str().into()]);
     }
     screen.table(&table, "none");
 }
@@ -194,8 +191,9 @@ fn slots(screen: &mut Screen, text: &CallText) {
             Audience::Panel => "panel",
             Audience::Staff => "staff only",
         };
-        let bytes = size(slot.max_bytes);
-        table.row([slot.name.as_str(), &slot.title, required, audience, &bytes, &joined(&slot.media_types)]);
+        let types = joined(&slot.media_types);
+        let first = [slot.name.as_str(), &slot.title, required, audience].map(TableCell::from);
+        table.row(first.into_iter().chain([TableCell::bytes(slot.max_bytes), types.into()]));
     }
     screen.table(&table, "none");
 }

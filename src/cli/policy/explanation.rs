@@ -85,14 +85,13 @@ pub(super) async fn who(proposal: &ProposalName, context: &Context) -> Result<()
 pub(in crate::cli) fn lines(screen: &mut Screen, readers: &[Reader]) {
     let mut table = Table::new(["PARTNER", "MEMBER", "AS", "READS", "RESTRICTED SLOTS OF", "REVIEWS"]);
     for Reader { member, parts, reads, reads_restricted_of, reads_reviews } in readers {
-        let yes = |may: bool| if may { "yes" } else { "-" }.to_owned();
-        let restricted = if reads_restricted_of.is_empty() { "-".to_owned() } else { joined(reads_restricted_of) };
+        let yes = |may: bool| if may { "yes" } else { "" }.to_owned();
         table.row([
             member.partner().to_string(),
             member.to_string(),
             joined(parts),
             yes(*reads),
-            restricted,
+            joined(reads_restricted_of),
             yes(*reads_reviews),
         ]);
     }

@@ -20,7 +20,8 @@ const EACH: u64 = 10_000;
 pub(super) async fn preview(owner: &PolicyOwner, number: u32, all: bool, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let policy = client.policy_version(owner, number).await?;
-    let most = if all || context.out.is_json() { usize::MAX } else { ENOUGH };
+    let is_for_programs = context.out.is_json() || context.out.is_csv();
+    let most = if all || is_for_programs { usize::MAX } else { ENOUGH };
     let (changes, sum) = look(&client, &policy, most, context).await?;
     context.out.answer(&json!({ "summary": sum, "changes": changes }), |screen| {
         summary(screen, &sum);

@@ -3,10 +3,10 @@
 use super::{VersionArg, place, read_as, tables};
 use crate::{
     cli::{
+        cell::size,
         context::{Context, joined},
         error::{CliError, Exit, Result},
         output::Style,
-        table::size,
     },
     client::{
         Client, ClientError,

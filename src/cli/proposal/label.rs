@@ -136,8 +136,9 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
 pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zone) {
     let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
     for SignedLabel { number, label, signatures, in_force_at, .. } in made {
-        let from = in_force_at.map_or_else(|| "once every party has signed".to_owned(), |at| zone.both(at.0));
-        table.row([number.to_string(), label_worded(label.as_ref()), joined(signatures.keys()), from]);
+        let from = in_force_at.map_or_else(|| "once every party has signed".into(), |at| zone.cell(at.0));
+        let (label, by) = (label_worded(label.as_ref()), joined(signatures.keys()));
+        table.row([number.to_string().into(), label.into(), by.into(), from]);
     }
     screen.table(&table, "");
 }

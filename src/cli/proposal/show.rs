@@ -3,10 +3,11 @@
 use super::place;
 use crate::{
     cli::{
+        cell::TableCell,
         context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
-        table::{Table, size},
+        table::Table,
         time::{self, Zone},
     },
     client::{Client, ClientError, titles::rows::Titled},
@@ -117,7 +118,7 @@ pub(super) fn list(context: &Context, page: &Page<Titled<Proposal>>) -> Result<(
 
 /// Proposals, one a line.
 pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>], zone: &Zone, now: Timestamp) {
-    let heads = ["PROPOSAL", "TITLE", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"];
+    let heads = ["PROPOSAL", "TITLE", "STATUS", "DEADLINE", "LEFT", "YOU", "PARTIES", "TOPIC", "VERSION"];
     let mut table = Table::new(heads).cutting("TITLE");
     for Titled { item: proposal, title, .. } in proposals {
         let (id, status) = (screen.named(&proposal.reference, &proposal.id), standing(proposal));
@@ -127,9 +128,10 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Titled<Proposal>],
             (None, Some(void)) => format!("{} void", void.version),
             (None, None) => String::new(),
         };
-        let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
+        let (deadline, left) = (zone.cell(proposal.deadline_at.0), time::left_cell(proposal.deadline_at.0, now));
         let (title, parties) = (title.clone().unwrap_or_default(), joined(proposal.parties.keys()));
-        table.row([id, title, status, parties, topic, version, at, left, mine(proposal)]);
+        let first = [id, title, status].map(TableCell::from).into_iter().chain([deadline]);
+        table.row(first.chain([left, mine(proposal), parties, topic, version].map(TableCell::from)));
     }
     screen.table(&table, "no proposals that you may see");
 }
@@ -214,13 +216,17 @@ fn waiting(screen: &mut Screen, pending: &Pending) {
 
 fn slots(screen: &mut Screen, proposal: &Proposal, documents: &[Document], rules: &CallText, zone: &Zone) {
     screen.heading("Documents");
-    let mut table = Table::new(["SLOT", "FOR", "SIZE", "MEDIA TYPE", "PUT IN BY", "AT"]);
+    let mut table = Table::new(["SLOT", "FOR", "SIZE", "PUT IN BY", "AT", "MEDIA TYPE"]);
     for document in documents {
         let audience = rules.slot(&document.slot).map_or("", |slot| slot.audience.as_str());
-        let slot = place(&document.slot, document.party.as_ref());
-        let bytes = size(document.size);
-        let (by, at) = (document.uploaded_by.to_string(), zone.both(document.uploaded_at.0));
-        table.row([&*slot, audience, &bytes, &document.media_type, &by, &at]);
+        table.row([
+            place(&document.slot, document.party.as_ref()).into(),
+            audience.into(),
+            TableCell::bytes(document.size),
+            document.uploaded_by.to_string().into(),
+            zone.cell(document.uploaded_at.0),
+            document.media_type.as_str().into(),
+        ]);
     }
     screen.table(&table, "no documents that you may know of");
     if proposal.mine.is_party && matches!(proposal.status, Status::Preparing | Status::Submitted) {

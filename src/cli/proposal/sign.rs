@@ -3,11 +3,12 @@
 use super::{label::LabelArgs, place, show};
 use crate::{
     cli::{
+        cell::TableCell,
         context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
         prompt::{Consent, is_attended},
-        table::{Table, size},
+        table::Table,
     },
     client::{Client, naming::ProposalName, signing::Signing},
 };
@@ -75,7 +76,8 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Signing) {
         let slot = place(&line.document.slot, line.document.party.as_ref());
         let by = line.uploaded_by.as_ref().map(ToString::to_string).unwrap_or_default();
         let checked = if line.is_own { "yes" } else { "no" };
-        table.row([&*slot, &size(line.document.size), &line.document.media_type, &by, checked]);
+        let kind = line.document.media_type.as_str();
+        table.row([slot.into(), TableCell::bytes(line.document.size), kind.into(), by.into(), checked.into()]);
     }
     screen.table(&table, "none");
     if plan.is_countersignature() {

@@ -2,10 +2,7 @@
 
 use super::place;
 use crate::{
-    cli::{
-        output::Screen,
-        table::{Table, size},
-    },
+    cli::{cell::TableCell, output::Screen, table::Table},
     client::{opening::OpenedDocument, proposals::Summary, records::UploadRecord, verified::VerifiedManifest},
 };
 use std::path::PathBuf;
@@ -15,7 +12,8 @@ pub(in crate::cli) fn interrupted(screen: &mut Screen, records: &[UploadRecord])
     let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
     for record in records {
         let slot = place(&record.slot, record.party.as_ref());
-        table.row([record.proposal.to_string(), slot, size(record.size), record.media_type.clone()]);
+        let (proposal, kind) = (record.proposal.to_string(), record.media_type.as_str());
+        table.row([proposal.into(), slot.into(), TableCell::bytes(record.size), kind.into()]);
     }
     screen.table(&table, "no upload was interrupted");
 }
@@ -39,7 +37,8 @@ pub(in crate::cli) fn manifest(
     let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "SHA-256 OF THE CIPHERTEXT"]);
     for document in &manifest.documents {
         let slot = place(&document.slot, document.party.as_ref());
-        table.row([slot, size(document.size), document.media_type.clone(), document.sha256.to_string()]);
+        let (kind, sha256) = (document.media_type.as_str(), document.sha256.to_string());
+        table.row([slot.into(), TableCell::bytes(document.size), kind.into(), sha256.into()]);
     }
     screen.table(&table, "none");
 }
@@ -51,7 +50,7 @@ pub(in crate::cli) fn opened(screen: &mut Screen, opened: &[(OpenedDocument, Pat
         let slot = place(&document.document.slot, document.document.party.as_ref());
         let signers: Vec<String> = document.signed_by.values().map(ToString::to_string).collect();
         let signers = if signers.is_empty() { "nobody yet".to_owned() } else { signers.join(" ") };
-        table.row([slot, size(document.size), signers, path.display().to_string()]);
+        table.row([slot.into(), TableCell::bytes(document.size), signers.into(), path.display().to_string().into()]);
     }
     screen.table(&table, "nothing was opened");
 }

@@ -41,15 +41,16 @@ fn waiting(pages: &mut Pages) {
         item.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
         in_words(of(item))
     };
-    let proposal = |proposal: &str| json!({ "call": CALL, "proposal": proposal });
+    let proposal = |proposal: &str| json!({ "call": CALL, "code": "BIRD26", "proposal": proposal, "reference": reference_of(proposal) });
     let items = vec![
         item("review", proposal(PROPOSAL), Some("2026-03-01T08:00:00Z")),
         item("declare", proposal(OTHER), Some("2026-03-09T08:00:00Z")),
         item("approve_policy", json!({ "owner": "ISR", "version": 3 }), Some("2026-03-12T22:00:00Z")),
-        item("pass_keys", json!({ "call": CALL }), None),
+        item("pass_keys", json!({ "call": CALL, "code": "BIRD26" }), None),
     ];
     let todo = Todo { items, more: true, next_deadline: None, now: of(json!("2026-03-02T09:00:00Z")) };
     pages.show("todo", |screen| todo::show(screen, &todo, &zone()));
+    pages.show_csv("todo", |screen| todo::show(screen, &todo, &zone()));
     let next_deadline = of(json!({ "call": CALL, "code": "BIRD26", "at": "2026-04-01T15:00:00Z" }));
     let nothing = Todo { items: Vec::new(), more: false, next_deadline: Some(next_deadline), now: todo.now };
     pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
@@ -127,6 +128,7 @@ fn reviews(pages: &mut Pages) {
         review::show_opened(screen, &opened, &criteria, &zone());
         review::show_reopened(screen, &reopened, &zone());
     });
+    pages.show_csv("review open $PROPOSAL", |screen| review::show_opened(screen, &opened, &criteria, &zone()));
 }
 
 fn ranked(pages: &mut Pages) {
@@ -158,6 +160,9 @@ fn ranked(pages: &mut Pages) {
     let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
     pages.show("ranking $CALL", |screen| {
+        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+    });
+    pages.show_csv("ranking $CALL", |screen| {
         ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
     });
 }

@@ -1,6 +1,6 @@
 //! The log: an entry of each kind as a sentence.
 
-use super::{CALL, PROGRAM, PROPOSAL, Pages, of, zone};
+use super::{CALL, PROGRAM, PROPOSAL, Pages, REFERENCE, of, zone};
 use crate::{
     cli::log,
     domain::entry::EntryKind,
@@ -15,6 +15,9 @@ pub(super) fn show(pages: &mut Pages) {
     let entries: Vec<Entry> = (1..).zip(samples()).map(|(seq, (payload, _))| entry(seq, &payload)).collect();
     pages.show("log --all --keys", |screen| log::lines(screen, &entries, &zone()));
     pages.show("log", |screen| log::lines(screen, &[], &zone()));
+    let some =
+        entries.iter().filter(|entry| matches!(entry.kind, EntryKind::ClockAccepted | EntryKind::ProposalSubmitted));
+    pages.show_csv("log", |screen| log::lines(screen, some, &zone()));
 }
 
 /// An entry with this payload, about a program, a call and a proposal as far as its kind is.
@@ -35,6 +38,12 @@ fn entry(seq: u64, payload: &Payload) -> Entry {
     }
     for (name, id) in subjects {
         fields[*name] = json!(id);
+        // As the exchange sends them, which knows what people call these.
+        match *name {
+            "call" => fields["code"] = json!("BIRD26"),
+            "proposal" => fields["reference"] = json!(REFERENCE),
+            _ => {}
+        }
     }
     of(fields)
 }

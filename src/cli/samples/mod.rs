@@ -10,7 +10,12 @@ mod people;
 mod policies;
 mod proposals;
 
-use super::{output::Screen, time::Zone};
+use super::{
+    Cli,
+    output::{Screen, ShownTables},
+    time::Zone,
+};
+use clap::CommandFactory;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +29,8 @@ use unicode_width::UnicodeWidthStr;
 
 /// The terminal's width.
 const WIDTH: usize = 80;
+/// A wide one, on which every column stands beside the others.
+const WIDE: usize = 200;
 
 const PROGRAM: &str = "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
@@ -48,21 +55,49 @@ fn reference_of(proposal: &str) -> &'static str {
 /// What the screens show, and where in the sources their tables are made.
 #[derive(Debug, Default)]
 struct Pages {
+    width: usize,
     text: String,
+    /// As CSV, which has no width.
+    csv: String,
     made_at: BTreeSet<(&'static str, u32)>,
+    /// The tables as a pipe has them, and those that the terminal has no room for.
+    tables: Vec<String>,
+    cramped: Vec<String>,
+    /// The commands that showed a table.
+    tabular: BTreeSet<String>,
 }
 
 impl Pages {
     /// What `command` shows.
     fn show(&mut self, command: &str, show: impl FnOnce(&mut Screen)) {
-        let (text, made_at) = Screen::shown_at(WIDTH, show);
+        let (text, shown) = Screen::shown_at(self.width, show);
         write!(self.text, "$ entente {command}\n\n{}\n\n\n", text.trim_end()).unwrap();
+        self.note(command, shown);
+    }
+
+    /// What `--csv` has `command` print, on a terminal that shows it as it is.
+    fn show_csv(&mut self, command: &str, show: impl FnOnce(&mut Screen)) {
+        let (text, shown) = Screen::shown_as_csv(show);
+        write!(self.csv, "$ entente --csv {command}\n\n{}\n\n", text.replace("\r\n", "\n")).unwrap();
+        self.note(command, shown);
+    }
+
+    fn note(&mut self, command: &str, ShownTables { made_at, tables, cramped }: ShownTables) {
+        if !made_at.is_empty() {
+            self.tabular.insert(command.to_owned());
+        }
         self.made_at.extend(made_at);
+        self.tables.extend(tables);
+        self.cramped.extend(cramped);
     }
 }
 
 fn all() -> Pages {
-    let mut pages = Pages::default();
+    all_at(WIDTH)
+}
+
+fn all_at(width: usize) -> Pages {
+    let mut pages = Pages { width, ..Pages::default() };
     people::show(&mut pages);
     policies::show(&mut pages);
     calls::show(&mut pages);
@@ -96,7 +131,8 @@ fn root() -> &'static Path {
 
 #[test]
 fn tables_of_every_command() {
-    let Pages { text, .. } = all();
+    let Pages { text, csv, .. } = all();
+    let text = text + &csv;
     let path = root().join("tests/golden/tables.txt");
     if std::env::var_os("ENTENTE_BLESS").is_some() {
         fs::write(&path, &text).unwrap();
@@ -114,6 +150,39 @@ fn tables_fit_a_terminal_of_eighty_columns() {
 }
 
 #[test]
+fn wide_terminal_has_a_line_for_each_row_and_only_titles_can_be_cut() {
+    let Pages { cramped, .. } = all_at(WIDE);
+    assert!(cramped.is_empty(), "{}", cramped.join("\n\n"));
+}
+
+#[test]
+fn commands_that_show_a_table_take_it_as_csv() {
+    let words = |command: &str| -> String {
+        let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+        command.split(' ').take_while(is_word).collect::<Vec<_>>().join(" ")
+    };
+    let takes = super::tabular::commands();
+    let is_known = |command: &String| {
+        takes.iter().any(|known| words(command) == *known || words(command).starts_with(&format!("{known} ")))
+    };
+    let missing: Vec<_> = all().tabular.into_iter().filter(|command| !is_known(command)).collect();
+    assert!(missing.is_empty(), "name them in `src/cli/tabular.rs`: {missing:?}");
+    for command in takes {
+        let mut found = &Cli::command();
+        for word in command.split(' ') {
+            found = found.find_subcommand(word).unwrap_or_else(|| panic!("there is no `entente {command}`"));
+        }
+        assert!(!found.has_subcommands(), "{command}");
+    }
+}
+
+#[test]
+fn times_in_tables_are_in_one_zone_and_in_utc_for_programs() {
+    let mixed: Vec<_> = all().tables.into_iter().filter(|table| table.contains(" UTC")).collect();
+    assert!(mixed.is_empty(), "make the cells by `Zone::cell`: {}", mixed.join("\n\n"));
+}
+
+#[test]
 fn every_table_has_a_sample() {
     let mut folders = vec![root().join("src/cli")];
     let mut made = BTreeSet::new();
@@ -121,7 +190,7 @@ fn every_table_has_a_sample() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if !(path.ends_with("table.rs") || path.ends_with("mod.rs")) {
+            } else if !(path.ends_with("table.rs") || path.ends_with("mod.rs") || path.ends_with("tests.rs")) {
                 made.extend(tables_in(&path));
             }
         }

@@ -37,7 +37,7 @@ pub(super) fn show(pages: &mut Pages) {
         expires_at: read("2026-04-01T00:00:00Z"),
     });
     let files = ["avi", "noa"].map(|handle| format!("invitations/invitation-ISR-{handle}.json").into());
-    pages.show("member invite --csv people.csv --to invitations", |screen| {
+    pages.show("member invite --file people.csv --to invitations", |screen| {
         enrolment::invited_lines(screen, &invited, &files);
     });
     let profile = |name: &str, member: Option<&str>| Profile {

@@ -59,7 +59,7 @@ fn listed(pages: &mut Pages) {
     let zones = [(read("USA"), "America/New_York".to_owned())];
     let (call, [proposal, ..]) = (calls::bilateral(), proposals());
     let rules = call.text.to_domain().unwrap();
-    pages.show("proposal show $PROPOSAL", |screen| {
+    pages.show("proposal status $PROPOSAL", |screen| {
         let shown = (&proposal, titles.title(proposal.id));
         show::page(screen, shown, Some(&stored()), (&call, &rules), (&zone, now(), &zones));
     });
