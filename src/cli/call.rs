@@ -55,15 +55,14 @@ pub enum CallCommand {
         file: PathBuf,
     },
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
-    #[command(
-        after_help = "Examples:\n  entente call publish $CALL --dry-run    who would see it, and who would hold its key
+    #[command(after_help = "Examples:\n  entente call publish $CALL --dry-run
+      who would see it, and who would hold its key
   entente call publish $CALL
   entente call publish $CALL --yes        in a script
 
 Asks first: a published call can be amended and cancelled, and no longer deleted. Only an officer of the nation that leads the program can: everybody's client checks their signature. Give the other \
 officers their role first: the opening key is wrapped to the officers of that moment (and to later ones when they are \
-given the role)."
-    )]
+given the role).")]
     Publish {
         /// The call
         call: CallName,
@@ -99,7 +98,8 @@ first declare that you have no conflict: `entente conflict declare $PROPOSAL --n
     /// Take an extension back; those whom it gave more time keep 72 hours
     #[command(after_help = "Examples:
   entente call show $CALL    extensions with their numbers
-  entente call withdraw-extension $CALL 2 --reason 'meant another call' --dry-run
+  entente call withdraw-extension $CALL 2 \\
+      --reason 'meant another call' --dry-run
   entente call withdraw-extension $CALL 2 --reason 'meant another call'
 
 If less than 72 hours would be left without it, a shorter one, of 72 hours from now, takes its place. An extension that \
@@ -135,7 +135,8 @@ Asks first. `entente call reopen` brings it back.")]
     },
     /// Bring a cancelled call back
     #[command(after_help = "Examples:
-  entente call reopen $CALL --reason 'the budget was restored' --dry-run    which dates would move
+  entente call reopen $CALL --reason 'the budget was restored' --dry-run
+      which dates would move
   entente call reopen $CALL --reason 'the budget was restored'
 
 If less than 72 hours are left of a deadline that had not passed when it was cancelled, the deadline of everyone moves to \

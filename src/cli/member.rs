@@ -81,7 +81,8 @@ is at fault, nothing is done.")]
     Approve(Box<enrolment::Approve>),
     /// Invite a member again whose keys are lost or whose machine is gone (registrars)
     #[command(after_help = "Examples:
-  entente member replace ISR:avi --dry-run    which keys would end, and who would wrap again
+  entente member replace ISR:avi --dry-run
+      which keys would end, and who would wrap again
   entente member replace ISR:avi
 
 The member answers with `entente join`. If somebody else may have the old keys, revoke them first: `entente \

@@ -95,7 +95,8 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
     },
     /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
     #[command(after_help = "Examples:
-  entente review reopen $PROPOSAL GBR:grace --reason 'scored the wrong version' --dry-run
+  entente review reopen $PROPOSAL GBR:grace \\
+      --reason 'scored the wrong version' --dry-run
   entente review reopen $PROPOSAL GBR:grace --reason 'scored the wrong version'")]
     Reopen {
         /// The proposal, or a review's identifier

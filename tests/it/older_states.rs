@@ -260,7 +260,7 @@ async fn proposal_that_a_member_has_left_is_not_found_and_no_older_state() {
         }
         let (code, said, notes) = run(&status).await;
         assert!(code == 0 && said.contains("submitted"), "{said}{notes}");
-        let (code, _, notes) = run(&format!("proposal member remove {proposal} ISR:tamar")).await;
+        let (code, _, notes) = run(&format!("proposal member remove {proposal} ISR:tamar --yes")).await;
         assert_eq!(code, 0, "{notes}");
         for line in [&*status, "proposal list"] {
             let (code, _, notes) = run(line).await;

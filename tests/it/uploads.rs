@@ -405,7 +405,7 @@ async fn program_tells_how_long_there_is_by_the_exchange_s_clock_and_that_the_ow
     let (_, said, _) = run(&stage, &format!("call show {}", stage.call)).await;
     assert!(said.contains("UTC, 30 d 0 h left"), "{said}");
     let (_, said, _) = run(&stage, "proposal list").await;
-    assert!(said.contains("30 d 0 h left"), "{said}");
+    assert!(said.contains("LEFT") && said.contains("30 d 0 h"), "{said}");
     stage.stop().await;
 }
 
