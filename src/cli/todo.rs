@@ -4,8 +4,8 @@ use super::{
     cell::TableCell,
     context::Context,
     error::Result,
-    output::{Screen, Style},
-    table::Table,
+    output::{Screen, Style, clean},
+    table::{Table, cut},
     time::{Zone, until},
 };
 use crate::{
@@ -30,7 +30,8 @@ pass_keys, read, review, sign_decision, approve_policy, card_expiring, renew_mem
 
 Before you declare, look at who takes part; then `entente conflict declare` with `--none` or the ground.
 
-The exchange finds it at the moment you ask, by the same policies that decide on each act. No passphrase is needed.")]
+The exchange finds it at the moment you ask, by the same policies that decide on each act. No passphrase is needed; \
+titles that were opened on this machine are shown while `entente unlock` holds your keys.")]
 pub struct TodoArgs {
     /// Only what is of this kind; may be given several times
     #[arg(long, value_name = "KIND")]
@@ -78,19 +79,19 @@ pub(super) fn show(screen: &mut Screen, todo: &Todo, zone: &Zone) {
 
 /// A table of them, for programs.
 fn items(screen: &mut Screen, todo: &Todo, zone: &Zone) {
-    let mut table = Table::new(["DUE", "WHAT", "CALL", "PROPOSAL", "COMMAND"]);
-    for TodoItem { item, what, command } in &todo.items {
+    let mut table = Table::new(["DUE", "WHAT", "CALL", "PROPOSAL", "TITLE", "COMMAND"]);
+    for TodoItem { item, what, command, title } in &todo.items {
         let due = item.due_at.map(|due| zone.cell(due.0)).unwrap_or_default();
         let call = item.code.as_ref().map(ToString::to_string).or_else(|| item.call.map(|id| id.to_string()));
         let proposal = item.reference.as_ref().map(ToString::to_string);
         let proposal = proposal.or_else(|| item.proposal.map(|id| id.to_string()));
-        let about = [call, proposal].map(|name| TableCell::from(name.unwrap_or_default()));
+        let about = [call, proposal, title.clone()].map(|name| TableCell::from(name.unwrap_or_default()));
         table.row([due, what.as_str().into()].into_iter().chain(about).chain([command.as_str().into()]));
     }
     screen.table(&table, "");
 }
 
-/// A line each, for people, with the command on a second one where it does not fit.
+/// A line each, for people. The command stands on a second one where it does not fit, or where there is a title.
 fn lines(screen: &mut Screen, todo: &Todo, zone: &Zone) {
     let now = todo.now.0;
     if todo.items.iter().any(|item| item.item.due_at.is_some()) {
@@ -105,7 +106,11 @@ fn lines(screen: &mut Screen, todo: &Todo, zone: &Zone) {
     for item in &todo.items {
         let begin = format!("{:days$}  {:lefts$}  {:whats$}", day(item), left(item), what(item));
         let style = if due(item).is_some_and(|due| due <= now) { Style::Yellow } else { Style::Plain };
-        if begin.len() + 2 + item.command.len() <= WIDTH {
+        if let Some(title) = &item.title {
+            let title = cut(&clean(title), WIDTH.saturating_sub(begin.len() + 2));
+            screen.styled(&[(style, &begin), (Style::Plain, &format!("  {title}"))]);
+            screen.line(&format!("    {}", item.command));
+        } else if begin.len() + 2 + item.command.len() <= WIDTH {
             screen.styled(&[(style, &begin), (Style::Plain, &format!("  {}", item.command))]);
         } else {
             screen.styled(&[(style, begin.trim_end())]);
@@ -177,6 +182,11 @@ mod tests {
         let text = shown(&of_every_kind());
         assert!(text.lines().all(|line| line.width() <= WIDTH), "{text}");
         assert!(text.contains("4 Apr 15:00  in 3 days"), "{text}");
+        let mut titled = of_every_kind();
+        titled.items[2].title = Some("위성 없는 항법 ".repeat(9));
+        let text = shown(&titled);
+        assert!(text.lines().all(|line| line.width() <= WIDTH), "{text}");
+        assert!(text.contains("sign        위성 없는 항법"), "{text}");
         assert!(text.starts_with("times are in Asia/Jerusalem\n"), "{text}");
     }
 

@@ -1,6 +1,7 @@
 //! What waits for the member: the exchange's items, joined with what it cannot know, each in words and with the command that does it.
 //!
-//! An item is the exchange's word, and a hint: the command verifies whatever it acts on. Nothing here needs a passphrase.
+//! An item is the exchange's word, and a hint: the command verifies whatever it acts on. Nothing here needs a passphrase: a title is shown where none is asked
+//! for.
 
 use super::{Client, Result};
 use crate::{
@@ -38,6 +39,9 @@ pub struct TodoItem {
     pub what: String,
     /// What to type.
     pub command: String,
+    /// Of the proposal, if it was opened on this machine and the member may read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 impl Client {
@@ -46,8 +50,19 @@ impl Client {
         let inbox = self.api().inbox().await?;
         // Where the own nation's card is not pinned, the exchange's word about the key card stands.
         let ends = self.key_expiry().await.ok().map(|expiry| expiry.first());
-        Ok(joined(inbox, ends))
+        let mut todo = joined(inbox, ends);
+        let titled = todo.items.iter().filter(|item| is_readable(item.item.kind)).filter_map(|item| item.item.proposal);
+        let titles = self.kept_titles(&titled.collect()).await;
+        for item in todo.items.iter_mut().filter(|item| is_readable(item.item.kind)) {
+            item.title = item.item.proposal.and_then(|proposal| titles.title(proposal)).map(str::to_owned);
+        }
+        Ok(todo)
     }
+}
+
+/// Whether who has such an item may read the summary.
+fn is_readable(kind: ItemKind) -> bool {
+    kind != ItemKind::Declare
 }
 
 /// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the
@@ -67,7 +82,7 @@ fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
 /// An item in words, with its command.
 #[must_use]
 pub fn in_words(item: InboxItem) -> TodoItem {
-    TodoItem { what: what(&item), command: command(&item), item }
+    TodoItem { what: what(&item), command: command(&item), title: None, item }
 }
 
 /// What a person reads and types for the proposal of an item, or its call.

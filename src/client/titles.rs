@@ -4,6 +4,7 @@
 //! never stand in the way of a list: a proposal whose summary cannot be opened, for whatever reason, is shown without a title. The
 //! exchange learns no title; it learns which summaries a member fetched, as with any document, and each of them once.
 
+mod kept;
 pub mod rows;
 mod store;
 

@@ -108,6 +108,11 @@ async fn titles_that_are_known_are_shown_without_a_request() {
     assert_eq!(title(carol, proposal).await.as_deref(), Some(TITLE));
     let (shown, again) = (rows(carol).await, stage.again("USA:carol"));
     let before = fs::read(kept(&stage, "USA:carol")).unwrap();
+    let todo = again.todo().await.unwrap();
+    let of_proposal: Vec<_> = todo.items.iter().filter(|item| item.item.proposal == Some(proposal)).collect();
+    assert!(!of_proposal.is_empty() && of_proposal.iter().all(|item| item.title.as_deref() == Some(TITLE)), "{todo:?}");
+    let unopened = stage.client("USA:dana").todo().await.unwrap();
+    assert!(unopened.items.iter().all(|item| item.title.is_none()), "{unopened:?}");
     // Whatever is asked for from here on is not answered.
     let _folder = stage.stop_keeping().await;
     let titles = again.titles(&shown, ListExtent::Everything, PassphraseRule::Never, quiet()).await;

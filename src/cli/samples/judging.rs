@@ -6,7 +6,7 @@ use super::{
 use crate::{
     cli::{assignment, decision, letter, ranking, review, todo},
     client::{
-        inbox::{Todo, in_words},
+        inbox::{Todo, TodoItem, in_words},
         naming::FoundProposal,
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
@@ -42,8 +42,9 @@ fn waiting(pages: &mut Pages) {
         in_words(of(item))
     };
     let proposal = |proposal: &str| json!({ "call": CALL, "code": "BIRD26", "proposal": proposal, "reference": reference_of(proposal) });
+    let title = Some("Lodestone: navigation without satellites, by what the magnetic field tells".to_owned());
     let items = vec![
-        item("review", proposal(PROPOSAL), Some("2026-03-01T08:00:00Z")),
+        TodoItem { title, ..item("review", proposal(PROPOSAL), Some("2026-03-01T08:00:00Z")) },
         item("declare", proposal(OTHER), Some("2026-03-09T08:00:00Z")),
         item("approve_policy", json!({ "owner": "ISR", "version": 3 }), Some("2026-03-12T22:00:00Z")),
         item("pass_keys", json!({ "call": CALL, "code": "BIRD26" }), None),
