@@ -151,8 +151,8 @@ impl Out {
             show(&mut screen);
             let _ = self.stderr.write(screen.text.trim_start_matches('\n'));
             return match screen.csv.filter(|csv| !csv.is_empty()) {
-                Some(csv) if self.stdout.is_terminal => self.stdout.write(&clean_csv(&csv)),
-                Some(csv) => self.stdout.write(&csv),
+                // Whatever it goes to may end at a terminal.
+                Some(csv) => self.stdout.write(&clean_csv(&csv)),
                 None => {
                     self.note("this answer has no table: `--json` prints all of it for programs");
                     Ok(())

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 /// What a spreadsheet may take for the beginning of a formula, also in the wide form of East Asian keyboards.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+/// What separates cells and rows for spreadsheets of some countries, but for the comma, which takes quotes.
+const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 /// A row under a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +95,22 @@ pub(super) fn written<'t>(rows: impl IntoIterator<Item = Vec<&'t str>>) -> Strin
 
 /// A cell that no spreadsheet takes for a formula. Titles and names are written by others.
 fn harmless(cell: &str) -> Cow<'_, str> {
-    let begins_with_control = cell.starts_with(['\t', '\r', '\n']);
-    let is_risky = begins_with_control || cell.trim_start().starts_with(FORMULA);
-    if is_risky && !is_number(cell) { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
+    if is_number(cell) {
+        return Cow::Borrowed(cell);
+    }
+    let is_formula = |text: &str| text.trim_start().starts_with(FORMULA);
+    let mut harmless = String::with_capacity(cell.len());
+    if cell.starts_with(SEPARATORS) || is_formula(cell) {
+        harmless.push('\'');
+    }
+    // Where a semicolon or a tab separates cells, a part of this one is one of its own.
+    for part in cell.split_inclusive(SEPARATORS) {
+        if !harmless.is_empty() && harmless.ends_with(SEPARATORS) && is_formula(part) {
+            harmless.push('\'');
+        }
+        harmless.push_str(part);
+    }
+    if harmless.len() == cell.len() { Cow::Borrowed(cell) } else { Cow::Owned(harmless) }
 }
 
 /// Whether it is a number as programs write it, which stays one: `-4.50`.
@@ -176,9 +191,6 @@ mod tests {
             "-1+1",
             "@SUM(A1)",
             " =1",
-            "\t=1",
-            "\r=1",
-            "\n=1",
             "＝1",
             "＋1",
             "－1",
@@ -189,6 +201,17 @@ mod tests {
         ];
         for formula in formulas {
             assert_eq!(harmless(formula), format!("'{formula}"));
+        }
+        // Where semicolons or tabs separate cells, each part of a cell is one.
+        for (parts, kept) in [
+            ("Maps;=1+1;x", "Maps;'=1+1;x"),
+            ("a\t@b", "a\t'@b"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("a\r\n -b", "a\r\n' -b"),
+            ("a; b, =c", "a; b, =c"),
+        ] {
+            assert_eq!(harmless(parts), kept);
         }
         for plain in ["-4.50", "-1", "0", "", "a=b", "'=1", "2026-04-01T15:00:00Z"] {
             assert_eq!(harmless(plain), plain);

@@ -60,9 +60,10 @@ impl Client {
     }
 }
 
-/// Whether who has such an item may read the summary.
+/// Whether who has such an item may read the summary of a version that stands. Where something is to be signed, the command shows what it is,
+/// verified: the exchange's word for which proposal an item is about is no ground to sign by.
 fn is_readable(kind: ItemKind) -> bool {
-    kind != ItemKind::Declare
+    matches!(kind, ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys)
 }
 
 /// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the

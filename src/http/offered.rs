@@ -11,10 +11,10 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 /// One more than a key card names keys, so that too many are seen to be.
 const MOST: usize = MAX_KEYS + 1;
 
-/// Judges certificates of a member of the caller's own partner; for anybody else no time is spent on them. It happens before the turn of
+/// Judges certificates of a member of the caller's own partner, of which the caller is a registrar; for anybody else no time is spent on them. It happens before the turn of
 /// the act, off the threads that serve others.
 pub(super) async fn judged(peer: &Peer, member: &MemberId, certificates: &[String]) -> Vec<JudgedCertificate> {
-    if certificates.is_empty() || *member.partner() != peer.partner {
+    if certificates.is_empty() || *member.partner() != peer.partner || !peer.is_registrar() {
         return Vec::new();
     }
     let (peer, certificates) = (peer.clone(), certificates.iter().take(MOST).cloned().collect::<Vec<_>>());
