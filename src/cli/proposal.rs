@@ -456,11 +456,13 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
         ProposalCommand::Member(command) => party_member(command, &client, context).await,
         ProposalCommand::HandOver { proposal, member, dry_run, consent } => {
             let found = client.find_proposal(&proposal).await?;
-            let forecast = client.forecast_hand_over(found.id, &member);
-            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+            let forecast = client.forecast_hand_over(found.id, &member).await?;
+            // Who was shown that a colleague is asked to join did not agree to leave.
+            let may_leave = consent.is_given() || forecast.is_final();
+            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), ready(Ok(forecast))).await? {
                 return Ok(());
             }
-            match client.hand_over(found.id, &member).await? {
+            match client.hand_over(found.id, &member, may_leave).await? {
                 HandOver::Done => context.out.done(&format!("{found} is {member}'s now; you are out of it")),
                 HandOver::Asked => {
                     context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;

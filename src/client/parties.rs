@@ -121,11 +121,17 @@ impl Client {
         Ok(me)
     }
 
-    /// Hands over: asks the colleague to join; once they have, takes oneself out.
-    pub async fn hand_over(&self, id: ProposalId, to: &MemberId) -> Result<HandOver> {
+    /// Hands over: asks the colleague to join; once they have, takes oneself out if the member agreed to leave.
+    pub async fn hand_over(&self, id: ProposalId, to: &MemberId, may_leave: bool) -> Result<HandOver> {
         let me = self.check_hands_over(to).await?;
         let proposal = self.api().proposal(id).await?;
         if proposal.parties.values().any(|members| members.contains(to)) {
+            if !may_leave {
+                return Err(ClientError::usage(
+                    format!("`{to}` has joined meanwhile, so this would take you out; nothing was done"),
+                    "hand over again if you mean that",
+                ));
+            }
             self.check_joined(id, to).await?;
             self.remove_member(id, &me).await?;
             return Ok(HandOver::Done);

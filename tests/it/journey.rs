@@ -203,10 +203,10 @@ async fn changes_of_the_call(stage: &Stage, log: &mut Chronicle, all: &Onlookers
 
 async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: ProposalId) {
     let avi = stage.client("ISR:avi");
-    avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap();
+    avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap();
     stage.client("ISR:tamar").accept_invitation(proposal).await.unwrap();
     log.expect(stage, &["proposal.member_invited", "key.wrapped ×3", "proposal.member_joined"]).await;
-    avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap();
+    avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap();
     log.expect(stage, &["proposal.member_removed", "key.removed ×3"]).await;
     let (tamar, bob): (&[&str], &[&str]) = (&["ISR:tamar"], &["USA:bob"]);
     let officers: &[&str] = &["USA:dana", "ISR:noa", "USA:olivia"];

@@ -186,7 +186,7 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     answers.push(dana.declare(proposal, None).await.unwrap_err().to_string());
     stage.sign("USA:bob", proposal).await;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
-    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap(), HandOver::Done);
+    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap(), HandOver::Done);
     stage.clock.set(stage.deadline + SignedDuration::from_millis(1));
     answers.push(bob.put_summary(proposal, &summary, quiet()).await.unwrap_err().to_string());
     stage.clock.set(stage.deadline + GRACE + SignedDuration::from_millis(1));

@@ -130,10 +130,13 @@ async fn last_member_leaves_until_the_party_has_signed() {
     stage.sign("USA:bob", proposal).await;
     stage.refuses("last-of-party", bob.api().remove_member(proposal, &id("USA:bob"))).await;
     // Handing over takes the colleague's word; he goes once she has given it.
-    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap(), HandOver::Asked);
-    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap(), HandOver::Asked, "and is asked once");
+    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap(), HandOver::Asked);
+    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap(), HandOver::Asked, "and is asked once");
     stage.client("ISR:tamar").accept_invitation(proposal).await.unwrap();
-    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap(), HandOver::Done);
+    // Who was shown that she is only asked is not taken out because she has joined meanwhile.
+    let tamar = id("ISR:tamar");
+    stage.declines(ExitClass::Usage, "has joined meanwhile", avi.hand_over(proposal, &tamar, false)).await;
+    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar"), true).await.unwrap(), HandOver::Done);
     stage.sign("ISR:tamar", proposal).await;
     assert_eq!(bob.api().proposal(proposal).await.unwrap().status, Status::Submitted);
     stage.stop().await;
@@ -219,7 +222,7 @@ async fn who_left_and_comes_back_breaks_nobodys_signatures() {
     let (avi, bob, opal) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:opal"));
     let proposal = stage.begun().await;
     stage.joins("USA:bob", proposal, "USA:opal").await;
-    assert_eq!(bob.hand_over(proposal, &id("USA:opal")).await.unwrap(), HandOver::Done);
+    assert_eq!(bob.hand_over(proposal, &id("USA:opal"), true).await.unwrap(), HandOver::Done);
     // Opal came by Bob's invitation, and asks him back.
     opal.invite(proposal, &id("USA:bob")).await.unwrap();
     bob.remove_member(proposal, &id("USA:bob")).await.unwrap();

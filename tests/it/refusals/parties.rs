@@ -23,7 +23,7 @@ async fn hand_over_stays_within_the_party_and_leaves_somebody_in_it() {
     let proposal = stage.prepared().await;
     let avi = stage.client("ISR:avi");
     for stranger in ["USA:frank", "KOR:minjun"] {
-        stage.declines(ExitClass::Usage, "another partner", avi.hand_over(proposal, &id(stranger))).await;
+        stage.declines(ExitClass::Usage, "another partner", avi.hand_over(proposal, &id(stranger), true)).await;
         let body = AddMember { invitation: String::new(), keys: BTreeMap::new() };
         stage.refuses("denied", avi.api().invite(proposal, &id(stranger), &body)).await;
     }
