@@ -23,6 +23,8 @@ pub struct PeerIdentity {
     pub leaf_der: CertificateDer<'static>,
     /// From then on the certificate must be judged again, even if trust has not changed.
     pub recheck_at: Timestamp,
+    /// When the first of the certificate and the authorities above it ends.
+    pub chain_ends_at: Timestamp,
 }
 
 /// What a leaf says, before anybody vouched for it.

@@ -33,5 +33,5 @@ fn judge(peer: &Peer, pem: &str) -> JudgedCertificate {
             found.partner, peer.partner
         ));
     }
-    Ok(OfferedCertificate { der: leaf.to_vec(), named: found.san_member, not_after: found.not_after })
+    Ok(OfferedCertificate { der: leaf.to_vec(), named: found.san_member, not_after: found.chain_ends_at })
 }

@@ -50,7 +50,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
-use verifiers::{AnchorVerifier, PartnerVerifiers};
+use verifiers::{Accepted, AnchorVerifier, PartnerVerifiers};
 
 /// How long it may take to load the partners, and then to record whose lists were found. Both are tried again with the next reload.
 const RECORDING: Duration = Duration::from_secs(10);
@@ -278,13 +278,13 @@ impl Registry {
         let (mut farthest, mut of) = (CertificateRefusal::UnknownIssuer, None);
         for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(*name)).flatten() {
             let other_holder = |key: &Sha256| self.by_key.get(key).filter(|holder| *holder != partner).cloned();
-            let accepted = anchor.accepts(&shown, &other_holder, now).and_then(|until| {
+            let accepted = anchor.accepts(&shown, &other_holder, now).and_then(|accepted| {
                 let read = read.as_ref().map_err(Clone::clone)?;
                 read.check_claim(partner)?;
-                Ok((until, read))
+                Ok((accepted, read))
             });
             match accepted {
-                Ok((until, read)) => {
+                Ok((Accepted { chain_ends_at, recheck_at }, read)) => {
                     return Ok(PeerIdentity {
                         partner: partner.clone(),
                         san_member: read.member.clone(),
@@ -292,7 +292,8 @@ impl Registry {
                         fingerprint: Sha256::of(leaf),
                         not_after: read.not_after,
                         leaf_der: leaf.clone().into_owned(),
-                        recheck_at: until,
+                        recheck_at,
+                        chain_ends_at,
                     });
                 }
                 Err(refusal) if refusal.rank() > farthest.rank() => {

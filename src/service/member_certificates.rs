@@ -28,7 +28,7 @@ pub struct OfferedCertificate {
     pub der: Vec<u8>,
     /// The member whom it names, if it names one.
     pub named: Option<MemberId>,
-    /// Its last instant, to the second.
+    /// The last instant of the first to end of it and the authorities above it, to the second.
     pub not_after: Timestamp,
 }
 
@@ -85,7 +85,7 @@ fn check_certificates(
         if !ends_with_the_card && !known.contains(&key) {
             let (member, until) = (&card.member, card.valid_until);
             return Err(format!(
-                "the certificate of `{member}` ends on {not_after:.0}, before the key card, on {until:.0}"
+                "the certificate of `{member}`, or an authority above it, ends on {not_after:.0}, before the key card, on {until:.0}"
             ));
         }
         lasts |= ends_with_the_card;

@@ -157,7 +157,7 @@ samples! { refusals of Refusal {
     Exists { what: "ISR".into() }
     Statement { fault: "it is for another call".into() }
     StaleKeyCard { given: 2, present: 3 }
-    MemberCertificate { fault: "the certificate of `ISR:avi` ends on 2026-03-01T12:00:00Z, before the key card, on 2026-03-04T12:00:00Z".into() }
+    MemberCertificate { fault: "the certificate of `ISR:avi`, or an authority above it, ends on 2026-03-01T12:00:00Z, before the key card, on 2026-03-04T12:00:00Z".into() }
     OfficeDropped { member: of("ISR:avi"), roles: "`registrar`, `custodian`".into() }
     StillAdmitted { holder: of("ISR:avi") }
     AlreadyWrapped { holder: "ISR:avi".into() }

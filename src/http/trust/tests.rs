@@ -131,6 +131,8 @@ fn dates_of_leaf_and_anchor_are_judged_at_the_given_instant() {
     assert_eq!(at(50), Ok(instant_of_day(50)));
     assert_eq!(at(51), Err(CertificateRefusal::AnchorExpired));
     assert_eq!(at(101), Err(CertificateRefusal::Expired));
+    let peer = identify(&registry, &held).unwrap();
+    assert_eq!((peer.not_after, peer.chain_ends_at), (instant_of_day(100), instant_of_day(50)));
 }
 
 #[test]
@@ -140,7 +142,8 @@ fn revocation_lists_refuse_the_revoked_and_fail_closed() {
     let with = |list| registry(vec![PartnerTrust { crls: vec![list], ..ca.of("ISR") }]);
     let current = with(ca.crl(&[bad.serial], day(30)));
     assert_eq!(identify(&current, &bad), Err(CertificateRefusal::Revoked));
-    assert_eq!(identify(&current, &good).unwrap().recheck_at, instant_of_day(30));
+    let peer = identify(&current, &good).unwrap();
+    assert_eq!((peer.recheck_at, peer.chain_ends_at), (instant_of_day(30), instant_of_day(100)), "lists are renewed");
     assert_eq!(identify(&with(ca.crl(&[], day(1))), &good), Err(CertificateRefusal::RevocationListExpired));
     assert_eq!(identify(&with(other.crl(&[], day(30))), &good), Err(CertificateRefusal::RevocationListForeign));
     let of_another_name = Ca::new("Elsewhere").crl(&[], day(30));

@@ -69,6 +69,14 @@ pub(super) struct AnchorVerifier {
     lists: Arc<Lists>,
 }
 
+/// What is known of a certificate that passes by an anchor.
+pub(super) struct Accepted {
+    /// When the first of it and the authorities above it ends.
+    pub(super) chain_ends_at: Timestamp,
+    /// When to look again: then, or when a revocation list is to be newer.
+    pub(super) recheck_at: Timestamp,
+}
+
 impl AnchorVerifier {
     fn build(anchor: &Anchor, lists: Arc<Lists>) -> Result<Self, AnchorFault> {
         let malformed = |error: String| AnchorFault::Malformed(error);
@@ -80,13 +88,13 @@ impl AnchorVerifier {
         Ok(Self { anchor: anchor.clone(), verifier, lists })
     }
 
-    /// Until when the certificate passes by this anchor, as things stand.
+    /// Until when the certificate passes by this anchor, as things stand, or why it does not.
     pub(super) fn accepts(
         &self,
         shown: &PresentedCertificates<'_>,
         other_holder: OtherHolder<'_>,
         now: Timestamp,
-    ) -> Result<Timestamp, CertificateRefusal> {
+    ) -> Result<Accepted, CertificateRefusal> {
         let path = shown.path_to(&self.anchor, other_holder, now)?;
         if path.is_plain {
             let between: Vec<_> = path.between.iter().map(|link| link.der.clone()).collect();
@@ -104,6 +112,7 @@ impl AnchorVerifier {
             }
         };
         let listed = self.lists.check(&shown.leaf.read, issuer, now)?;
-        Ok(path.not_after.min(anchor.not_after).min(listed))
+        let chain_ends_at = path.not_after.min(anchor.not_after);
+        Ok(Accepted { chain_ends_at, recheck_at: chain_ends_at.min(listed) })
     }
 }
