@@ -64,7 +64,7 @@ migration NAME:
     done
     echo "add to \`ALL\` in src/storage/migrations.rs: migration!($((last + 1)), \"$1\", \"$name\"),"
 
-# One benchmark, beside its peer: attacks, lists, preview, transfer or turns
+# One benchmark, beside its peer where there is one: attacks, inbox, lists, preview, transfer or turns
 bench NAME *ARGS:
     cargo bench --bench "$1" -- "${@:2}"
 

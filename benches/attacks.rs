@@ -116,7 +116,7 @@ const ATTACKS: &[(&str, &str, Attack)] = &[
             (0..32).for_each(|_| drop(tasks.spawn(unread(Arc::clone(ground), who))));
         }
     }),
-    ("acts", "two members act without an end, each refused at its turn", |ground, tasks| {
+    ("acts", "two members act without an end, each refused", |ground, tasks| {
         for who in ATTACKERS {
             (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, act))));
         }
@@ -153,6 +153,16 @@ const ATTACKS: &[(&str, &str, Attack)] = &[
     ("entries", "two members read the log from its start", |ground, tasks| {
         for who in ATTACKERS {
             (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, entries))));
+        }
+    }),
+    ("inbox", "two members ask what waits for them", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, inbox))));
+        }
+    }),
+    ("waits", "two members wait for something new, as often as they can", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, wait))));
         }
     }),
     ("uploads", "two members break documents off in the middle", |ground, tasks| {
@@ -544,6 +554,15 @@ fn count(ground: &Ground) -> Vec<u8> {
 
 fn entries(ground: &Ground) -> Vec<u8> {
     ground.request("GET", "/v1/entries", "")
+}
+
+fn inbox(ground: &Ground) -> Vec<u8> {
+    ground.request("GET", "/v1/inbox", "")
+}
+
+/// What the officer begins meanwhile is not theirs to read.
+fn wait(ground: &Ground) -> Vec<u8> {
+    ground.request("GET", "/v1/entries?wait=30&kind=decision.final", "")
 }
 
 /// Announces a document of 512 KiB, sends half of it, and goes away.

@@ -135,9 +135,9 @@ async fn add_reviews(exchange: &Exchange, reviewer: &MemberId) {
     .await;
     run(
         "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
-         SELECT 'more ' || a.proposal_id, 'panel' || substr(a.proposal_id, 5), $1, 'age1' || $1, '', $2, $1, 0 FROM assignments a \
+         SELECT 'more ' || a.proposal_id, 'vault' || substr(a.proposal_id, 5), $1, 'age1' || $1, '', $2, $1, 0 FROM assignments a \
          WHERE a.reviewer = $1 AND NOT EXISTS (SELECT 1 FROM wrapped_keys k \
-         WHERE k.vault_id = 'panel' || substr(a.proposal_id, 5) AND k.holder = $1)",
+         WHERE k.vault_id = 'vault' || substr(a.proposal_id, 5) AND k.holder = $1)",
         vec![Arg::text(reviewer), Arg::Bytes(Some(vec![0]))],
     )
     .await;
@@ -232,7 +232,7 @@ async fn add_keys(exchange: &Exchange, one_call: &MemberId, everywhere: &MemberI
         .await;
     run(
         "INSERT INTO vaults (vault_id, place, kind, call_id, proposal_id, recipient, statement, created_by, created_at) \
-         SELECT 'panel' || substr(p.proposal_id, 5), p.proposal_id || '/panel', 'panel', p.call_id, p.proposal_id, 'age1', '', \
+         SELECT 'vault' || substr(p.proposal_id, 5), p.proposal_id || '/panel', 'panel', p.call_id, p.proposal_id, 'age1', '', \
          p.created_by, 0 FROM proposals p",
         args![],
     )
@@ -246,7 +246,7 @@ async fn add_keys(exchange: &Exchange, one_call: &MemberId, everywhere: &MemberI
     .await;
     run(
         "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
-         SELECT 'key ' || a.proposal_id || a.reviewer, 'panel' || substr(a.proposal_id, 5), a.reviewer, 'age1' || a.reviewer, '', $1, \
+         SELECT 'key ' || a.proposal_id || a.reviewer, 'vault' || substr(a.proposal_id, 5), a.reviewer, 'age1' || a.reviewer, '', $1, \
          a.assigned_by, 0 FROM assignments a WHERE a.proposal_id > $2",
         // Those of the first proposals are missing.
         vec![blob(), Arg::text(id::<entente::domain::id::ProposalId>("prop", 5_000))],
@@ -254,11 +254,11 @@ async fn add_keys(exchange: &Exchange, one_call: &MemberId, everywhere: &MemberI
     .await;
     run(
         "INSERT INTO vaults (vault_id, place, kind, call_id, recipient, statement, created_by, created_at) \
-         SELECT 'panel' || substr(c.call_id, 5), c.call_id, 'call', c.call_id, 'age1', '', c.created_by, 0 FROM calls c",
+         SELECT 'vault_7' || substr(c.call_id, 7), c.call_id, 'call', c.call_id, 'age1', '', c.created_by, 0 FROM calls c",
         args![],
     )
     .await;
-    run("UPDATE calls SET vault_id = 'panel' || substr(call_id, 5), revision = revision + 1", args![]).await;
+    run("UPDATE calls SET vault_id = 'vault_7' || substr(call_id, 7), revision = revision + 1", args![]).await;
     for (officer, under) in [(one_call, Some(call)), (everywhere, None)] {
         let under = under.map(|call| call.to_string()).unwrap_or_default();
         run(

@@ -1,8 +1,10 @@
-//! The table of shares: how much there is of what all use, how much of it one partner, one certificate or member and one request may have, and
-//! for how long.
+//! The table of shares: how much there is of what all use, how much of it one partner and one certificate or member may have, and for how
+//! long.
 //!
-//! Here are numbers alone, each with its unit and whose it is. Those who import them decide by them, and no share has its number anywhere
-//! else. Numbers of `[limits]` and `[quotas]` are defaults, which the operator can change. A test compares ADR 27 and ADR 32 with this table.
+//! Here are numbers alone, each with its unit and whose it is. Those who import them decide by them, and no share or quota of members has its
+//! number anywhere else. Numbers of `[limits]` and `[quotas]` are defaults, which the operator can change. A test compares ADR 27 and ADR 32
+//! with this table. What one request may hold stands with the request: its lines in `wire`, the size of its body in
+//! `http::change_request`.
 
 use std::time::Duration;
 
@@ -130,6 +132,10 @@ pub const ARRIVING_BYTES_PER_MEMBER: u64 = 32 * GIB_STORED;
 pub const ANNOUNCED_BYTES_PER_MEMBER: u64 = 64 * GIB_STORED;
 /// Versions of one proposal.
 pub const VERSIONS_PER_PROPOSAL: u64 = 200;
+/// Members of one party of a proposal, those who are asked to join included.
+pub const MEMBERS_PER_PARTY: u64 = 40;
+/// Invitations to one party of a proposal that are kept; those of members who have left since are, too.
+pub const INVITATIONS_PER_PARTY: u64 = 200;
 /// Relabellings of one proposal.
 pub const LABELS_PER_PROPOSAL: u64 = 200;
 /// Statements about one member's interest in one proposal.

@@ -9,7 +9,7 @@ use entente::{
         decision::{SendLetter, SignDecision},
         directory::{CreateProgram, PublishKeyCard},
         policy::{ApprovePolicy, ProposePolicy},
-        proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, SignLabel, SignManifest},
+        proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, NewVault, SignLabel, SignManifest},
         review::{Assign, DeclareConflict, LiftConflict, SubmitReview},
     },
 };
@@ -43,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
     read::<ProposePolicy>(bytes);
     read::<ApprovePolicy>(bytes);
     read::<CreateProposal>(bytes);
+    read::<NewVault>(bytes);
     read::<AddKeys>(bytes);
     read::<AddMember>(bytes);
     read::<AcceptInvitation>(bytes);

@@ -1,7 +1,14 @@
 //! What evaluating policies found, as long as it holds: predicates of an engine, and what one set of policies leaves open.
 
-use super::{Action, facts::MemberFacts, predicate::Predicate};
-use crate::{domain::id::MemberId, remembered::Remembered};
+use super::{
+    Action,
+    facts::{MemberFacts, ProposalFacts},
+    predicate::Predicate,
+};
+use crate::{
+    domain::id::{MemberId, ProposalId},
+    remembered::Remembered,
+};
 use std::sync::Arc;
 
 /// How many predicates a cache holds.
@@ -52,5 +59,48 @@ impl ResidualCache {
         let found = (Arc::clone(principal), Arc::clone(&residual));
         self.by_member.insert_weighing((principal.id.clone(), action), found, size);
         residual
+    }
+}
+
+/// How many decisions a cache holds.
+const DECISIONS: usize = 1 << 15;
+/// How many members, partners and organisations the facts of all decisions in a cache name together: some 50 MiB.
+const DECISIONS_SIZE: usize = 1 << 19;
+
+/// A decision on a proposal, with all that it follows from beside the policies.
+#[derive(Debug)]
+struct Decision {
+    principal: MemberFacts,
+    proposal: ProposalFacts,
+    is_permitted: bool,
+}
+
+/// Caches what one engine, and so one version of all policies, decided on proposals.
+#[derive(Debug, Default)]
+pub(super) struct DecisionCache(Remembered<(MemberId, Action, ProposalId), Arc<Decision>, DECISIONS, DECISIONS_SIZE>);
+
+impl DecisionCache {
+    /// Whether it was permitted, if the same was decided before from the same facts.
+    pub(super) fn get(&self, principal: &MemberFacts, action: Action, proposal: &ProposalFacts) -> Option<bool> {
+        let known = self.0.get(&(principal.id.clone(), action, proposal.id))?;
+        (known.principal == *principal && known.proposal == *proposal).then_some(known.is_permitted)
+    }
+
+    pub(super) fn insert(&self, principal: &MemberFacts, action: Action, proposal: &ProposalFacts, is_permitted: bool) {
+        let named = [
+            &proposal.party_members,
+            &proposal.invited,
+            &proposal.conflicts,
+            &proposal.assigned,
+            &proposal.declared_clear,
+            &proposal.reviewed,
+        ];
+        // The call is shared with others.
+        let size = named.iter().map(|members| members.len()).sum::<usize>()
+            + proposal.parties.len()
+            + proposal.organisations.len()
+            + principal.roles.len();
+        let decision = Decision { principal: principal.clone(), proposal: proposal.clone(), is_permitted };
+        self.0.insert_weighing((principal.id.clone(), action, proposal.id), Arc::new(decision), size);
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     Action, Authorization, AuthorizationStep, AuthorizationTrace, Extra, Permit, PolicyError, Side, Standing, Verdict,
     VerdictReason,
-    caches::PredicateCache,
+    caches::{DecisionCache, PredicateCache},
     entities::{RequestEntities, SchemaNames},
     facts::{MemberFacts, ProposalFacts, Resource},
     rules::{Named, PartnerRules, PolicyRequest, Ruleset, without_policies},
@@ -58,6 +58,7 @@ pub struct Engine {
     /// The attributes that anybody's policies about an action name.
     named: Vec<Named>,
     predicate_cache: PredicateCache,
+    decision_cache: DecisionCache,
 }
 
 impl Engine {
@@ -69,8 +70,15 @@ impl Engine {
             let theirs = partners.values().flat_map(|rules| rules.named(*action));
             Named::any(theirs.chain([guardrails.0.named(*action)]))
         });
-        let (authorizer, names, predicate_cache) = (Authorizer::new(), SchemaNames::new(), PredicateCache::default());
-        Self { authorizer, names, named: named.collect(), guardrails, partners, predicate_cache }
+        Self {
+            authorizer: Authorizer::new(),
+            names: SchemaNames::new(),
+            named: named.collect(),
+            guardrails,
+            partners,
+            predicate_cache: PredicateCache::default(),
+            decision_cache: DecisionCache::default(),
+        }
     }
 
     /// The same with other guardrails.
@@ -137,6 +145,23 @@ impl Engine {
             self.permits(principal, Action::View, Resource::Proposal(proposal), world)
         };
         worlds.iter().zip(proposals).map(permits).collect()
+    }
+
+    /// Whether `principal` may do `action` on a proposal, if that was decided before from the same facts.
+    pub fn known_decision(&self, principal: &MemberFacts, action: Action, proposal: &ProposalFacts) -> Option<bool> {
+        self.decision_cache.get(principal, action, proposal)
+    }
+
+    /// Whether `principal` may do `action` on a proposal, as [`Engine::authorize`] decides: remembered for those who ask the same again and
+    /// again, and no permit.
+    pub fn decides(&self, principal: &MemberFacts, action: Action, proposal: &ProposalFacts) -> bool {
+        if let Some(known) = self.known_decision(principal, action, proposal) {
+            return known;
+        }
+        let is_permitted =
+            self.explain(principal, action, Resource::Proposal(proposal)).standing == Standing::Permitted;
+        self.decision_cache.insert(principal, action, proposal, is_permitted);
+        is_permitted
     }
 
     fn permits(

@@ -119,6 +119,38 @@ fn a_conflict_hides_a_proposal_from_every_role_and_action() {
 }
 
 #[test]
+fn remembered_decision_is_that_of_the_same_facts_alone() {
+    let engine = Sources::shipped().engine();
+    let world = World::new();
+    let proposal = world.proposal();
+    let decide = |member: &MemberFacts, proposal: &ProposalFacts| {
+        let asked = Action::ALL
+            .iter()
+            .filter(|action| action.view() == Some(Action::View) && Resource::Proposal(proposal).fits(**action));
+        for action in asked {
+            let decided = engine.authorize(member, *action, Resource::Proposal(proposal)).standing();
+            let is_permitted = decided == Standing::Permitted;
+            assert_eq!(engine.decides(member, *action, proposal), is_permitted, "{} {action}", member.id);
+            assert_eq!(engine.known_decision(member, *action, proposal), Some(is_permitted));
+        }
+    };
+    for member in world.members() {
+        let conflicted = world.clone().with("proposal", &json!({ "conflicts": [member.id.to_string()] })).proposal();
+        let elsewhere = MemberFacts { organisation: "Elsewhere".into(), roles: BTreeSet::new(), ..member.clone() };
+        // Each in the place of the one before, and the first one again.
+        for proposal in [&proposal, &conflicted, &proposal] {
+            decide(&member, proposal);
+            decide(&elsewhere, proposal);
+        }
+        assert_eq!(
+            engine.known_decision(&member, Action::View, &conflicted),
+            None,
+            "what was asked last is remembered"
+        );
+    }
+}
+
+#[test]
 fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
     let engine = engine_with(&[("USA", None)]);
     let world = World::new();

@@ -25,7 +25,7 @@ use crate::{
         inbox::ItemKind,
         reference::CallCode,
     },
-    policy::{Action, Resource, Standing},
+    policy::{Action, Resource},
     storage::{inbox as store, members, proposals},
     wire::{
         inbox::{Inbox, InboxItem, NextDeadline, Waiting, WaitingPage},
@@ -272,19 +272,24 @@ async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<HashMap<Propo
     Ok(states.collect())
 }
 
-/// The items whose act the member is permitted. Each is a decision of its own, so many are made off the threads that serve others.
+/// The items whose act the member is permitted. What was not decided before is a decision of its own, so many are made off the threads that
+/// serve others.
 async fn permitted(view: &View<'_>, items: Vec<(Arc<ProposalState>, InboxItem)>) -> Result<Vec<InboxItem>> {
     let (policies, me) = (Arc::clone(&view.policies), Arc::new(view.me.clone()));
+    let steps = |some: &[(Arc<ProposalState>, InboxItem)]| {
+        let is_known = |(state, item): &&(Arc<ProposalState>, InboxItem)| {
+            act(item.kind).is_none_or(|action| policies.known_decision(&me, action, &state.facts).is_some())
+        };
+        some.len() + some.iter().filter(|one| !is_known(one)).count() * DECISION
+    };
+    let (policies, me) = (Arc::clone(&policies), Arc::clone(&me));
     let decide = move |some: Vec<(Arc<ProposalState>, InboxItem)>| -> Vec<InboxItem> {
         let may = |state: &ProposalState, kind: ItemKind| {
-            act(kind).is_some_and(|action| {
-                let resource = Resource::Proposal(&state.facts);
-                policies.explain(&me, action, resource).standing == Standing::Permitted
-            })
+            act(kind).is_some_and(|action| policies.decides(&me, action, &state.facts))
         };
         some.into_iter().filter(|(state, item)| may(state, item.kind)).map(|(_, item)| item).collect()
     };
-    evaluation::decided(view.exchange, &view.asker, items, |some| some.len() * DECISION, decide).await
+    evaluation::decided(view.exchange, &view.asker, items, steps, decide).await
 }
 
 #[cfg(test)]

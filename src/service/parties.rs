@@ -8,6 +8,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     cursors::SealedCursors,
     described::describe,
+    quotas,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
     surplus_keys,
@@ -40,11 +41,6 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most members of one party, invited ones included.
-const MOST_OF_PARTY: usize = 40;
-/// Most invitations to one party that are kept: those of members who have left since are, too.
-const MOST_INVITATIONS: u64 = 200;
-
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
     exchange: &Exchange,
@@ -73,12 +69,9 @@ pub async fn invite(
     if members.contains(member) || proposal.row.invited.contains(member) {
         return Err(Refusal::Exists { what: member.to_string() }.into());
     }
-    check_number(members.len() + proposal.row.invited.iter().filter(|other| other.partner() == partner).count() + 1)?;
-    if invitations::count(&mut act.tx, id, partner).await? >= MOST_INVITATIONS {
-        let fault =
-            format!("{MOST_INVITATIONS} invitations to the party of `{partner}` are on record, which is the most");
-        return Err(Refusal::PartyRule { fault }.into());
-    }
+    let asked = proposal.row.invited.iter().filter(|other| other.partner() == partner).count();
+    quotas::check_party(exchange, members.len() + asked)?;
+    quotas::check_invitations(exchange, invitations::count(&mut act.tx, id, partner).await?)?;
     let invitation = checked(&mut act, id, member, invitation).await?;
     let statement = (&*invitation.jws, invitation.payload_sha256);
     invitations::invite(&mut act.tx, &permit, id, member, statement, act.now).await?;
@@ -281,7 +274,7 @@ pub(super) async fn asked_at_the_beginning(
 ) -> Result<Vec<(MemberId, Signed<InvitationStatement>)>> {
     let me = act.me.id.clone();
     for members in body.parties.values() {
-        check_number(members.len())?;
+        quotas::check_party(act.exchange, members.len().saturating_sub(1))?;
     }
     let named: Vec<&MemberId> = body.parties.values().flatten().filter(|member| **member != me).collect();
     if let Some(other) = body.invitations.keys().find(|member| !named.contains(member)) {
@@ -373,14 +366,6 @@ fn kept_by(act: &Act<'_>, proposal: &ProposalState) -> Option<&'static str> {
 
 fn keeps_part(member: &MemberId, fault: &str) -> ServiceError {
     Refusal::Unsuitable { member: member.clone(), fault: fault.to_owned() }.into()
-}
-
-fn check_number(members: usize) -> Result<()> {
-    if members > MOST_OF_PARTY {
-        let fault = format!("a party has at most {MOST_OF_PARTY} members, those who are asked to join included");
-        return Err(Refusal::PartyRule { fault }.into());
-    }
-    Ok(())
 }
 
 async fn checked(

@@ -63,6 +63,10 @@ pub struct Quotas {
     pub versions_per_proposal: u64,
     /// Relabellings of a proposal that any of its parties has proposed.
     pub labels_per_proposal: u64,
+    /// Members of one party of a proposal, those who are asked to join included.
+    pub members_per_party: u64,
+    /// Invitations to one party of a proposal, those of members who have left since included.
+    pub invitations_per_party: u64,
     /// Declarations about one member's interest in a proposal, and liftings of conflicts; a conflict is taken past it.
     pub declarations_per_member_and_proposal: u64,
     /// Amendments of a call; only the nation that leads it amends.
@@ -109,6 +113,8 @@ impl Default for Quotas {
             replaced_documents_days: 30,
             versions_per_proposal: share_table::VERSIONS_PER_PROPOSAL,
             labels_per_proposal: share_table::LABELS_PER_PROPOSAL,
+            members_per_party: share_table::MEMBERS_PER_PARTY,
+            invitations_per_party: share_table::INVITATIONS_PER_PARTY,
             declarations_per_member_and_proposal: share_table::DECLARATIONS_PER_MEMBER_AND_PROPOSAL,
             amendments_per_call: share_table::AMENDMENTS_PER_CALL,
             extensions_per_call_per_partner: share_table::EXTENSIONS_PER_CALL_PER_PARTNER,
@@ -273,6 +279,18 @@ pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
 /// Whether another relabelling of a proposal that has so many may be proposed.
 pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
     check(labels.into(), act.exchange.quotas.labels_per_proposal, "relabellings of one proposal")
+}
+
+/// Whether a party of a proposal may have another member, where it has or asks so many.
+pub(super) fn check_party(exchange: &Exchange, members: usize) -> Result<()> {
+    let what = "members of one party of a proposal, those who are asked to join included";
+    check(members as u64, exchange.quotas.members_per_party, what)
+}
+
+/// Whether another member may be asked to join a party of a proposal: each invitation is kept, and every client verifies all of them.
+pub(super) fn check_invitations(exchange: &Exchange, present: u64) -> Result<()> {
+    let what = "invitations to one party of a proposal, those of members who have left since included";
+    check(present, exchange.quotas.invitations_per_party, what)
 }
 
 /// Whether another statement about a member's interest in a proposal may be made where there are so many. Clients verify all of them.

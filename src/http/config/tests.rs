@@ -66,6 +66,8 @@ fn tables_of_the_decisions_have_the_defaults() {
         replaced_documents_days,
         versions_per_proposal,
         labels_per_proposal,
+        members_per_party,
+        invitations_per_party,
         declarations_per_member_and_proposal,
         amendments_per_call,
         extensions_per_call_per_partner,
@@ -80,7 +82,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         acts_per_minute_per_member,
         acts_per_minute_per_partner,
     } = Quotas::default();
-    let defaults: [(&str, &[u64]); 20] = [
+    let defaults: [(&str, &[u64]); 21] = [
         ("programs", &[programs_per_partner]),
         ("proposals never submitted", &[proposals_per_member]),
         ("calls drafted and not published", &[drafts_per_member]),
@@ -90,6 +92,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         ("bytes of documents that are announced", &[announced_bytes_per_member]),
         ("documents on their way", &[arriving_per_slot_per_member, arriving_bytes_per_member]),
         ("versions of a proposal, and relabellings", &[versions_per_proposal, labels_per_proposal]),
+        ("members of a party of a proposal", &[members_per_party, invitations_per_party]),
         ("declarations", &[declarations_per_member_and_proposal]),
         ("amendments", &[amendments_per_call]),
         ("extensions of a call", &[extensions_per_call_per_partner]),

@@ -153,6 +153,25 @@ fn signature_that_is_verified_in_its_turn_is_found() {
     assert!(faults("service/verify/signed", calls).is_empty());
 }
 
+/// The types that `change_bodies!` and its sisters name: by a path that begins with a module.
+fn bodies_of_changes(text: &str) -> BTreeSet<&str> {
+    let blocks =
+        text.split("change_bodies! {").skip(1).filter_map(|rest| rest.split_once("\n}")).map(|(block, _)| block);
+    let paths = blocks.flat_map(|block| block.split(|c: char| !(c.is_alphanumeric() || c == ':' || c == '_')));
+    let in_modules = paths.filter(|path| path.starts_with(|first: char| first.is_ascii_lowercase()));
+    in_modules.filter_map(|path| path.trim_end_matches(':').split_once("::")).map(|(_, name)| name).collect()
+}
+
+#[test]
+fn bodies_of_changes_are_fuzzed() {
+    let text = fs::read_to_string(root().join("src/http/change_request.rs")).unwrap();
+    let fuzzed = fs::read_to_string(root().join("fuzz/fuzz_targets/bodies.rs")).unwrap();
+    let bodies = bodies_of_changes(&text);
+    assert!(bodies.len() > 20 && bodies.contains("NewVault"), "{bodies:?}");
+    let missing: Vec<_> = bodies.iter().filter(|name| !fuzzed.contains(&format!("read::<{name}>("))).collect();
+    assert!(missing.is_empty(), "missing in fuzz/fuzz_targets/bodies.rs: {missing:?}");
+}
+
 #[test]
 fn statements_have_types_of_their_own_and_are_fuzzed() {
     let fuzzed = fs::read_to_string(root().join("fuzz/fuzz_targets/statements.rs")).unwrap();

@@ -11,6 +11,7 @@ use crate::harness::{
     worst_texts::worst_texts,
 };
 use entente::{
+    client::api::Paging,
     domain::{
         id::{ProposalId, Sha256, VaultId},
         policy::PolicyOwner,
@@ -22,12 +23,17 @@ use reqwest::{Method, RequestBuilder, Response};
 use std::{
     collections::VecDeque,
     io,
+    net::Ipv4Addr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+};
 use tokio_rustls::TlsConnector;
 
 /// What one does at a time in a flood that nothing else bounds.
@@ -57,6 +63,37 @@ async fn connections(stage: &Stage) {
         let _ = tls.write_all(b"GET /v1/me HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         kept.push_back(tls);
         if kept.len() > 100 {
+            kept.pop_front();
+        }
+    }
+}
+
+/// Connects under one certificate after another that no key card names, all of one authority, and asks.
+async fn certificates_without_key_cards(stage: &Stage) {
+    let strangers: Vec<_> = (0..8).map(|_| stage.next_credential("ISR:nobody")).collect();
+    let connectors = strangers.iter().map(|stranger| TlsConnector::from(Arc::new(stage.tls(Some(stranger)))));
+    let mut kept = VecDeque::new();
+    for connector in connectors.collect::<Vec<_>>().iter().cycle() {
+        let tcp = TcpStream::connect(stage.address()).await.unwrap();
+        let Ok(mut tls) = connector.connect("localhost".try_into().unwrap(), tcp).await else { continue };
+        let _ = tls.write_all(b"GET /v1/me HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        kept.push_back(tls);
+        if kept.len() > 100 {
+            kept.pop_front();
+        }
+    }
+}
+
+/// Connects and says nothing, without an end, from addresses of this machine alone where it has more than one.
+async fn silent_strangers(stage: &Stage) {
+    let mut kept = VecDeque::new();
+    for last in (1..=u8::MAX).cycle() {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Where this machine has one such address only, all come from it.
+        let _ = socket.bind((Ipv4Addr::new(127, 7, 7, last), 0).into());
+        let Ok(tcp) = socket.connect(stage.address()).await else { continue };
+        kept.push_back(tcp);
+        if kept.len() > 600 {
             kept.pop_front();
         }
     }
@@ -161,6 +198,11 @@ async fn innocent_acts_beside_readers(store: Store) {
     let count = |raw: &Raw| get(raw, &format!("/v1/proposals/count?topic=t{}", number.fetch_add(1, Ordering::Relaxed)));
     beside(&stage, flood(&stage, "ISR:avi", false, count)).await;
     beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, "/v1/entries"))).await;
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, "/v1/inbox"))).await;
+    // All places for requests that wait, which hold none of the others.
+    let bookmark = stage.client("ISR:avi").api().entries(&[], &Paging::default()).await.unwrap().bookmark.unwrap();
+    let waits = format!("/v1/entries?wait=30&cursor={bookmark}");
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &waits))).await;
     // It leaves an entry.
     let vaults = format!("/v1/proposals/{proposal}/vaults");
     beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &vaults))).await;
@@ -188,6 +230,8 @@ async fn innocent_acts_beside(store: Store) {
     let Some(stage) = Stage::open_with(store, &settings).await else { return };
     let proposal = stage.begun().await;
     beside(&stage, many(|| connections(&stage))).await;
+    beside(&stage, many(|| certificates_without_key_cards(&stage))).await;
+    beside(&stage, silent_strangers(&stage)).await;
     beside(&stage, many(|| acts(&stage, proposal))).await;
     // As many requests as one may have; and fewer, with as many bytes as one may have on the way.
     let begin = format!("/v1/proposals?call={}", stage.call);

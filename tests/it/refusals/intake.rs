@@ -94,7 +94,8 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     let panel = vault_id(&stage, "USA:carol", proposal, VaultKind::Panel).await;
     let refuses = async |member: &str, status, slug, path: &str| {
         let raw = stage.raw(Some(stage.credential(member)));
-        let method = if path.contains("/members/") { Method::PUT } else { Method::POST };
+        let is_put = path.contains("/members/") || path == format!("/v1/calls/{call}");
+        let method = if is_put { Method::PUT } else { Method::POST };
         stage.refuses_raw(status, slug, awaited(&raw, method, path)).await;
     };
     let absent = VaultId::new_of(&id("ISR:tamar"), &SystemClock, &SystemRng);
@@ -110,6 +111,8 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/letters")).await;
     refuses("ISR:avi", 403, "denied", &format!("/v1/proposals/{proposal}/reviews")).await;
     refuses("ISR:avi", 403, "denied", "/v1/policies/ISR/versions").await;
+    refuses("ISR:avi", 403, "denied", "/v1/policies/ISR/versions/1/approve").await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/calls/{call}")).await;
     refuses("ISR:tamar", 404, "not-found", &format!("/v1/proposals/{proposal}/members/ISR:tamar")).await;
     // Who knows of a proposal asks nobody to join it for that.
     for member in ["USA:carol", "ISR:noa"] {

@@ -325,7 +325,7 @@ async fn nobody_is_named_without_an_invitation_nor_beyond_the_number() {
     let NewProposal { mut parties, .. } = stage.joint();
     stage.refuses("statement-invalid", avi.api().create_proposal(&new(parties.clone()))).await;
     parties.get_mut(&code("USA")).unwrap().extend((0..40).map(|n| id(&format!("USA:somebody-{n}"))));
-    stage.refuses("party-rule", avi.api().create_proposal(&new(parties))).await;
+    stage.refuses("quota-reached", avi.api().create_proposal(&new(parties))).await;
     stage.stop().await;
 }
 
