@@ -36,7 +36,7 @@ const ACTS: &[Act] = &[
     ("partner card key", Oneself, "removing the files", "", ""),
     ("partner card new", Oneself, "removing the file: nothing counts before the host enrols it", "", ""),
     ("partner card renew", Oneself, "removing the file: nothing counts before the host enrols it", "always", DRY_RUN),
-    ("member invite", Others, "nothing counts before `member approve`", "a table with near organisations", DRY_RUN),
+    ("member invite", Others, "nothing counts before `member approve`", "an organisation that is nearly another", DRY_RUN),
     ("member approve", Others, "key-card revoke", "always", DRY_RUN),
     ("member replace", Others, "nothing counts before `member approve`", "", DRY_RUN),
     ("member move", Others, "member move", "others go by the card at once", DRY_RUN),

@@ -156,15 +156,18 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     let organisations: BTreeSet<(&str, &MemberId)> =
         invited.iter().map(|new| (new.organisation.as_str(), &new.member)).collect();
     let named: BTreeSet<&str> = organisations.iter().map(|(organisation, _)| *organisation).collect();
+    let mut has_near = false;
     for (at, one) in named.iter().enumerate() {
         for other in named.iter().skip(at + 1).filter(|other| name::is_nearly_same(one, other)) {
+            has_near = true;
             context.out.warn(&format!("`{other}` is nearly `{one}`; write both alike if they are the same one"));
         }
     }
-    let mut warned = BTreeSet::new();
+    let mut compared = BTreeSet::new();
     for (organisation, member) in organisations {
-        if warned.insert(organisation) {
+        if compared.insert(organisation) {
             for near in client.near_organisations(organisation, member).await? {
+                has_near = true;
                 context.out.warn(&format!(
                     "`{}` of {} is nearly `{organisation}`; write it as the others do if it is the same one",
                     near.organisation,
@@ -177,12 +180,13 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     if args.dry_run {
         return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
     }
-    if !warned.is_empty() && args.file.is_some() {
+    if has_near {
         context.out.aside(|screen| invited_lines(screen, &invited, &paths));
-        context
-            .keyboard()
-            .agree(args.consent, &format!("{} are invited", counted(invited.len(), "person", "people")))
-            .await?;
+        let what = format!(
+            "{} under the name of an organisation that is nearly another",
+            counted(invited.len(), "person is invited", "people are invited")
+        );
+        context.keyboard().agree(args.consent, &what).await?;
     }
     make_folder(&args.to)?;
     paths.iter().try_for_each(|path| require_new(path))?;

@@ -193,6 +193,43 @@ async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
 }
 
 #[tokio::test]
+async fn registrar_is_asked_before_an_invitation_only_about_organisations_that_are_nearly_another() {
+    let site = Site::new(None);
+    let world = site.world(&[USA, ISR]).await;
+    let office = Office::of(&site, &world, "ISR");
+    fs::create_dir_all(&office.folder).unwrap();
+    let to = office.folder.join("invitation");
+    let table = |name: &str, rows: &str| {
+        let path = office.folder.join(name);
+        fs::write(&path, format!("member,name,organisation\n{rows}")).unwrap();
+        path
+    };
+    let known = ran(&office.home, &["member", "show", "ISR:registrar"]).await;
+    let known = known["organisation"].as_str().unwrap();
+
+    // Two organisations that nobody mistakes for another, one of them known: nothing to ask.
+    let apart = table("apart.csv", &format!("ISR:lior,Lior,Gilboa Laboratory\nISR:gal,Gal,{known}\n"));
+    ran(&office.home, &["member", "invite", "--file", text(&apart), "--to", text(&to)]).await;
+    assert!(office.file("invitation", "lior").exists() && office.file("invitation", "gal").exists());
+
+    // Nearly alike in the table itself, and one person at an organisation that is nearly a known one.
+    let alike = table("alike.csv", "ISR:shir,Shir,Arava Optics\nISR:maya,Maya,Arava Optic\n");
+    let of_table = ["member", "invite", "--file", text(&alike), "--to", text(&to)];
+    let near = format!("{known} Unit");
+    let of_one = ["member", "invite", "ISR:tal", "--name", "Tal", "--organisation", &near, "--to", text(&to)];
+    for (words, handle, people) in
+        [(&of_table[..], "shir", "2 people are invited"), (&of_one[..], "tal", "1 person is invited")]
+    {
+        let (code, refusal) = refused(&office.home, words).await;
+        assert!(code == 2 && refusal.contains("is nearly") && refusal.contains(people), "{code}: {refusal}");
+        assert!(refusal.contains("--yes") && !office.file("invitation", handle).exists(), "{refusal}");
+        ran(&office.home, &[words, &["--yes"]].concat()).await;
+        assert!(office.file("invitation", handle).exists());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn national_pki_signs_what_the_registrar_checked() {
     let site = Site::new(None);
     let world = site.world(&[USA, ISR]).await;
