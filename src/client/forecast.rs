@@ -8,6 +8,7 @@ mod calls;
 mod judging;
 mod keys;
 mod parties;
+mod policies;
 
 pub use keys::CardForecast;
 
