@@ -11,21 +11,20 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
-        naming::{CallName, FoundProposal, ProposalName},
+        naming::{CallName, ProposalName},
         own_keys::{CheckedKey, KeyState},
-        vaults::{LackingSteps, Prepared, Wrapped},
+        titles::Titles,
+        vaults::{LackingSteps, PanelKey, Prepared, Wrapped},
     },
     domain::{
-        call::Phase,
         id::{CallId, MemberId, ProposalId, WrappedKeyId},
-        member::CallRole,
-        proposal::Status,
         text::counted,
     },
     wire::proposal::MissingKey,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Share vault keys with the members whom policy admits
 #[derive(Debug, Subcommand)]
@@ -105,7 +104,8 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
         KeyCommand::Share(ShareArgs { call: Some(call), .. }) => {
-            show(context, &client.prepare_panel(client.find_call(&call).await?).await?)
+            let prepared = client.prepare_panel(client.find_call(&call).await?).await?;
+            show(context, &client, &prepared).await
         }
         KeyCommand::Share(ShareArgs { proposal, to_call, .. }) => {
             let proposal = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?.id;
@@ -116,7 +116,7 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
                     screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
                 });
             }
-            show(context, &share(&client, proposal).await?)
+            show(context, &client, &client.prepare_proposal(proposal).await?).await
         }
         KeyCommand::Missing(scope) => {
             let missing = match scope.find(&client).await? {
@@ -261,32 +261,15 @@ fn short(recipient: &str) -> String {
     }
 }
 
-/// One proposal: as an officer also the vault for its reviews.
-async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
-    let proposal = client.api().proposal(id).await?;
-    let call = client.api().call(proposal.call).await?.body;
-    let is_panels_turn = call.phase == Phase::Review && proposal.status == Status::Submitted;
-    let mut prepared = Prepared::default();
-    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) && client.make_deliberation_vault(id).await? {
-        prepared.vaults_made.push(FoundProposal::from(&proposal));
-    }
-    if call.my_roles.contains(&CallRole::Officer) {
-        prepared.wrapped = client.wrap_missing_of_call(call.id).await?;
-    }
-    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) {
-        client.look_for_steps(&proposal, &mut prepared.lacking).await?;
-    }
-    let Wrapped { done, refused } = client.wrap_missing(id).await?;
-    prepared.wrapped.done.extend(done);
-    prepared.wrapped.refused.extend(refused);
-    Ok(prepared)
-}
-
-fn show(context: &Context, prepared: &Prepared) -> Result<()> {
+async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result<()> {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let why = |error: &ClientError| error.to_string();
-    let refused_json: Vec<Value> =
-        refused.iter().map(|(key, error)| json!({ "key": key, "fault": why(error), "help": error.help() })).collect();
+    let wrapped_json: Vec<Value> = done.iter().map(key_json).collect();
+    let refused_json = refused.iter().map(|(key, error)| {
+        let key = key_json(key);
+        json!({ "key": key, "fault": why(error), "help": error.help() })
+    });
+    let refused_json: Vec<Value> = refused_json.collect();
     let skipped_json: Vec<Value> = skipped
         .iter()
         .map(|(found, error)| {
@@ -296,10 +279,11 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         .collect();
     let vaults: Vec<ProposalId> = vaults_made.iter().map(|found| found.id).collect();
     let answer = json!({
-        "vaults_made": vaults, "wrapped": done, "refused": refused_json, "skipped": skipped_json,
+        "vaults_made": vaults, "wrapped": wrapped_json, "refused": refused_json, "skipped": skipped_json,
         "undeclared": lacking.undeclared, "unassigned": lacking.unassigned, "own_undeclared": lacking.own_undeclared,
     });
-    context.out.answer(&answer, |screen| show_prepared(screen, prepared))?;
+    let titles = if context.out.is_json() { Titles::default() } else { titles_of(client, prepared).await };
+    context.out.answer(&answer, |screen| show_prepared(screen, prepared, &titles))?;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
     let exit = match first {
@@ -318,16 +302,20 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
 }
 
 /// What was wrapped for whom.
-pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
+pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &Titles) {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
-    let mut table = Table::new(["FOR", "KIND", "KEY", "VAULT"]);
+    let mut table = Table::new(["PROPOSAL", "TITLE", "FOR", "KIND", "KEY"]).cutting("TITLE");
+    let mut row = |PanelKey { proposal, key }: &PanelKey, state: String| {
+        let title = proposal.as_ref().and_then(|found| titles.title(found.id));
+        let proposal = proposal.as_ref().map(|found| screen.named(found, &found.id)).unwrap_or_default();
+        let kind = screen.named(&key.kind, &key.vault);
+        table.row([proposal, title.unwrap_or_default().to_owned(), key.holder.to_string(), kind, state]);
+    };
     for key in done {
-        let [vault, kind, holder] = cells(key);
-        table.row([holder, kind, "wrapped".to_owned(), vault]);
+        row(key, "wrapped".to_owned());
     }
     for (key, error) in refused {
-        let [vault, kind, holder] = cells(key);
-        table.row([holder, kind, format!("REFUSED: {error}"), vault]);
+        row(key, format!("REFUSED: {error}"));
     }
     screen.table(&table, "nobody lacks a key");
     for found in vaults_made {
@@ -337,6 +325,22 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
         screen.line(&format!("{}: left out: {error}", screen.named(found, &found.id)));
     }
     show_lacking(screen, lacking);
+}
+
+/// The titles of the proposals whose keys these are, as far as that asks nobody.
+async fn titles_of(client: &Client, prepared: &Prepared) -> Titles {
+    let Wrapped { done, refused } = &prepared.wrapped;
+    let keys = done.iter().chain(refused.iter().map(|(key, _)| key));
+    let proposals: BTreeSet<ProposalId> = keys.filter_map(|key| Some(key.proposal.as_ref()?.id)).collect();
+    client.titles_by_id(&Vec::from_iter(proposals)).await
+}
+
+/// A key for programs, with its proposal.
+fn key_json(PanelKey { proposal, key }: &PanelKey) -> Value {
+    let mut answer = json!(key);
+    answer["proposal"] = json!(proposal.as_ref().map(|found| found.id));
+    answer["reference"] = json!(proposal.as_ref().and_then(|found| found.reference.clone()));
+    answer
 }
 
 /// What is missing before more keys can be passed on.

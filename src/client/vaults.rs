@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
         member::CallRole,
         proposal::Status,
@@ -31,10 +32,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// What was wrapped, and what was not and why.
-#[derive(Debug, Default)]
-pub struct Wrapped {
-    pub done: Vec<MissingKey>,
-    pub refused: Vec<(MissingKey, ClientError)>,
+#[derive(Debug)]
+pub struct Wrapped<K = MissingKey> {
+    pub done: Vec<K>,
+    pub refused: Vec<(K, ClientError)>,
+}
+
+/// A key that somebody lacks, and the proposal that it is for; none for a key to the vault of the call itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PanelKey {
+    pub proposal: Option<FoundProposal>,
+    pub key: MissingKey,
 }
 
 /// Which keys were removed and why, and which were not and why.
@@ -49,7 +57,7 @@ pub struct Removed {
 pub struct Prepared {
     /// Proposals that got their deliberation vault now.
     pub vaults_made: Vec<FoundProposal>,
-    pub wrapped: Wrapped,
+    pub wrapped: Wrapped<PanelKey>,
     /// Proposals that were left out, and why.
     pub skipped: Vec<(FoundProposal, ClientError)>,
     /// What is missing before more keys can be passed on.
@@ -73,6 +81,21 @@ pub(super) struct VaultPlan {
     pub(super) proposal: ProposalId,
     pub(super) party: Option<PartnerCode>,
     pub(super) holders: Vec<Admitted>,
+}
+
+impl<K> Default for Wrapped<K> {
+    fn default() -> Self {
+        Self { done: Vec::new(), refused: Vec::new() }
+    }
+}
+
+impl Wrapped<PanelKey> {
+    /// Adds the keys of a proposal, or of the call itself.
+    fn add(&mut self, proposal: Option<&FoundProposal>, Wrapped { done, refused }: Wrapped) {
+        let named = |key| PanelKey { proposal: proposal.cloned(), key };
+        self.done.extend(done.into_iter().map(named));
+        self.refused.extend(refused.into_iter().map(|(key, error)| (named(key), error)));
+    }
 }
 
 impl Client {
@@ -246,24 +269,44 @@ impl Client {
     pub async fn prepare_panel(&self, call: CallId) -> Result<Prepared> {
         let mut prepared = Prepared::default();
         if self.api().call(call).await?.body.my_roles.contains(&CallRole::Officer) {
-            prepared.wrapped = self.wrap_missing_of_call(call).await?;
+            prepared.wrapped.add(None, self.wrap_missing_of_call(call).await?);
         }
         for proposal in self.api().all_proposals(Some(call)).await? {
             if proposal.status != Status::Submitted {
                 continue;
             }
             self.look_for_steps(&proposal, &mut prepared.lacking).await?;
+            let found = FoundProposal::from(&proposal);
             match self.prepare_one(proposal.id).await {
                 Ok((made, wrapped)) => {
-                    prepared.vaults_made.extend(made.then(|| FoundProposal::from(&proposal)));
-                    prepared.wrapped.done.extend(wrapped.done);
-                    prepared.wrapped.refused.extend(wrapped.refused);
+                    prepared.wrapped.add(Some(&found), wrapped);
+                    prepared.vaults_made.extend(made.then_some(found));
                 }
                 Err(error @ (ClientError::Transport { .. } | ClientError::NotSigned(_))) => return Err(error),
                 // Also what does not verify: one party must not be able to hold up all the others.
-                Err(error) => prepared.skipped.push((FoundProposal::from(&proposal), error)),
+                Err(error) => prepared.skipped.push((found, error)),
             }
         }
+        Ok(prepared)
+    }
+
+    /// The same for one proposal, by anybody who holds keys to it.
+    pub async fn prepare_proposal(&self, id: ProposalId) -> Result<Prepared> {
+        let proposal = self.api().proposal(id).await?;
+        let (call, found) = (self.api().call(proposal.call).await?.body, FoundProposal::from(&proposal));
+        let is_officer = call.my_roles.contains(&CallRole::Officer);
+        let is_panels_turn = is_officer && call.phase == Phase::Review && proposal.status == Status::Submitted;
+        let mut prepared = Prepared::default();
+        if is_panels_turn && self.make_deliberation_vault(id).await? {
+            prepared.vaults_made.push(found.clone());
+        }
+        if is_officer {
+            prepared.wrapped.add(None, self.wrap_missing_of_call(call.id).await?);
+        }
+        if is_panels_turn {
+            self.look_for_steps(&proposal, &mut prepared.lacking).await?;
+        }
+        prepared.wrapped.add(Some(&found), self.wrap_missing(id).await?);
         Ok(prepared)
     }
 

@@ -21,7 +21,7 @@ use crate::{
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
         titles::{KnownTitle, Titles},
-        vaults::{LackingSteps, Prepared, Wrapped},
+        vaults::{LackingSteps, PanelKey, Prepared, Wrapped},
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
@@ -204,9 +204,18 @@ fn keys(pages: &mut Pages) {
     pages.show("key missing $PROPOSAL", |screen| key::show_missing(screen, &missing));
     let refused = ClientError::unverified("the key card of `KOR:minjun` is not signed by a registrar of KOR", "");
     let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
+    let key_to = |proposal: Option<&str>, kind, holder| PanelKey {
+        proposal: proposal.map(found),
+        key: lacks(kind, holder),
+    };
+    let done = [
+        key_to(None, "call", "USA:olivia"),
+        key_to(Some(PROPOSAL), "panel", "USA:carol"),
+        key_to(Some(OTHER), "deliberation", "ISR:noa"),
+    ];
     let prepared = Prepared {
         vaults_made: vec![found(PROPOSAL)],
-        wrapped: Wrapped { done: missing.into(), refused: vec![(lacks("panel", "KOR:minjun"), refused)] },
+        wrapped: Wrapped { done: done.into(), refused: vec![(key_to(Some(PROPOSAL), "panel", "KOR:minjun"), refused)] },
         skipped: vec![(found(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
         lacking: LackingSteps {
             undeclared: [(read("GBR:grace"), 2), (read("ISR:maya"), 1)].into(),
@@ -214,7 +223,9 @@ fn keys(pages: &mut Pages) {
             own_undeclared: 0,
         },
     };
-    pages.show("key share $PROPOSAL", |screen| key::show_prepared(screen, &prepared));
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    let titles: Titles = [(read(PROPOSAL), title)].into_iter().collect();
+    pages.show("key share --call $CALL", |screen| key::show_prepared(screen, &prepared, &titles));
     let (mine, broken) = ("key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "key_01J9ZR8C2D4E6F8G0H2J4K6M8N");
     let fault = ClientError::unverified("it does not open with your identity", "");
     let checked = |kind, is_on_card, found| CheckedKey {
