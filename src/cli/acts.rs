@@ -84,7 +84,7 @@ const ACTS: &[Act] = &[
     ("assignment add", Others, "assignment remove", "", DRY_RUN),
     ("assignment load", Others, "assignment remove", "", DRY_RUN),
     ("assignment remove", Others, "assignment add", "", DRY_RUN),
-    ("key share", Others, "the key agent removes keys of members whom policy no longer admits", "", "key missing"),
+    ("key share", Others, "the key agent removes keys of members whom policy no longer admits", "", DRY_RUN),
     ("key check", Oneself, "key share, by somebody who holds the key", "", "without options it only tries them"),
     ("agent run", Others, "the same: it does what `key share` does, by policy alone", "", "key missing"),
     ("relay run", Others, "a service: it says one sentence that names nothing", "", DRY_RUN),
@@ -200,6 +200,17 @@ fn commands_ask_and_look_ahead_as_was_decided() {
         assert!(!undo.is_empty() || !asks.is_empty(), "`{name}` cannot be undone, so it asks");
         assert!(*affects == Oneself || !ahead.is_empty(), "`{name}` affects others, so one can look ahead");
     }
+}
+
+/// What others are affected by and has no dry run: a later act shows all of it, or it is a service that acts by policy alone, or any request.
+const LOOKED_AT_ELSEWHERE: [&str; 5] =
+    ["proposal summary", "proposal put", "proposal remove", "agent run", "api"];
+
+#[test]
+fn only_what_a_later_act_shows_has_another_look_ahead() {
+    let others = ACTS.iter().filter(|(_, affects, _, _, ahead)| *affects == Others && *ahead != DRY_RUN);
+    let without: Vec<&str> = others.map(|act| act.0).collect();
+    assert_eq!(without, LOOKED_AT_ELSEWHERE);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
+    act::{self, DryRun, Question},
     cell::TableCell,
     context::{Context, joined},
     error::{CliError, Exit, Result},
@@ -11,10 +12,12 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
+        forecast::PanelForecast,
         naming::{CallName, ProposalName},
         own_keys::{CheckedKey, KeyState},
+        panel::{LackingSteps, PanelKey, Prepared},
         titles::Titles,
-        vaults::{LackingSteps, PanelKey, Prepared, Wrapped},
+        vaults::Wrapped,
     },
     domain::{
         id::{CallId, MemberId, ProposalId, WrappedKeyId},
@@ -34,6 +37,7 @@ pub enum KeyCommand {
   entente key share $PROPOSAL
   entente key share --call $CALL
       every proposal, after the opening, and the call's own vault
+  entente key share --call $CALL --dry-run   who would get which key
   entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
@@ -97,27 +101,15 @@ pub struct ShareArgs {
     /// Wrap to the call's vault once more, beside what is there
     #[arg(long, conflicts_with = "call")]
     to_call: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Runs the command.
 pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        KeyCommand::Share(ShareArgs { call: Some(call), .. }) => {
-            let prepared = client.prepare_panel(client.find_call(&call).await?).await?;
-            show(context, &client, &prepared).await
-        }
-        KeyCommand::Share(ShareArgs { proposal, to_call, .. }) => {
-            let proposal = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?.id;
-            if to_call {
-                let wrapped = client.wrap_to_call(proposal).await?;
-                return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
-                    let wrapped = counted(wrapped, "vault was", "vaults were");
-                    screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
-                });
-            }
-            show(context, &client, &client.prepare_proposal(proposal).await?).await
-        }
+        KeyCommand::Share(args) => share(args, context, &client).await,
         KeyCommand::Missing(scope) => {
             let missing = match scope.find(&client).await? {
                 Place::Call(call) => client.api().missing_call_keys(call).await?,
@@ -261,7 +253,58 @@ fn short(recipient: &str) -> String {
     }
 }
 
-async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result<()> {
+/// Passes keys on, or says which it would.
+async fn share(args: ShareArgs, context: &Context, client: &Client) -> Result<()> {
+    let ShareArgs { proposal, call, to_call, dry_run } = args;
+    if let Some(call) = call {
+        let call = client.find_call(&call).await?;
+        if dry_run.is_meant() {
+            return foresee(context, client, &client.forecast_panel(call).await?).await;
+        }
+        return show(context, client, &client.prepare_panel(call).await?).await;
+    }
+    let found = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?;
+    if to_call {
+        let forecast = client.forecast_keys_to_call(&found);
+        if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+            return Ok(());
+        }
+        let wrapped = client.wrap_to_call(found.id).await?;
+        return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
+            let wrapped = counted(wrapped, "vault was", "vaults were");
+            screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
+        });
+    }
+    if dry_run.is_meant() {
+        return foresee(context, client, &client.forecast_keys(&found).await?).await;
+    }
+    show(context, client, &client.prepare_proposal(found.id).await?).await
+}
+
+/// Which keys would be passed on to whom.
+async fn foresee(
+    context: &Context,
+    client: &Client,
+    PanelForecast { prepared, forecast }: &PanelForecast,
+) -> Result<()> {
+    let (titles, zone) = (titles_of(context, client, prepared).await, context.zone()?);
+    let mut answer = prepared_json(prepared);
+    for (name, value) in
+        [("act", json!(forecast.act)), ("effects", json!(forecast.effects)), ("undo", json!(forecast.undo))]
+    {
+        answer[name] = value;
+    }
+    act::shown(context, &answer, |screen| {
+        if !screen.is_csv() {
+            act::show(screen, forecast, &zone);
+            screen.gap();
+        }
+        show_prepared(screen, prepared, &titles, true);
+    })
+}
+
+/// What was passed on, for programs.
+fn prepared_json(prepared: &Prepared) -> Value {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let why = |error: &ClientError| error.to_string();
     let wrapped_json: Vec<Value> = done.iter().map(key_json).collect();
@@ -278,12 +321,19 @@ async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result
         })
         .collect();
     let vaults: Vec<ProposalId> = vaults_made.iter().map(|found| found.id).collect();
-    let answer = json!({
+    json!({
         "vaults_made": vaults, "wrapped": wrapped_json, "refused": refused_json, "skipped": skipped_json,
         "undeclared": lacking.undeclared, "unassigned": lacking.unassigned, "own_undeclared": lacking.own_undeclared,
-    });
-    let titles = if context.out.is_json() { Titles::default() } else { titles_of(client, prepared).await };
-    context.out.answer(&answer, |screen| show_prepared(screen, prepared, &titles))?;
+    })
+}
+
+/// What was passed on; an error if something was not.
+async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result<()> {
+    let titles = titles_of(context, client, prepared).await;
+    context
+        .out
+        .answer(&prepared_json(prepared), |screen| show_prepared(screen, prepared, &titles, false))?;
+    let Prepared { wrapped: Wrapped { refused, .. }, skipped, .. } = prepared;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
     let exit = match first {
@@ -301,8 +351,8 @@ async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))
 }
 
-/// What was wrapped for whom.
-pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &Titles) {
+/// What was wrapped for whom, or would be.
+pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &Titles, is_foreseen: bool) {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let mut table = Table::new(["PROPOSAL", "TITLE", "FOR", "KIND", "KEY"]).cutting("TITLE");
     let mut row = |PanelKey { proposal, key }: &PanelKey, state: String| {
@@ -312,13 +362,13 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &T
         table.row([proposal, title.unwrap_or_default().to_owned(), key.holder.to_string(), kind, state]);
     };
     for key in done {
-        row(key, "wrapped".to_owned());
+        row(key, if is_foreseen { "would be wrapped" } else { "wrapped" }.to_owned());
     }
     for (key, error) in refused {
         row(key, format!("REFUSED: {error}"));
     }
     screen.table(&table, "nobody lacks a key");
-    for found in vaults_made {
+    for found in vaults_made.iter().filter(|_| !is_foreseen) {
         screen.line(&format!("{}: reviews can be sealed now", screen.named(found, &found.id)));
     }
     for (found, error) in skipped {
@@ -328,7 +378,10 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &T
 }
 
 /// The titles of the proposals whose keys these are, as far as that asks nobody.
-async fn titles_of(client: &Client, prepared: &Prepared) -> Titles {
+async fn titles_of(context: &Context, client: &Client, prepared: &Prepared) -> Titles {
+    if context.out.is_json() {
+        return Titles::default();
+    }
     let Wrapped { done, refused } = &prepared.wrapped;
     let keys = done.iter().chain(refused.iter().map(|(key, _)| key));
     let proposals: BTreeSet<ProposalId> = keys.filter_map(|key| Some(key.proposal.as_ref()?.id)).collect();

@@ -7,7 +7,7 @@
 
 use super::{
     Client, ClientError, Result,
-    vaults::{Removed, Wrapped},
+    vaults::{KeyPass, Removed, Wrapped},
 };
 use crate::{
     domain::{
@@ -239,7 +239,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             return Ok(());
         }
         let mut wrapped = Wrapped::default();
-        let done = client.wrap_call_for(id, wanted.missing, &mut wrapped).await;
+        let done = client.wrap_call_for(id, wanted.missing, KeyPass::Done, &mut wrapped).await;
         let not_done = report_wrapped(client, AgentSubject::Call(id), wrapped, done, tally, report).await?;
         self.remember(client, AgentSubject::Call(id), not_done, tally, report);
         Ok(())
@@ -289,7 +289,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         }
 
         let mut wrapped = Wrapped::default();
-        let done = client.wrap_for(id, missing, &mut wrapped).await;
+        let done = client.wrap_for(id, missing, KeyPass::Done, &mut wrapped).await;
         not_done.extend(report_wrapped(client, place, wrapped, done, tally, report).await?);
         self.remember(client, place, not_done, tally, report);
         Ok(())

@@ -29,6 +29,7 @@ pub mod naming;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;
+pub mod panel;
 mod participation;
 pub mod parties;
 pub mod partner_cards;

@@ -239,6 +239,32 @@ async fn deciders_and_officers_see_beforehand_whether_it_is_final() {
 }
 
 #[tokio::test]
+async fn officers_and_parties_see_beforehand_whom_they_pass_which_key() {
+    let stage = Stage::open().await;
+    let proposal = stage.awaiting_keys().await;
+    let dana = stage.client("USA:dana");
+    let reference = dana.api().proposal(proposal).await.unwrap().reference.to_string();
+    let (of_call, of_one) = (format!("key share --call {}", stage.call), format!("key share {proposal}"));
+    let vault = format!("1 vault is made for reviews of {reference}");
+    let told = ["2 keys are passed on to ISR:maya and USA:carol", &vault, "\"others\""];
+    let foreseen = foresees(&stage, "USA:dana", &of_call, &told).await;
+    let wrapped = foreseen["wrapped"].as_array().unwrap().clone();
+    assert!(wrapped.len() == 2 && wrapped.iter().all(|key| key["reference"] == *reference), "{foreseen}");
+    foresees(&stage, "USA:dana", &of_one, &["2 keys are passed on to ISR:maya and USA:carol"]).await;
+    assert_eq!(dana.api().missing_keys(proposal).await.unwrap().len(), 2);
+    let told = ["vaults that you open are wrapped to the call's vault again"];
+    foresees(&stage, "ISR:avi", &format!("{of_one} --to-call"), &told).await;
+
+    // Done as foreseen, with the keys to the vault that was made.
+    let (code, done, said) = ran(&stage, "USA:dana", &of_call).await;
+    let done: Value = serde_json::from_str(&done).unwrap();
+    let done = done["wrapped"].as_array().unwrap();
+    assert!(code == 0 && wrapped.iter().all(|key| done.contains(key)) && done.len() > wrapped.len(), "{said}");
+    foresees(&stage, "USA:dana", &of_call, &["nobody lacks a key"]).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn policy_officers_see_beforehand_what_a_proposed_text_waits_for() {
     let stage = Stage::open().await;
     let (drafter, israel) = (stage.client("ISR:drafter"), PolicyOwner::Partner("ISR".parse().unwrap()));

@@ -17,11 +17,12 @@ use crate::{
         naming::FoundProposal,
         opening::OpenedDocument,
         own_keys::{CheckedKey, KeyState},
+        panel::{LackingSteps, PanelKey, Prepared},
         preview::Sums,
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
         titles::{KnownTitle, Titles},
-        vaults::{LackingSteps, PanelKey, Prepared, Wrapped},
+        vaults::Wrapped,
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
@@ -225,7 +226,7 @@ fn keys(pages: &mut Pages) {
     };
     let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
     let titles: Titles = [(read(PROPOSAL), title)].into_iter().collect();
-    pages.show("key share --call $CALL", |screen| key::show_prepared(screen, &prepared, &titles));
+    pages.show("key share --call $CALL", |screen| key::show_prepared(screen, &prepared, &titles, false));
     let (mine, broken) = ("key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "key_01J9ZR8C2D4E6F8G0H2J4K6M8N");
     let fault = ClientError::unverified("it does not open with your identity", "");
     let checked = |kind, is_on_card, found| CheckedKey {
