@@ -11,28 +11,18 @@ use super::{
     recipient,
     seal::{SealError, open_bytes, seal_bytes},
 };
+pub use super::statement::PossessionChallenge;
 use crate::domain::{ambient::Rng, id::Sha256};
 use aws_lc_rs::{
     agreement::{self, PrivateKey, UnparsedPublicKey, X25519},
     hmac,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// What an answer is authenticated with besides the agreed secret, so that it proves nothing anywhere else.
 const CONTEXT: &[u8] = b"entente.recipient-possession.v1";
 const KEY_BYTES: usize = 32;
-
-/// What an invitation asks to be answered with the identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PossessionChallenge {
-    /// The public key, base64.
-    pub public_key: String,
-    /// Its private key, an age file sealed to the registrars, base64.
-    pub sealed_private_key: String,
-}
 
 /// Why a challenge cannot be made, answered or checked.
 #[derive(Debug, thiserror::Error)]

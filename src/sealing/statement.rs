@@ -10,16 +10,21 @@ mod call_publication;
 mod decision;
 mod declaration;
 mod invitation;
+mod join_request;
 mod label;
 mod letter;
 mod manifest;
+mod member_invitation;
 mod policy;
 mod policy_approval;
 mod preview;
+mod renewal;
 mod review;
 mod role;
 mod roll;
+mod trust_list;
 mod vault;
+mod vouched;
 mod wrap;
 
 pub use self::{
@@ -29,18 +34,24 @@ pub use self::{
     decision::{DecisionStatement, decision_digest},
     declaration::DeclarationStatement,
     invitation::InvitationStatement,
+    join_request::JoinRequest,
     label::LabelStatement,
     letter::LetterStatement,
     manifest::{Manifest, ManifestDocument},
+    member_invitation::{MemberInvitation, PossessionChallenge},
     policy::PolicyStatement,
     policy_approval::PolicyApproval,
     preview::PreviewStatement,
+    renewal::RenewalStatement,
     review::ReviewStatement,
     role::RoleStatement,
     roll::RollStatement,
+    trust_list::TrustList,
     vault::VaultStatement,
+    vouched::MAX_KEYS,
     wrap::WrapStatement,
 };
+pub(super) use self::vouched::{check_name, check_roles};
 use super::{
     canonical::{self, CanonicalError},
     jws::{self, JwsError},
