@@ -78,7 +78,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_path_to_error", &["reading"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
-    ("terminal_size", &["cli/output"]),
+    ("terminal_size", &["cli/output", "demo/narrator"]),
     ("tokio_rustls", &["http"]),
     ("utoipa", &["http", "sealing", "wire"]),
 ];
