@@ -13,7 +13,7 @@ use crate::{
     client::{
         Client, ClientError,
         forecast::PanelForecast,
-        naming::{CallName, ProposalName},
+        naming::{CallName, IdName, ProposalName},
         own_keys::{CheckedKey, KeyState},
         panel::{LackingSteps, PanelKey, Prepared},
         titles::Titles,
@@ -56,7 +56,7 @@ officers say that they cannot open them.")]
   entente key check --call $CALL         the officers' keys to the call's vault
   entente key check $PROPOSAL --remove   discard those that do not open
   entente key check $PROPOSAL --discard $KEY
-      discard this one without trying it
+      discard this one without trying it; the first letters of it will do
 
 A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
 can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
@@ -87,7 +87,7 @@ pub struct Check {
     remove_replaced: bool,
     /// Discard this key without trying to open it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
-    discard: Option<WrappedKeyId>,
+    discard: Option<IdName<WrappedKeyId>>,
 }
 
 #[derive(Debug, Args)]
@@ -123,19 +123,19 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
 
 /// Who lacks a key.
 pub(super) fn show_missing(screen: &mut Screen, missing: &[MissingKey]) {
-    let mut table = Table::new(["WHO LACKS A KEY", "KIND", "FOR", "VAULT"]);
+    let mut table = Table::new(["WHO LACKS A KEY", "KIND", "FOR"]);
     for key in missing {
-        let [vault, kind, holder] = cells(key);
+        let (holder, kind) = (key.holder.to_string(), screen.named(&key.kind, &key.vault));
         let shown = joined(key.recipients.iter().map(|recipient| short(recipient)));
         let recipients = TableCell::new(shown, joined(&key.recipients));
-        table.row([holder.into(), kind.into(), recipients, vault.into()]);
+        table.row([holder.into(), kind.into(), recipients]);
     }
     screen.table(&table, "nobody lacks a key");
 }
 
 /// What became of trying one's own keys.
 pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarded: &[WrappedKeyId]) {
-    let mut table = Table::new(["KIND", "FOR", "WRAPPED BY", "STATE", "KEY", "VAULT"]);
+    let mut table = Table::new(["KIND", "FOR", "WRAPPED BY", "STATE", "KEY"]);
     for key in checked {
         let (id, wrapped_by, mut state) = key_state(key);
         if !key.is_on_card {
@@ -145,8 +145,8 @@ pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarde
             state = format!("{state} (discarded)");
         }
         let recipient = TableCell::new(short(&key.recipient), key.recipient.as_str());
-        let first = [key.kind.to_string().into(), recipient, joined(wrapped_by).into(), state.into()];
-        table.row(first.into_iter().chain([joined(id).into(), key.vault.to_string().into()]));
+        let kind = screen.named(&key.kind, &key.vault);
+        table.row([kind.into(), recipient, joined(wrapped_by).into(), state.into(), joined(id).into()]);
     }
     screen.table(&table, "no key is for you");
 }
@@ -172,11 +172,16 @@ fn unnamed() -> CliError {
 }
 
 /// Discards a key of one's own by its identifier.
-async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: WrappedKeyId) -> Result<()> {
-    match scope.find(client).await? {
+async fn discard(
+    context: &Context,
+    client: &Client,
+    scope: &KeyScope,
+    key: &IdName<WrappedKeyId>,
+) -> Result<()> {
+    let key = match scope.find(client).await? {
         Place::Call(call) => client.discard_one_of_call(call, key).await?,
         Place::Proposal(proposal) => client.discard_one(proposal, key).await?,
-    }
+    };
     context.out.done(&format!(
         "`{key}` is discarded; a member who holds a key can wrap you a new one with `entente key share`"
     ))
@@ -184,7 +189,7 @@ async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: Wrap
 
 /// Tries one's own keys, and discards those that one asked to.
 async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
-    if let Some(key) = args.discard {
+    if let Some(key) = &args.discard {
         return discard(context, client, &args.scope, key).await;
     }
     let checked = match args.scope.find(client).await? {
@@ -411,8 +416,4 @@ fn show_lacking(screen: &mut Screen, lacking: &LackingSteps) {
         let have = counted(lacking.undeclared.len(), "reviewer has", "reviewers have");
         screen.line(&format!("missing: {have} not declared: {}", joined(lacking.undeclared.keys())));
     }
-}
-
-fn cells(key: &MissingKey) -> [String; 3] {
-    [key.vault.to_string(), key.kind.to_string(), key.holder.to_string()]
 }

@@ -103,7 +103,7 @@ async fn command_that_runs_on_says_once_and_while_it_runs_that_clocks_are_apart(
         let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
         let body = CreateProgram { name: name.into(), lead: "USA".parse().unwrap(), partners };
         stage.client("USA:dana").api().create_program(&body).await.unwrap();
-        log.says("created program").await;
+        log.says(&format!("created the program “{name}”")).await;
     }
     for reviewer in ["USA:carol", "ISR:maya"] {
         stage.assign(&[(proposal, reviewer)], false).await;

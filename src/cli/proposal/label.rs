@@ -146,7 +146,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zo
 /// What a relabelling says and changes.
 pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
     screen.fields(&[
-        ("proposal", plan.statement.proposal.to_string()),
+        ("proposal", screen.named(&plan.reference, &plan.statement.proposal)),
         ("label now", label_worded(plan.present.as_ref())),
         ("then", label_worded(plan.statement.label.as_ref())),
         ("signed by", joined(&plan.signed_by)),

@@ -12,7 +12,7 @@ pub(in crate::cli) fn interrupted(screen: &mut Screen, records: &[UploadRecord])
     let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
     for record in records {
         let slot = place(&record.slot, record.party.as_ref());
-        let (proposal, kind) = (record.proposal.to_string(), record.media_type.as_str());
+        let (proposal, kind) = (screen.named(&record.name(), &record.proposal), record.media_type.as_str());
         table.row([proposal.into(), slot.into(), TableCell::bytes(record.size), kind.into()]);
     }
     screen.table(&table, "no upload was interrupted");

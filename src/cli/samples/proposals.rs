@@ -68,7 +68,7 @@ fn listed(pages: &mut Pages) {
 
 fn documents(pages: &mut Pages) {
     let record = json!({
-        "proposal": PROPOSAL, "slot": "shareholders", "party": "ISR", "vault": VAULT, "recipient": RECIPIENT,
+        "proposal": PROPOSAL, "reference": REFERENCE, "slot": "shareholders", "party": "ISR", "vault": VAULT, "recipient": RECIPIENT,
         "sha256": DIGEST, "size": 734_003, "media_type": "application/pdf", "idempotency_key": "a",
     });
     pages.show("proposal resume --list", |screen| tables::interrupted(screen, &[of(record)]));
@@ -133,6 +133,7 @@ fn labels(pages: &mut Pages) {
     ]));
     pages.show("proposal label $PROPOSAL", |screen| label::lines(screen, &made, &zone()));
     let plan = Relabelling {
+        reference: read(REFERENCE),
         statement: of(json!({
             "proposal": PROPOSAL, "manifest_sha256": OTHER_DIGEST, "number": 1, "label": label,
             "stated_at": "2026-03-01T08:00:00Z",

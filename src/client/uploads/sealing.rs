@@ -237,6 +237,7 @@ impl Client {
             check_size(&place, &media_type, size)?;
             let record = UploadRecord {
                 proposal: place.proposal.id,
+                reference: Some(place.proposal.reference),
                 slot: place.slot.name,
                 party: place.party,
                 vault: place.vault.statement.vault,
