@@ -178,7 +178,7 @@ fn every_command_is_known_to_act_or_to_read() {
     let mut found = BTreeMap::new();
     leaves(&Cli::command(), "", &mut found);
     let decided: BTreeSet<&str> = ACTS.iter().map(|act| act.0).chain(READS.iter().copied()).collect();
-    assert_eq!(decided.len(), ACTS.len() + READS.len(), "one stands there twice");
+    assert_eq!(decided.len(), ACTS.len() + READS.len(), "a command is in both lists, or has two lines");
     let is: BTreeSet<&str> = found.keys().map(String::as_str).collect();
     let undecided: Vec<_> = is.difference(&decided).collect();
     assert!(undecided.is_empty(), "whom do they affect, what takes them back, do they ask? {undecided:?}");

@@ -406,7 +406,7 @@ fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, S
         let roles = roles.split([' ', '+', '/']).filter(|role| !role.is_empty());
         let member: MemberId = row.cell("member").parse().map_err(|error| at(format!("{error}")))?;
         if people.iter().any(|other| other.member == member) {
-            return Err(at(format!("`{member}` stands in it twice")));
+            return Err(at(format!("`{member}` has a line before this one")));
         }
         people.push(NewInvitation {
             member,
