@@ -43,7 +43,7 @@ pub struct LackingSteps {
 }
 
 /// A key that somebody lacks, and the proposal that it is for; none for a key to the vault of the call itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PanelKey {
     pub proposal: Option<FoundProposal>,
     pub key: MissingKey,
