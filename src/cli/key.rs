@@ -382,7 +382,7 @@ pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &T
     show_lacking(screen, lacking);
 }
 
-/// The titles of the proposals whose keys these are, as far as that asks nobody.
+/// The titles of the proposals whose keys these are, as far as this machine has them.
 async fn titles_of(context: &Context, client: &Client, prepared: &Prepared) -> Titles {
     if context.out.is_json() {
         return Titles::default();
@@ -390,7 +390,7 @@ async fn titles_of(context: &Context, client: &Client, prepared: &Prepared) -> T
     let Wrapped { done, refused } = &prepared.wrapped;
     let keys = done.iter().chain(refused.iter().map(|(key, _)| key));
     let proposals: BTreeSet<ProposalId> = keys.filter_map(|key| Some(key.proposal.as_ref()?.id)).collect();
-    client.titles_by_id(&Vec::from_iter(proposals)).await
+    client.kept_titles(&proposals).await
 }
 
 /// A key for programs, with its proposal.

@@ -1,6 +1,6 @@
 //! The rules of `ARCHITECTURE.md` that a compiler does not hold. Here: which module may import which, and which crate is used where.
-//! Beside it: circles of imports, names, counts, what a file looks like, and whether pages state the shares and the methods that the code has. The sources are
-//! read as text; a rule is a row of a table.
+//! Beside it: circles of imports, names, counts, what a file looks like, and whether pages state the shares and the methods that the code
+//! has. The sources are read as text; a rule is a row of a table.
 
 mod circles;
 mod counts;

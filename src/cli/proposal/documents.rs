@@ -145,7 +145,10 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
         records.retain(|record| record.proposal == proposal);
     }
     if args.list {
-        return context.out.answer(&json!({ "items": records }), |screen| tables::interrupted(screen, &records));
+        let titles = client.kept_titles(&records.iter().map(|record| record.proposal).collect()).await;
+        return context.out.answer(&json!({ "items": records }), |screen| {
+            tables::interrupted(screen, &records, &titles);
+        });
     }
     if args.discard {
         return discard(context, client, &records).await;

@@ -71,7 +71,9 @@ fn documents(pages: &mut Pages) {
         "proposal": PROPOSAL, "reference": REFERENCE, "slot": "shareholders", "party": "ISR", "vault": VAULT, "recipient": RECIPIENT,
         "sha256": DIGEST, "size": 734_003, "media_type": "application/pdf", "idempotency_key": "a",
     });
-    pages.show("proposal resume --list", |screen| tables::interrupted(screen, &[of(record)]));
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    let titles: Titles = [(read(PROPOSAL), title)].into_iter().collect();
+    pages.show("proposal resume --list", |screen| tables::interrupted(screen, &[of(record)], &titles));
     let signing = |(document, by, is_own): (ManifestDocument, Option<&str>, bool)| SigningDocument {
         document,
         uploaded_by: by.map(read),
@@ -151,7 +153,7 @@ fn labels(pages: &mut Pages) {
         ],
     }));
     pages.show("proposal label $PROPOSAL --rel-to KOR --caveat no-contractors", |screen| {
-        label::show_plan(screen, &plan, &preview);
+        label::show_plan(screen, &plan, &preview, Some("Lodestone: navigation without satellites"));
     });
 }
 
