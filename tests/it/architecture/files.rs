@@ -25,7 +25,7 @@ fn files_are_short_and_say_what_they_are_for() {
 }
 
 #[test]
-fn pages_are_wrapped_like_the_code() {
+fn pages_are_wrapped() {
     let folders =
         [("docs", true), (".github", true), ("tests", true), ("examples", true), ("policies", true), (".", false)];
     let mut faults = Vec::new();
