@@ -12,6 +12,7 @@ use super::{
     output::Screen,
     prompt::Consent,
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::{
@@ -278,7 +279,8 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
         return Err(CliError::usage(format!("{valid_until:.0} is past")).help("give a later `--valid-until`"));
     }
     let items: Vec<Value> = checked.iter().map(|request| request_json(request, valid_until)).collect();
-    let show = |screen: &mut Screen| checked.iter().for_each(|request| requested(screen, request, valid_until));
+    let zone = context.zone()?;
+    let show = |screen: &mut Screen| checked.iter().for_each(|request| requested(screen, request, valid_until, &zone));
     if args.dry_run {
         return context.out.answer(&json!({ "items": items }), show);
     }
@@ -446,7 +448,7 @@ fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
 }
 
 /// What a request asks for, before and after.
-fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timestamp) {
+fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timestamp, zone: &Zone) {
     let kind = match request.kind {
         RequestKind::New => "new",
         RequestKind::Replacement => "other keys, in place of those of the present card",
@@ -457,9 +459,9 @@ fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timesta
     card::fields(screen, request.before.as_ref(), &request.after);
     let mut more = Vec::new();
     if request.kind != RequestKind::Done {
-        more.push(("valid until", format!("{valid_until:.0}, or the end of the certificate")));
+        more.push(("valid until", format!("{}, or the end of the certificate", zone.both(valid_until))));
     }
-    more.extend(request.invited_at.map(|at| ("invited", format!("{at:.0}"))));
+    more.extend(request.invited_at.map(|at| ("invited", zone.both(at))));
     if !request.unproven.is_empty() {
         more.push(("unproven", request.unproven.join("\n")));
     }
