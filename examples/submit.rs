@@ -1,7 +1,7 @@
 //! A partner's system hands in its part of a proposal: the whole path from an empty proposal to this party's signature, with the library.
 //!
 //! ```text
-//! cargo run --example submit -- CALL ISR:avi,USA:bob summary.json work-plan=plan.pdf budget=budget.csv
+//! cargo run --example submit -- BIRD26 ISR:avi,USA:bob summary.json work-plan=plan.pdf budget=budget.csv
 //! ```
 //!
 //! It acts as the member of the default profile (`entente profile add`). Everybody else who is named is invited, and joins and signs by
@@ -31,8 +31,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let progress: Arc<dyn ProgressListener> = Arc::new(NoProgress);
 
     // The vaults are made and wrapped here; the exchange never sees a key.
-    let proposal = client.create_proposal(&NewProposal { call: call.parse()?, topic: None, parties }).await?;
-    println!("began {}", proposal.id);
+    let call = client.find_call(&call.parse()?).await?;
+    let proposal = client.create_proposal(&NewProposal { call, topic: None, parties }).await?;
+    println!("began {}", proposal.reference);
     client.put_summary(proposal.id, &serde_json::from_slice(&fs::read(summary)?)?, progress.clone()).await?;
     for document in documents {
         let (slot, file) = document.split_once('=').ok_or("write a document as SLOT=FILE")?;
@@ -41,6 +42,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     // What is signed names each document by its digest, this call's text and the parties.
     let signed = client.sign(&client.plan_signature(proposal.id).await?).await?;
-    println!("{} is {}", signed.id, signed.status);
+    println!("{} is {}", signed.reference, signed.status);
     Ok(())
 }

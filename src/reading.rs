@@ -235,7 +235,7 @@ fn kind_wanted(wanted: &str) -> String {
     }
 }
 
-/// A message about a text that is no JSON, or a number or word that is none.
+/// A message about a text that is not JSON, or about an invalid number or word.
 fn broken(message: &str) -> Option<String> {
     let said = match message {
         "expected ident" => "wanted `true`, `false` or `null`",

@@ -4,13 +4,12 @@
 use entente::sealing::{
     canonical,
     card::{KeyCard, PartnerCard},
-    joining::{JoinRequest, MemberInvitation, RenewalStatement, TrustList},
     recipient,
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
-        InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement,
-        PreviewStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement, WrapStatement,
-        verify_signed,
+        InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, MemberInvitation, PolicyApproval,
+        PolicyStatement, PreviewStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
+        TrustList, VaultStatement, WrapStatement, verify_signed,
     },
     visibility::VisibilityStatement,
 };

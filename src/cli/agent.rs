@@ -1,7 +1,7 @@
 //! `entente agent run`: the key agent as a process. One line for each act on standard output, one JSON object with `--json`.
 
 use super::{
-    context::Context,
+    context::{Context, joined},
     error::{CliError, Exit, Result},
     rounds::{Rounds, connector, interval_argument},
 };
@@ -77,14 +77,21 @@ fn finished(RoundTally { wrapped, removed, not_done }: RoundTally) -> Result<()>
 /// One act on one line.
 fn line(context: &Context, event: &Event) -> Result<()> {
     context.out.answer(&context.stamped(event)?, |screen| {
-        let Event { act, place, key, reason, help } = event;
-        let place = match place {
-            AgentSubject::Call(id) => format!("call={id}"),
-            AgentSubject::Proposal(id) => format!("proposal={id}"),
+        let Event { act, place, name, key, reason, help } = event;
+        let (kind, id) = match place {
+            AgentSubject::Call(id) => ("call", id.to_string()),
+            AgentSubject::Proposal(id) => ("proposal", id.to_string()),
         };
-        let mut text = format!("{} {} {place}", context.now(), act.as_str());
+        let name = name.as_ref().unwrap_or(&id);
+        let mut text = format!("{} {} {kind}={name}", context.now(), act.as_str());
+        // Beside the names where `--ids` wants them.
+        for (what, id) in [("id", screen.id(&id)), ("vault", screen.id(&joined(key.as_ref().map(|key| key.vault))))] {
+            if !id.is_empty() {
+                text = format!("{text} {what}={id}");
+            }
+        }
         if let Some(key) = key {
-            text = format!("{text} vault={} kind={} holder={}", key.vault, key.kind, key.holder);
+            text = format!("{text} kind={} holder={}", key.kind, key.holder);
         }
         if let Some(reason) = reason {
             text = format!("{text} reason={reason:?}");

@@ -44,6 +44,7 @@ pub struct ApiArgs {
     /// Path and query, such as `/v1/me`
     #[arg(value_name = "PATH", value_parser = path)]
     path: String,
+    // Not `--json FILE`: that every command has, for its own answer.
     /// Send this file as the JSON body; `-` for standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,

@@ -15,7 +15,7 @@ use crate::{
     client::{
         Client,
         naming::{CallName, FoundProposal, ProposalName},
-        titles::{ListExtent, rows::Titled},
+        titles::{ListExtent, Titles, rows::Titled},
     },
     domain::id::{CallId, MemberId},
     wire::{
@@ -165,9 +165,10 @@ async fn assign(
     if let Some((shown, summary)) = foreseen.as_ref().filter(|_| faults.is_empty()) {
         shown.sign(client, summary).await?;
     }
+    let titles = client.kept_titles(&pairs.iter().map(|(proposal, _)| *proposal).collect()).await;
     context.out.answer(&answer, |screen| {
         let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
-        show_pairs(screen, head, &named, faults);
+        show_pairs(screen, head, &named, &titles, faults);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -211,12 +212,19 @@ async fn list(client: &Client, context: &Context, List { proposal, call, titles 
 }
 
 /// What can be assigned, or was, and what cannot.
-pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(FoundProposal, MemberId)], faults: &[LineFault]) {
-    let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", head]);
+pub(super) fn show_pairs(
+    screen: &mut Screen,
+    head: &str,
+    pairs: &[(FoundProposal, MemberId)],
+    titles: &Titles,
+    faults: &[LineFault],
+) {
+    let mut table = Table::new(["NO", "PROPOSAL", "TITLE", "REVIEWER", head]).cutting("TITLE");
     for (at, (proposal, reviewer)) in (1..).zip(pairs) {
         let fault = faults.iter().find(|fault| fault.line == at);
         let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
-        table.row([at.to_string(), screen.named(proposal, &proposal.id), reviewer.to_string(), state]);
+        let title = titles.title(proposal.id).unwrap_or_default().to_owned();
+        table.row([at.to_string(), screen.named(proposal, &proposal.id), title, reviewer.to_string(), state]);
     }
     screen.table(&table, "no assignments");
 }

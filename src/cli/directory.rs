@@ -1,4 +1,4 @@
-//! `entente me` and `entente partner`: whom the exchange takes the caller for, and which partners there are.
+//! `entente me` and `entente partner`: which member the certificate belongs to, and which partners there are.
 
 use super::{
     context::{Context, joined, whole},
@@ -46,7 +46,7 @@ may see them.")]
     Card(PartnerCardCommand),
 }
 
-/// Shows whom the exchange takes the caller for.
+/// Shows which member the certificate belongs to.
 pub(super) async fn me(context: &Context) -> Result<()> {
     let client = context.client().await?;
     let me = client.api().me().await?;

@@ -12,6 +12,7 @@ use super::{
     output::Screen,
     prompt::Consent,
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::{
@@ -156,15 +157,18 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     let organisations: BTreeSet<(&str, &MemberId)> =
         invited.iter().map(|new| (new.organisation.as_str(), &new.member)).collect();
     let named: BTreeSet<&str> = organisations.iter().map(|(organisation, _)| *organisation).collect();
+    let mut has_near = false;
     for (at, one) in named.iter().enumerate() {
         for other in named.iter().skip(at + 1).filter(|other| name::is_nearly_same(one, other)) {
+            has_near = true;
             context.out.warn(&format!("`{other}` is nearly `{one}`; write both alike if they are the same one"));
         }
     }
-    let mut warned = BTreeSet::new();
+    let mut compared = BTreeSet::new();
     for (organisation, member) in organisations {
-        if warned.insert(organisation) {
+        if compared.insert(organisation) {
             for near in client.near_organisations(organisation, member).await? {
+                has_near = true;
                 context.out.warn(&format!(
                     "`{}` of {} is nearly `{organisation}`; write it as the others do if it is the same one",
                     near.organisation,
@@ -177,12 +181,13 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
     if args.dry_run {
         return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
     }
-    if !warned.is_empty() && args.file.is_some() {
+    if has_near {
         context.out.aside(|screen| invited_lines(screen, &invited, &paths));
-        context
-            .keyboard()
-            .agree(args.consent, &format!("{} are invited", counted(invited.len(), "person", "people")))
-            .await?;
+        let what = format!(
+            "{} under the name of an organisation that is nearly another",
+            counted(invited.len(), "person is invited", "people are invited")
+        );
+        context.keyboard().agree(args.consent, &what).await?;
     }
     make_folder(&args.to)?;
     paths.iter().try_for_each(|path| require_new(path))?;
@@ -274,7 +279,8 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
         return Err(CliError::usage(format!("{valid_until:.0} is past")).help("give a later `--valid-until`"));
     }
     let items: Vec<Value> = checked.iter().map(|request| request_json(request, valid_until)).collect();
-    let show = |screen: &mut Screen| checked.iter().for_each(|request| requested(screen, request, valid_until));
+    let zone = context.zone()?;
+    let show = |screen: &mut Screen| checked.iter().for_each(|request| requested(screen, request, valid_until, &zone));
     if args.dry_run {
         return context.out.answer(&json!({ "items": items }), show);
     }
@@ -402,7 +408,7 @@ fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, S
         let roles = roles.split([' ', '+', '/']).filter(|role| !role.is_empty());
         let member: MemberId = row.cell("member").parse().map_err(|error| at(format!("{error}")))?;
         if people.iter().any(|other| other.member == member) {
-            return Err(at(format!("`{member}` stands in it twice")));
+            return Err(at(format!("`{member}` has a line before this one")));
         }
         people.push(NewInvitation {
             member,
@@ -442,7 +448,7 @@ fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
 }
 
 /// What a request asks for, before and after.
-fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timestamp) {
+fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timestamp, zone: &Zone) {
     let kind = match request.kind {
         RequestKind::New => "new",
         RequestKind::Replacement => "other keys, in place of those of the present card",
@@ -453,9 +459,9 @@ fn requested(screen: &mut Screen, request: &CheckedRequest, valid_until: Timesta
     card::fields(screen, request.before.as_ref(), &request.after);
     let mut more = Vec::new();
     if request.kind != RequestKind::Done {
-        more.push(("valid until", format!("{valid_until:.0}, or the end of the certificate")));
+        more.push(("valid until", format!("{}, or the end of the certificate", zone.both(valid_until))));
     }
-    more.extend(request.invited_at.map(|at| ("invited", format!("{at:.0}"))));
+    more.extend(request.invited_at.map(|at| ("invited", zone.both(at))));
     if !request.unproven.is_empty() {
         more.push(("unproven", request.unproven.join("\n")));
     }

@@ -2,6 +2,7 @@
 //! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
+    act::{self, DryRun, Question},
     cell::TableCell,
     context::{Context, joined},
     error::{CliError, Exit, Result},
@@ -11,21 +12,22 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
-        naming::{CallName, FoundProposal, ProposalName},
+        forecast::PanelForecast,
+        naming::{CallName, IdName, ProposalName},
         own_keys::{CheckedKey, KeyState},
-        vaults::{LackingSteps, Prepared, Wrapped},
+        panel::{LackingSteps, PanelKey, Prepared},
+        titles::Titles,
+        vaults::Wrapped,
     },
     domain::{
-        call::Phase,
         id::{CallId, MemberId, ProposalId, WrappedKeyId},
-        member::CallRole,
-        proposal::Status,
         text::counted,
     },
     wire::proposal::MissingKey,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Share vault keys with the members whom policy admits
 #[derive(Debug, Subcommand)]
@@ -35,6 +37,7 @@ pub enum KeyCommand {
   entente key share $PROPOSAL
   entente key share --call $CALL
       every proposal, after the opening, and the call's own vault
+  entente key share --call $CALL --dry-run   who would get which key
   entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
@@ -53,7 +56,7 @@ officers say that they cannot open them.")]
   entente key check --call $CALL         the officers' keys to the call's vault
   entente key check $PROPOSAL --remove   discard those that do not open
   entente key check $PROPOSAL --discard $KEY
-      discard this one without trying it
+      discard this one without trying it; the first letters of it will do
 
 A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
 can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
@@ -84,7 +87,7 @@ pub struct Check {
     remove_replaced: bool,
     /// Discard this key without trying to open it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
-    discard: Option<WrappedKeyId>,
+    discard: Option<IdName<WrappedKeyId>>,
 }
 
 #[derive(Debug, Args)]
@@ -98,26 +101,15 @@ pub struct ShareArgs {
     /// Wrap to the call's vault once more, beside what is there
     #[arg(long, conflicts_with = "call")]
     to_call: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Runs the command.
 pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        KeyCommand::Share(ShareArgs { call: Some(call), .. }) => {
-            show(context, &client.prepare_panel(client.find_call(&call).await?).await?)
-        }
-        KeyCommand::Share(ShareArgs { proposal, to_call, .. }) => {
-            let proposal = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?.id;
-            if to_call {
-                let wrapped = client.wrap_to_call(proposal).await?;
-                return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
-                    let wrapped = counted(wrapped, "vault was", "vaults were");
-                    screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
-                });
-            }
-            show(context, &share(&client, proposal).await?)
-        }
+        KeyCommand::Share(args) => share(args, context, &client).await,
         KeyCommand::Missing(scope) => {
             let missing = match scope.find(&client).await? {
                 Place::Call(call) => client.api().missing_call_keys(call).await?,
@@ -131,19 +123,19 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
 
 /// Who lacks a key.
 pub(super) fn show_missing(screen: &mut Screen, missing: &[MissingKey]) {
-    let mut table = Table::new(["WHO LACKS A KEY", "KIND", "FOR", "VAULT"]);
+    let mut table = Table::new(["WHO LACKS A KEY", "KIND", "FOR"]);
     for key in missing {
-        let [vault, kind, holder] = cells(key);
+        let (holder, kind) = (key.holder.to_string(), screen.named(&key.kind, &key.vault));
         let shown = joined(key.recipients.iter().map(|recipient| short(recipient)));
         let recipients = TableCell::new(shown, joined(&key.recipients));
-        table.row([holder.into(), kind.into(), recipients, vault.into()]);
+        table.row([holder.into(), kind.into(), recipients]);
     }
     screen.table(&table, "nobody lacks a key");
 }
 
 /// What became of trying one's own keys.
 pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarded: &[WrappedKeyId]) {
-    let mut table = Table::new(["KIND", "FOR", "WRAPPED BY", "STATE", "KEY", "VAULT"]);
+    let mut table = Table::new(["KIND", "FOR", "WRAPPED BY", "STATE", "KEY"]);
     for key in checked {
         let (id, wrapped_by, mut state) = key_state(key);
         if !key.is_on_card {
@@ -153,8 +145,8 @@ pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarde
             state = format!("{state} (discarded)");
         }
         let recipient = TableCell::new(short(&key.recipient), key.recipient.as_str());
-        let first = [key.kind.to_string().into(), recipient, joined(wrapped_by).into(), state.into()];
-        table.row(first.into_iter().chain([joined(id).into(), key.vault.to_string().into()]));
+        let kind = screen.named(&key.kind, &key.vault);
+        table.row([kind.into(), recipient, joined(wrapped_by).into(), state.into(), joined(id).into()]);
     }
     screen.table(&table, "no key is for you");
 }
@@ -180,11 +172,11 @@ fn unnamed() -> CliError {
 }
 
 /// Discards a key of one's own by its identifier.
-async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: WrappedKeyId) -> Result<()> {
-    match scope.find(client).await? {
+async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: &IdName<WrappedKeyId>) -> Result<()> {
+    let key = match scope.find(client).await? {
         Place::Call(call) => client.discard_one_of_call(call, key).await?,
         Place::Proposal(proposal) => client.discard_one(proposal, key).await?,
-    }
+    };
     context.out.done(&format!(
         "`{key}` is discarded; a member who holds a key can wrap you a new one with `entente key share`"
     ))
@@ -192,7 +184,7 @@ async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: Wrap
 
 /// Tries one's own keys, and discards those that one asked to.
 async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
-    if let Some(key) = args.discard {
+    if let Some(key) = &args.discard {
         return discard(context, client, &args.scope, key).await;
     }
     let checked = match args.scope.find(client).await? {
@@ -261,32 +253,66 @@ fn short(recipient: &str) -> String {
     }
 }
 
-/// One proposal: as an officer also the vault for its reviews.
-async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
-    let proposal = client.api().proposal(id).await?;
-    let call = client.api().call(proposal.call).await?.body;
-    let is_panels_turn = call.phase == Phase::Review && proposal.status == Status::Submitted;
-    let mut prepared = Prepared::default();
-    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) && client.make_deliberation_vault(id).await? {
-        prepared.vaults_made.push(FoundProposal::from(&proposal));
+/// Passes keys on, or says which it would.
+async fn share(args: ShareArgs, context: &Context, client: &Client) -> Result<()> {
+    let ShareArgs { proposal, call, to_call, dry_run } = args;
+    if let Some(call) = call {
+        let call = client.find_call(&call).await?;
+        if dry_run.is_meant() {
+            return foresee(context, client, &client.forecast_panel(call).await?).await;
+        }
+        return show(context, client, &client.prepare_panel(call).await?).await;
     }
-    if call.my_roles.contains(&CallRole::Officer) {
-        prepared.wrapped = client.wrap_missing_of_call(call.id).await?;
+    let found = client.find_proposal(&proposal.ok_or_else(unnamed)?).await?;
+    if to_call {
+        let forecast = client.forecast_keys_to_call(&found);
+        if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+            return Ok(());
+        }
+        let wrapped = client.wrap_to_call(found.id).await?;
+        return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
+            let wrapped = counted(wrapped, "vault was", "vaults were");
+            screen.line(&format!("{wrapped} wrapped to the call's vault, beside what was there"));
+        });
     }
-    if is_panels_turn && call.my_roles.contains(&CallRole::Officer) {
-        client.look_for_steps(&proposal, &mut prepared.lacking).await?;
+    if dry_run.is_meant() {
+        return foresee(context, client, &client.forecast_keys(&found).await?).await;
     }
-    let Wrapped { done, refused } = client.wrap_missing(id).await?;
-    prepared.wrapped.done.extend(done);
-    prepared.wrapped.refused.extend(refused);
-    Ok(prepared)
+    show(context, client, &client.prepare_proposal(found.id).await?).await
 }
 
-fn show(context: &Context, prepared: &Prepared) -> Result<()> {
+/// Which keys would be passed on to whom.
+async fn foresee(
+    context: &Context,
+    client: &Client,
+    PanelForecast { prepared, forecast }: &PanelForecast,
+) -> Result<()> {
+    let (titles, zone) = (titles_of(context, client, prepared).await, context.zone()?);
+    let mut answer = prepared_json(prepared);
+    for (name, value) in
+        [("act", json!(forecast.act)), ("effects", json!(forecast.effects)), ("undo", json!(forecast.undo))]
+    {
+        answer[name] = value;
+    }
+    act::shown(context, &answer, |screen| {
+        if !screen.is_csv() {
+            act::show(screen, forecast, &zone);
+            screen.gap();
+        }
+        show_prepared(screen, prepared, &titles, true);
+    })
+}
+
+/// What was passed on, for programs.
+fn prepared_json(prepared: &Prepared) -> Value {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
     let why = |error: &ClientError| error.to_string();
-    let refused_json: Vec<Value> =
-        refused.iter().map(|(key, error)| json!({ "key": key, "fault": why(error), "help": error.help() })).collect();
+    let wrapped_json: Vec<Value> = done.iter().map(key_json).collect();
+    let refused_json = refused.iter().map(|(key, error)| {
+        let key = key_json(key);
+        json!({ "key": key, "fault": why(error), "help": error.help() })
+    });
+    let refused_json: Vec<Value> = refused_json.collect();
     let skipped_json: Vec<Value> = skipped
         .iter()
         .map(|(found, error)| {
@@ -295,11 +321,17 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         })
         .collect();
     let vaults: Vec<ProposalId> = vaults_made.iter().map(|found| found.id).collect();
-    let answer = json!({
-        "vaults_made": vaults, "wrapped": done, "refused": refused_json, "skipped": skipped_json,
+    json!({
+        "vaults_made": vaults, "wrapped": wrapped_json, "refused": refused_json, "skipped": skipped_json,
         "undeclared": lacking.undeclared, "unassigned": lacking.unassigned, "own_undeclared": lacking.own_undeclared,
-    });
-    context.out.answer(&answer, |screen| show_prepared(screen, prepared))?;
+    })
+}
+
+/// What was passed on; an error if something was not.
+async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result<()> {
+    let titles = titles_of(context, client, prepared).await;
+    context.out.answer(&prepared_json(prepared), |screen| show_prepared(screen, prepared, &titles, false))?;
+    let Prepared { wrapped: Wrapped { refused, .. }, skipped, .. } = prepared;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
     let exit = match first {
@@ -317,26 +349,49 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))
 }
 
-/// What was wrapped for whom.
-pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
+/// What was wrapped for whom, or would be.
+pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared, titles: &Titles, is_foreseen: bool) {
     let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped, lacking } = prepared;
-    let mut table = Table::new(["FOR", "KIND", "KEY", "VAULT"]);
+    let mut table = Table::new(["PROPOSAL", "TITLE", "FOR", "KIND", "KEY"]).cutting("TITLE");
+    let mut row = |PanelKey { proposal, key }: &PanelKey, state: String| {
+        let title = proposal.as_ref().and_then(|found| titles.title(found.id));
+        let proposal = proposal.as_ref().map(|found| screen.named(found, &found.id)).unwrap_or_default();
+        let kind = screen.named(&key.kind, &key.vault);
+        table.row([proposal, title.unwrap_or_default().to_owned(), key.holder.to_string(), kind, state]);
+    };
     for key in done {
-        let [vault, kind, holder] = cells(key);
-        table.row([holder, kind, "wrapped".to_owned(), vault]);
+        row(key, if is_foreseen { "would be wrapped" } else { "wrapped" }.to_owned());
     }
     for (key, error) in refused {
-        let [vault, kind, holder] = cells(key);
-        table.row([holder, kind, format!("REFUSED: {error}"), vault]);
+        row(key, format!("REFUSED: {error}"));
     }
     screen.table(&table, "nobody lacks a key");
-    for found in vaults_made {
+    for found in vaults_made.iter().filter(|_| !is_foreseen) {
         screen.line(&format!("{}: reviews can be sealed now", screen.named(found, &found.id)));
     }
     for (found, error) in skipped {
         screen.line(&format!("{}: left out: {error}", screen.named(found, &found.id)));
     }
     show_lacking(screen, lacking);
+}
+
+/// The titles of the proposals whose keys these are, as far as this machine has them.
+async fn titles_of(context: &Context, client: &Client, prepared: &Prepared) -> Titles {
+    if context.out.is_json() {
+        return Titles::default();
+    }
+    let Wrapped { done, refused } = &prepared.wrapped;
+    let keys = done.iter().chain(refused.iter().map(|(key, _)| key));
+    let proposals: BTreeSet<ProposalId> = keys.filter_map(|key| Some(key.proposal.as_ref()?.id)).collect();
+    client.kept_titles(&proposals).await
+}
+
+/// A key for programs, with its proposal.
+fn key_json(PanelKey { proposal, key }: &PanelKey) -> Value {
+    let mut answer = json!(key);
+    answer["proposal"] = json!(proposal.as_ref().map(|found| found.id));
+    answer["reference"] = json!(proposal.as_ref().and_then(|found| found.reference.clone()));
+    answer
 }
 
 /// What is missing before more keys can be passed on.
@@ -354,8 +409,4 @@ fn show_lacking(screen: &mut Screen, lacking: &LackingSteps) {
         let have = counted(lacking.undeclared.len(), "reviewer has", "reviewers have");
         screen.line(&format!("missing: {have} not declared: {}", joined(lacking.undeclared.keys())));
     }
-}
-
-fn cells(key: &MissingKey) -> [String; 3] {
-    [key.vault.to_string(), key.kind.to_string(), key.holder.to_string()]
 }

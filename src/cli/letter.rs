@@ -12,7 +12,7 @@ use super::{
 use crate::{
     client::{
         decisions::OpenedLetter,
-        naming::{FoundProposal, ProposalName},
+        naming::{FoundProposal, IdName, ProposalName},
     },
     domain::id::DocumentId,
     reading,
@@ -57,8 +57,8 @@ Asks first: the parties can open a letter as soon as it is sent.")]
     Open {
         /// The proposal
         proposal: ProposalName,
-        /// The letter [default: the latest]
-        letter: Option<DocumentId>,
+        /// The letter, or the first letters of its identifier [default: the latest]
+        letter: Option<IdName<DocumentId>>,
     },
     /// Take a letter back (officers); those who opened it keep what they read
     #[command(after_help = "Examples:
@@ -67,8 +67,8 @@ Asks first: the parties can open a letter as soon as it is sent.")]
     Withdraw {
         /// The proposal
         proposal: ProposalName,
-        /// The letter [default: the only one]
-        letter: Option<DocumentId>,
+        /// The letter, or the first letters of its identifier [default: the only one]
+        letter: Option<IdName<DocumentId>>,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -107,7 +107,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
         LetterCommand::Open { proposal, letter } => {
             let found = client.find_proposal(&proposal).await?;
             let id = match letter {
-                Some(id) => id,
+                Some(IdName::Id(id)) => id,
+                Some(name) => name.among(&client.api().letters(found.id).await?)?,
                 None => latest(&client.api().letters(found.id).await?, &found)?,
             };
             let OpenedLetter { letter, text, is_superseded, is_by_officer } = client.read_letter(found.id, id).await?;
@@ -144,7 +145,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
         LetterCommand::Withdraw { proposal, letter, dry_run } => {
             let found = client.find_proposal(&proposal).await?;
             let letter = match letter {
-                Some(id) => id,
+                Some(IdName::Id(id)) => id,
+                Some(name) => name.among(&client.api().letters(found.id).await?)?,
                 None => only(&client.api().letters(found.id).await?, &found)?,
             };
             let forecast = client.forecast_withdrawn_letter(found.id, letter);

@@ -19,14 +19,18 @@ use crate::{
         },
         naming::{CallName, ProposalName},
     },
-    domain::{entry::EntryKind, id::MemberId, text::counted},
+    domain::{
+        entry::EntryKind,
+        id::{MemberId, ProgramId},
+        text::counted,
+    },
     wire::entry::Entry,
 };
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -160,12 +164,13 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let goes_on = bookmark.is_some();
     let mut reader = LogReader::new(args.filter(&client).await?, bookmark);
     let ReadEntries { entries, left_out } = reader.rest(client.api(), args.keep(), Duration::ZERO).await?;
+    let programs = programs(context, &client, &entries).await;
     if args.follow {
         context.out.note(&format!("times are in {}", zone.name()));
-        show_each(context, &entries, &zone)?;
+        show_each(context, &entries, &programs, &zone)?;
     } else {
         let listed = Listed { items: &entries, bookmark: reader.bookmark() };
-        context.out.answer(&listed, |screen| lines(screen, &entries, &zone))?;
+        context.out.answer(&listed, |screen| lines(screen, &entries, &programs, &zone))?;
     }
     match left_out {
         // Programs hear that too: what comes after the new bookmark has none of them.
@@ -188,7 +193,7 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
         context.warn_of_exchange().await?;
         let asked_at = Instant::now();
         let new = reader.rest(client.api(), usize::MAX, WAIT).await?.entries;
-        show_each(context, &new, &zone)?;
+        show_each(context, &new, &self::programs(context, &client, &new).await, &zone)?;
         keep_place(&reader)?;
         if new.is_empty() {
             tokio::time::sleep(PAUSE.saturating_sub(asked_at.elapsed())).await;
@@ -209,21 +214,39 @@ fn passed(EntriesLeftOut { count, first, since, last }: &EntriesLeftOut) -> Stri
     )
 }
 
-fn show_each(context: &Context, entries: &VecDeque<Entry>, zone: &Zone) -> Result<()> {
+/// The names of programs.
+pub(super) type ProgramNames = BTreeMap<ProgramId, String>;
+
+/// What the programs are called that entries are about, as far as the exchange shows them. It is asked only where a sentence names one.
+async fn programs(context: &Context, client: &Client, entries: &VecDeque<Entry>) -> ProgramNames {
+    let is_about_one = |entry: &Entry| entry.program.is_some() && entry.call.is_none() && entry.proposal.is_none();
+    if context.out.is_json() || !entries.iter().any(is_about_one) {
+        return ProgramNames::new();
+    }
+    let programs = client.list_programs().await.unwrap_or_default();
+    programs.into_iter().map(|program| (program.id, program.name)).collect()
+}
+
+fn show_each(context: &Context, entries: &VecDeque<Entry>, programs: &ProgramNames, zone: &Zone) -> Result<()> {
     entries.iter().try_for_each(|entry| {
         context.out.answer(entry, |screen| {
-            let (place, said) = line(entry, zone);
+            let (place, said) = line(entry, programs, zone);
             screen.fields(&[(&place, said)]);
         })
     })
 }
 
 /// Entries, each as a sentence behind its number and time.
-pub(super) fn lines<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, zone: &Zone) {
+pub(super) fn lines<'e>(
+    screen: &mut Screen,
+    entries: impl IntoIterator<Item = &'e Entry>,
+    programs: &ProgramNames,
+    zone: &Zone,
+) {
     if screen.is_csv() {
-        return table(screen, entries, zone);
+        return table(screen, entries, programs, zone);
     }
-    let said: Vec<_> = entries.into_iter().map(|entry| line(entry, zone)).collect();
+    let said: Vec<_> = entries.into_iter().map(|entry| line(entry, programs, zone)).collect();
     if said.is_empty() {
         return screen.line("no entries");
     }
@@ -234,7 +257,7 @@ pub(super) fn lines<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &
 }
 
 /// The same as a table, for programs.
-fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, zone: &Zone) {
+fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, programs: &ProgramNames, zone: &Zone) {
     let mut table = Table::new(["NUMBER", "AT", "KIND", "BY", "CALL", "PROPOSAL", "WHAT"]);
     for entry in entries {
         let call = entry.code.as_ref().map(ToString::to_string).or_else(|| entry.call.map(|id| id.to_string()));
@@ -243,23 +266,31 @@ fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, 
         let (number, by) = (entry.seq.to_string(), entry.actor.as_ref().map(ToString::to_string));
         let about =
             [Some(entry.kind.to_string()), by, call, proposal].map(|name| TableCell::from(name.unwrap_or_default()));
-        let said = zone.cell_of(|said| sentence(entry, &Names(said)));
+        let said = zone.cell_of(|instant| sentence(entry, &Names { instant, programs }));
         table.row([number.into(), zone.cell(entry.at.0)].into_iter().chain(about).chain([said]));
     }
     screen.table(&table, "no entries");
 }
 
 /// Number and time, and the sentence.
-fn line(entry: &Entry, zone: &Zone) -> (String, String) {
-    (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, &Names(&|at| zone.here(at))))
+fn line(entry: &Entry, programs: &ProgramNames, zone: &Zone) -> (String, String) {
+    let names = Names { instant: &|at| zone.here(at), programs };
+    (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, &names))
 }
 
-/// Instants in sentences as the reader has them.
-struct Names<'s>(&'s dyn Fn(Timestamp) -> String);
+/// Instants in sentences as the reader has them, and what programs are called.
+struct Names<'s> {
+    instant: &'s dyn Fn(Timestamp) -> String,
+    programs: &'s ProgramNames,
+}
 
 impl LogNames for Names<'_> {
+    fn program(&self, id: ProgramId) -> String {
+        self.programs.get(&id).map_or_else(|| format!("program {id}"), |name| format!("the program “{name}”"))
+    }
+
     fn instant(&self, at: Timestamp) -> String {
-        (self.0)(at)
+        (self.instant)(at)
     }
 }
 
@@ -292,8 +323,9 @@ mod tests {
             "salt": "",
         }))
         .unwrap();
-        let said = line(&entry, &Zone::named("Asia/Seoul").unwrap());
-        let (table, _) = Screen::shown_as_csv(|screen| lines(screen, [&entry], &Zone::named("Asia/Seoul").unwrap()));
+        let (none, zone) = (ProgramNames::new(), Zone::named("Asia/Seoul").unwrap());
+        let said = line(&entry, &none, &zone);
+        let (table, _) = Screen::shown_as_csv(|screen| lines(screen, [&entry], &none, &zone));
         let row =
             "7,2026-04-01T15:00:00Z,key_card.published,ISR:registrar,,,ISR:registrar issued key card 2 of ISR:avi";
         assert_eq!(table, format!("NUMBER,AT,KIND,BY,CALL,PROPOSAL,WHAT\r\n{row}\r\n"));

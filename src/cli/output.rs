@@ -10,7 +10,7 @@ use super::{
     error::{CliError, Result},
     table::{Table, padded},
 };
-use crate::{domain::name::directs, platform};
+use crate::{domain::name::directs, platform, wire::problem::LineFault};
 use serde::Serialize;
 use std::{
     fmt::{Display, Write as _},
@@ -272,13 +272,11 @@ impl CliError {
             };
             return out.stderr_json(&body);
         }
-        out.stderr_line(&[(Style::Red, "error: "), (Style::Plain, &self.message)]);
-        for fault in self.problem.iter().flat_map(|problem| &problem.faults) {
-            out.stderr_line(&[(Style::Plain, &format!("       line {}: {}", fault.line, fault.detail))]);
-        }
-        if let Some(help) = &self.help {
-            out.stderr_line(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
-        }
+        let mut screen = out.screen(&out.stderr);
+        let faults = self.problem.as_ref().map_or(&[][..], |problem| &problem.faults[..]);
+        screen.error(&self.message, faults, self.help.as_deref());
+        // Nobody is left to read an error when standard error is gone.
+        let _ = out.stderr.write(&screen.text);
     }
 }
 
@@ -291,6 +289,25 @@ fn broken(error: std::io::Error) -> CliError {
 }
 
 impl Screen {
+    /// What a terminal of so many columns shows, for those who review what users read.
+    #[must_use]
+    pub fn text_at(width: usize, show: impl FnOnce(&mut Self)) -> String {
+        let mut screen = Self { width: Some(width), ..Self::default() };
+        show(&mut screen);
+        screen.text
+    }
+
+    /// An error, the lines at fault and what to do about it, as every command ends with it.
+    pub fn error(&mut self, message: &str, faults: &[LineFault], help: Option<&str>) {
+        self.styled(&[(Style::Red, "error: "), (Style::Plain, message)]);
+        for LineFault { line, detail, .. } in faults {
+            self.styled(&[(Style::Plain, &format!("       line {line}: {detail}"))]);
+        }
+        if let Some(help) = help {
+            self.styled(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
+        }
+    }
+
     /// Whether its tables are CSV, which has every row and column.
     pub(super) fn is_csv(&self) -> bool {
         self.csv.is_some()

@@ -109,6 +109,7 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     /// Propose a text as the next version (policy officers)
     #[command(after_help = "Examples:
   entente policy propose ISR.cedar
+  entente policy propose ISR.cedar --dry-run
   entente policy propose draft.cedar --owner ISR \\
       --active-at '2026-04-01 00:00 Asia/Jerusalem'
   entente policy propose guardrails.cedar --active-at 2026-04-05T00:00:00Z
@@ -121,6 +122,8 @@ host's and are announced three days ahead.")]
         /// When it takes effect [default: as soon as it is approved]
         #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
         active_at: Option<Timestamp>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Show what a version would change: who gains and who loses access to which proposals (policy officers)
     #[command(after_help = "Examples:
@@ -165,13 +168,15 @@ host's and are announced three days ahead.")]
         dry_run: DryRun,
     },
     /// Propose the text of an earlier version as the next one (policy officers)
-    #[command(after_help = "Examples:\n  entente policy restore ISR 2")]
+    #[command(after_help = "Examples:\n  entente policy restore ISR 2\n  entente policy restore ISR 2 --dry-run")]
     Restore {
         #[command(flatten)]
         version: Numbered,
         /// When it takes effect [default: as soon as it is approved]
         #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
         active_at: Option<Timestamp>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Explain why a member may or may not see a proposal: which policies of which side, and what would change it
     #[command(after_help = "Examples:
@@ -245,7 +250,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::List => list(context).await,
         PolicyCommand::Show { owner, version, text } => show_version(&owner, version, text, context).await,
         PolicyCommand::History { owner } => history(&owner, context).await,
-        PolicyCommand::Propose { file, active_at } => propose(&file, active_at, context).await,
+        PolicyCommand::Propose { file, active_at, dry_run } => propose(&file, active_at, dry_run, context).await,
         PolicyCommand::Approve { version: Numbered { owner, version }, dry_run, .. } if dry_run.is_meant() => {
             preview::preview(&owner, version, false, context).await?;
             context.out.note("dry run: nothing was done");
@@ -253,7 +258,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         }
         PolicyCommand::Approve { version, consent, .. } => approve(&version, consent, context).await,
         PolicyCommand::Withdraw { version, dry_run } => withdraw(&version, dry_run, context).await,
-        PolicyCommand::Restore { version, active_at } => restore(&version, active_at, context).await,
+        PolicyCommand::Restore { version, active_at, dry_run } => restore(&version, active_at, dry_run, context).await,
     }
 }
 
@@ -337,9 +342,13 @@ pub(super) fn show_versions(screen: &mut Screen, versions: &[PolicyVersion], zon
     screen.table(&table, "no versions that you may know of");
 }
 
-async fn propose(file: &TextFile, active_at: Option<Timestamp>, context: &Context) -> Result<()> {
+async fn propose(file: &TextFile, active_at: Option<Timestamp>, dry_run: DryRun, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let (owner, place, text) = read(file)?;
+    let forecast = client.forecast_proposed_policy(&owner, &place, &text, active_at);
+    if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+        return Ok(());
+    }
     let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
     print_version(context, &proposed, &zone)
 }
@@ -365,9 +374,13 @@ async fn withdraw(Numbered { owner, version }: &Numbered, dry_run: DryRun, conte
 }
 
 /// Proposes the text of an earlier version.
-async fn restore(version: &Numbered, active_at: Option<Timestamp>, context: &Context) -> Result<()> {
+async fn restore(version: &Numbered, active_at: Option<Timestamp>, dry_run: DryRun, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let Numbered { owner, version } = version;
+    let forecast = client.forecast_restored_policy(owner, *version, active_at);
+    if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+        return Ok(());
+    }
     let earlier = client.policy_version(owner, *version).await?;
     let text = earlier.text.as_deref().unwrap_or_default();
     let proposed = client.propose_policy(owner, &owner.to_string(), text, active_at).await?;

@@ -22,6 +22,7 @@ use clap::Args;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     fs,
     path::PathBuf,
 };
@@ -64,8 +65,10 @@ impl PreviewArgs {
     ) -> Result<()> {
         self.sign(client, summary).await?;
         let answer = json!({ "summary": summary, "changes": changes, "signed": self.signed_summary });
+        let subject = subject(context, client, &summary.change).await;
         context.out.answer(&answer, |screen| {
-            screen.heading(&format!("{}, over {}", worded(&summary.change), proposals(summary.considered)));
+            let change = worded(screen, &summary.change, subject.as_deref());
+            screen.heading(&format!("{change}, over {}", proposals(summary.considered)));
             sums(screen, &summary.sums);
             rows(screen, changes, self.all);
             self.tell(screen);
@@ -99,10 +102,12 @@ pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<
     let verified = client.verify_summary(&signed).await?;
     let (summary, zone) = (&verified.summary, context.zone()?);
     let answer = json!({ "summary": summary, "is_policy_officer": verified.is_policy_officer });
+    let subject = subject(context, &client, &summary.change).await;
     context.out.answer(&answer, |screen| {
+        let change = worded(screen, &summary.change, subject.as_deref());
         let office = if verified.is_policy_officer { "a policy officer" } else { "no policy officer" };
         screen.fields(&[
-            ("change", worded(&summary.change)),
+            ("change", change),
             ("signed by", format!("{}, {office} of {}", summary.by, summary.by.partner())),
             ("looked at", format!("{}, {}", proposals(summary.considered), zone.both(summary.made_at.0))),
         ]);
@@ -110,15 +115,34 @@ pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<
     })
 }
 
-/// A change for people.
-fn worded(change: &PreviewedAct) -> String {
+/// What people call the call or the proposal that a change is about, if the exchange shows it. A signed sum names it by its identifier.
+async fn subject(context: &Context, client: &Client, change: &PreviewedAct) -> Option<String> {
+    if context.out.is_json() {
+        return None;
+    }
+    match change {
+        PreviewedAct::Assign { call, .. } | PreviewedAct::Roles { call, .. } => {
+            Some(client.api().call(*call).await.ok()?.body.text.code.to_string())
+        }
+        PreviewedAct::Unassign { proposal, .. } | PreviewedAct::Label { proposal, .. } => {
+            Some(client.api().proposal(*proposal).await.ok()?.reference.to_string())
+        }
+        PreviewedAct::KeyCard { .. } | PreviewedAct::KeyCardRevoked { .. } => None,
+    }
+}
+
+/// A change for people; `subject` is what they call what it is about.
+fn worded(screen: &Screen, change: &PreviewedAct, subject: Option<&str>) -> String {
+    let named = |id: &dyn Display| subject.map_or_else(|| id.to_string(), |name| screen.named(&name, &id));
     match change {
         PreviewedAct::Assign { call, assignments } => {
-            format!("{} under {call}", counted(assignments.len(), "assignment", "assignments"))
+            format!("{} under {}", counted(assignments.len(), "assignment", "assignments"), named(call))
         }
-        PreviewedAct::Unassign { proposal, reviewer } => format!("taking {proposal} back from {reviewer}"),
-        PreviewedAct::Roles { call, member, roles } if roles.is_empty() => format!("{member} without a role in {call}"),
-        PreviewedAct::Roles { call, member, roles } => format!("{member} as {} of {call}", joined(roles)),
+        PreviewedAct::Unassign { proposal, reviewer } => format!("taking {} back from {reviewer}", named(proposal)),
+        PreviewedAct::Roles { call, member, roles } if roles.is_empty() => {
+            format!("{member} without a role in {}", named(call))
+        }
+        PreviewedAct::Roles { call, member, roles } => format!("{member} as {} of {}", joined(roles), named(call)),
         PreviewedAct::KeyCard { member, organisation, roles } => {
             let organisation = organisation.iter().map(|name| format!("at `{name}`"));
             let roles = roles.iter().map(|roles| {
@@ -128,7 +152,7 @@ fn worded(change: &PreviewedAct) -> String {
         }
         PreviewedAct::KeyCardRevoked { member } => format!("{member} without a key card"),
         PreviewedAct::Label { proposal, label } => {
-            format!("{proposal} with {}", label_worded(label.as_ref()))
+            format!("{} with {}", named(proposal), label_worded(label.as_ref()))
         }
     }
 }

@@ -369,8 +369,7 @@ async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -
         Some(first) => {
             let count = counted(invalid.len(), "review does not verify", "reviews do not verify");
             let fault = &first.fault;
-            Err(CliError::unverified(format!("{count}; {} of {}: {fault}", first.id, first.reviewer))
-                .help(fault.help()))
+            Err(CliError::unverified(format!("{count}; that by {}: {fault}", first.reviewer)).help(fault.help()))
         }
     }
 }
@@ -386,7 +385,7 @@ fn opened_json(opened: &OpenedReview) -> serde_json::Value {
 
 fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
     screen.fields(&[
-        ("review", review.id.to_string()),
+        ("review", screen.id(&review.id)),
         ("revision", review.revision.to_string()),
         ("of version", review.manifest_sha256.to_string()),
         ("handed in", zone.both(review.submitted_at.0)),
@@ -395,15 +394,14 @@ fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
 
 /// Reviews that were handed in, one a line.
 pub(super) fn lines(screen: &mut Screen, reviews: &[Review], zone: &Zone) {
-    let mut table = Table::new(["REVIEWER", "REVISION", "HANDED IN", "REOPENED", "REVIEW"]);
+    let mut table = Table::new(["REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
     for review in reviews {
         let reopened = review.reopened_at.map(|at| zone.cell_by(at.0, review.reopened_by.as_ref()));
         table.row([
-            review.reviewer.to_string().into(),
+            screen.named(&review.reviewer, &review.id).into(),
             review.revision.to_string().into(),
             zone.cell(review.submitted_at.0),
             reopened.unwrap_or_default(),
-            review.id.to_string().into(),
         ]);
     }
     screen.table(&table, "no reviews that you may see");
@@ -418,14 +416,15 @@ fn reopened(review: &Review, zone: &Zone) -> Option<String> {
 pub(super) fn show_reopened(screen: &mut Screen, review: &Review, zone: &Zone) {
     let when = reopened(review, zone).unwrap_or_default();
     let sentence =
-        format!("{} of {}, {when}; it counts for nothing until another revision is in", review.id, review.reviewer);
+        format!("the review by {}, {when}; it counts for nothing until another revision is in", review.reviewer);
     screen.styled(&[(Style::Yellow, "reopened: "), (Style::Plain, &sentence)]);
 }
 
 /// A review that was opened.
 pub(super) fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {
     let OpenedReview { review, body } = opened;
-    screen.heading(&format!("{} by {}, verified", review.id, review.reviewer));
+    let reviewer = screen.named(&review.reviewer, &review.id);
+    screen.heading(&format!("Review by {reviewer}, verified"));
     let revision = format!("{}, handed in {}", review.revision, zone.both(review.submitted_at.0));
     screen.fields(&[("revision", revision), ("reopened", reopened(review, zone).unwrap_or_default())]);
     if let Some(why) = review.set_aside {

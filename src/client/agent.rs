@@ -7,7 +7,7 @@
 
 use super::{
     Client, ClientError, Result,
-    vaults::{Removed, Wrapped},
+    vaults::{KeyPass, Removed, Wrapped},
 };
 use crate::{
     domain::{
@@ -76,6 +76,9 @@ pub struct Event {
     pub act: AgentAct,
     #[serde(flatten)]
     pub place: AgentSubject,
+    /// What people call the call or the proposal: its code or its reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     #[serde(flatten)]
     pub key: Option<AgentKey>,
     /// Why it was refused, removed, kept or left out.
@@ -178,6 +181,13 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         present.extend(calls.keys().copied().map(AgentSubject::Call));
         self.has_vault.retain(|id| present.contains(&AgentSubject::Proposal(*id)));
         self.waiting.retain(|place, _| present.contains(place));
+        let names: BTreeMap<AgentSubject, String> = proposals
+            .iter()
+            .map(|proposal| (AgentSubject::Proposal(proposal.id), proposal.reference.to_string()))
+            .chain(calls.values().map(|call| (AgentSubject::Call(call.id), call.text.code.to_string())))
+            .collect();
+        let report: &mut (dyn FnMut(&Event) + Send) =
+            &mut |event| report(&Event { name: names.get(&event.place).cloned(), ..event.clone() });
         let mut tally = RoundTally::default();
         for call in calls.values().filter(|call| runs(call)) {
             if is_stopped() {
@@ -239,7 +249,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             return Ok(());
         }
         let mut wrapped = Wrapped::default();
-        let done = client.wrap_call_for(id, wanted.missing, &mut wrapped).await;
+        let done = client.wrap_call_for(id, wanted.missing, KeyPass::Done, &mut wrapped).await;
         let not_done = report_wrapped(client, AgentSubject::Call(id), wrapped, done, tally, report).await?;
         self.remember(client, AgentSubject::Call(id), not_done, tally, report);
         Ok(())
@@ -289,7 +299,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         }
 
         let mut wrapped = Wrapped::default();
-        let done = client.wrap_for(id, missing, &mut wrapped).await;
+        let done = client.wrap_for(id, missing, KeyPass::Done, &mut wrapped).await;
         not_done.extend(report_wrapped(client, place, wrapped, done, tally, report).await?);
         self.remember(client, place, not_done, tally, report);
         Ok(())
@@ -393,7 +403,7 @@ fn event(act: AgentAct, place: AgentSubject, key: Option<AgentKey>, why: Option<
     let reason = why.map(ToString::to_string);
     // What was removed needs nobody to do anything.
     let help = why.filter(|_| act != AgentAct::Removed).map(|why| why.help().to_owned());
-    Event { act, place, key, reason, help }
+    Event { act, place, name: None, key, reason, help }
 }
 
 impl From<MissingKey> for AgentKey {

@@ -308,7 +308,7 @@ impl ApiClient {
 
     pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
         let shown = self.witness.asked(id, self.read(&of(id, "")).await)?;
-        self.named.check(&shown)?;
+        self.named.check_one(&shown)?;
         Ok(shown)
     }
 

@@ -16,13 +16,10 @@ use crate::{
             check_member_certificate,
         },
         identity::{Prompt, SecretText},
-        joining::{
-            InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
-            WelcomeFile,
-        },
+        joining::{InvitationFile, RequestFile, TrustFile, WelcomeFile},
         leaf,
         possession::PossessionChallenge,
-        statement::{Signed, verify_signed},
+        statement::{JoinRequest, MemberInvitation, RenewalStatement, Signed, TrustList, verify_signed},
     },
     wire::directory::Member,
 };

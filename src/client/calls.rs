@@ -267,7 +267,7 @@ impl Client {
     pub async fn verify_call(&self, call: Call) -> Result<VerifiedCall> {
         let Some(publication) = &call.publication else {
             return Err(ClientError::usage(
-                format!("`{}` is not published yet", call.id),
+                format!("`{}` is not published yet", call.text.code),
                 "publish it with `entente call publish`",
             ));
         };

@@ -7,9 +7,12 @@
 mod calls;
 mod judging;
 mod keys;
+mod panel;
 mod parties;
+mod policies;
 
 pub use keys::CardForecast;
+pub use panel::PanelForecast;
 
 use crate::wire::Time;
 use serde::Serialize;

@@ -60,10 +60,13 @@ impl Client {
     }
 }
 
-/// Whether who has such an item may read the summary of a version that stands. Where something is to be signed, the command shows what it is,
+/// Whether who has such an item may read the summary of a version that was signed. Where something is to be signed, the command shows what it is,
 /// verified: the exchange's word for which proposal an item is about is no ground to sign by.
 fn is_readable(kind: ItemKind) -> bool {
-    matches!(kind, ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys)
+    matches!(
+        kind,
+        ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys | ItemKind::BytesMissing
+    )
 }
 
 /// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the

@@ -11,12 +11,12 @@ use crate::{
     sealing::{
         certificates::{self, NewCertificateKey, check_chain, check_member_certificate},
         identity::{Keyring, Prompt},
-        joining::{
-            InvitationFile, JoinRequest, MemberInvitation, RenewalStatement, RequestFile, TrustFile, TrustList,
-            WelcomeFile,
-        },
+        joining::{InvitationFile, RequestFile, TrustFile, WelcomeFile},
         jws::SigningKey,
-        statement::{Signed, Statement, StatementError, sign_statement, verify_signed},
+        statement::{
+            JoinRequest, MemberInvitation, RenewalStatement, Signed, Statement, StatementError, TrustList,
+            sign_statement, verify_signed,
+        },
     },
 };
 use jiff::Timestamp;

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
         label::Label,
+        reference::Reference,
     },
     sealing::statement::{LabelStatement, Signed, Statement, verify_signed},
     wire::proposal::{Proposal, SignLabel, SignedLabel},
@@ -57,6 +58,8 @@ pub struct VerifiedLabel {
 /// What a signature under a relabelling would say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relabelling {
+    /// What the proposal is called, as its parties signed it.
+    pub reference: Reference,
     pub statement: LabelStatement,
     /// In force now.
     pub present: Option<Label>,
@@ -91,7 +94,8 @@ impl Client {
             let is_open = statement.replaces == present.sha256 && !signers.contains_key(me.partner());
             if is_open && (*choice == LabelChoice::Keep || statement.label == wanted) {
                 let signed_by = signers.into_keys().collect();
-                return Ok(Relabelling { statement, present: present.label, signed_by });
+                let reference = standing.manifest.reference.clone();
+                return Ok(Relabelling { reference, statement, present: present.label, signed_by });
             }
         }
         if *choice == LabelChoice::Keep {
@@ -115,7 +119,8 @@ impl Client {
             label: wanted,
             stated_at: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
         };
-        Ok(Relabelling { statement, present: present.label, signed_by: BTreeSet::new() })
+        let reference = standing.manifest.reference.clone();
+        Ok(Relabelling { reference, statement, present: present.label, signed_by: BTreeSet::new() })
     }
 
     /// Signs a relabelling for one's own party.

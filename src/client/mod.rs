@@ -29,6 +29,7 @@ pub mod naming;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;
+pub mod panel;
 mod participation;
 pub mod parties;
 pub mod partner_cards;
@@ -258,7 +259,7 @@ impl Client {
         self.api().transport().clock().now()
     }
 
-    /// Who the caller is: the member of the profile, or whom the exchange takes the certificate for.
+    /// Who the caller is: the member of the profile, or the one to whom the certificate belongs, as the exchange says.
     pub async fn member_id(&self) -> Result<MemberId> {
         let member = self.0.member.get_or_try_init(|| async {
             if let Some(member) = &self.profile().member {

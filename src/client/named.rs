@@ -1,7 +1,7 @@
 //! By what a person named proposals and calls. The exchange resolves a reference; it must not mean something else by it in a later answer:
 //! who was asked whether to act on a reference acts on the proposal that has it, or not at all.
 
-use super::{ClientError, Result};
+use super::{Client, ClientError, Result};
 use crate::{
     domain::{
         id::{CallId, ProposalId},
@@ -19,6 +19,8 @@ use std::{
 pub(super) struct NamesUsed {
     proposals: Mutex<BTreeMap<ProposalId, Reference>>,
     calls: Mutex<BTreeMap<CallId, CallCode>>,
+    /// What proposals are called that were asked for one by one. A list may have a million.
+    shown: Mutex<BTreeMap<ProposalId, Reference>>,
 }
 
 impl NamesUsed {
@@ -41,6 +43,13 @@ impl NamesUsed {
         }
     }
 
+    /// The same of one that was asked for by itself, whose reference messages go by from then on.
+    pub(super) fn check_one(&self, shown: &Proposal) -> Result<()> {
+        self.check(shown)?;
+        held(&self.shown).insert(shown.id, shown.reference.clone());
+        Ok(())
+    }
+
     pub(super) fn check_all(&self, shown: &[Proposal]) -> Result<()> {
         shown.iter().try_for_each(|proposal| self.check(proposal))
     }
@@ -53,6 +62,14 @@ impl NamesUsed {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Client {
+    /// What messages call a proposal: its reference, if it was shown here, now or before; else its identifier.
+    pub(super) fn proposal_name(&self, id: ProposalId) -> String {
+        let shown = held(&self.api().named().shown).get(&id).map(ToString::to_string);
+        shown.unwrap_or_else(|| self.home().seen_name(id))
     }
 }
 

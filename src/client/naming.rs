@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{CallId, IdBeginning, IdError, MemberId, ProgramId, ProposalId, ReviewId},
+        id::{CallId, DocumentId, IdBeginning, IdError, MemberId, ProgramId, ProposalId, ReviewId, WrappedKeyId},
         name::is_same,
         proposal::Sort,
         reference::{CallCode, Reference, ReferenceError},
     },
     wire::{
         call::Call,
+        decision::Letter,
         directory::Program,
         page::{MAX_PAGE, Page},
         proposal::{Filter, Proposal},
@@ -56,6 +57,13 @@ pub enum ProgramName {
     Text(String),
 }
 
+/// How a person names what has no other name than its identifier, such as a letter: by that, or by its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdName<T> {
+    Id(T),
+    Begins(IdBeginning),
+}
+
 /// A proposal that was named, and how people are told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundProposal {
@@ -84,6 +92,54 @@ impl fmt::Display for FoundProposal {
 impl From<&Proposal> for FoundProposal {
     fn from(proposal: &Proposal) -> Self {
         Self { id: proposal.id, reference: Some(proposal.reference.clone()) }
+    }
+}
+
+macro_rules! named_by_identifiers {
+    ($($id:ident)*) => {$(
+        impl FromStr for IdName<$id> {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                match text.trim().parse() {
+                    Ok(id) => Ok(Self::Id(id)),
+                    Err(_) => IdBeginning::typed($id::PREFIX, text).map(Self::Begins),
+                }
+            }
+        }
+    )*};
+}
+
+named_by_identifiers! { DocumentId WrappedKeyId }
+
+impl<T: PartialEq + fmt::Display> IdName<T> {
+    /// Whether this one may be meant.
+    #[must_use]
+    pub fn means(&self, id: &T) -> bool {
+        match self {
+            Self::Id(meant) => meant == id,
+            Self::Begins(beginning) => beginning.begins(&id.to_string()),
+        }
+    }
+}
+
+impl IdName<DocumentId> {
+    /// The letter that is meant among these.
+    ///
+    /// # Errors
+    /// When it is none of them, or could be several.
+    pub fn among(&self, letters: &[Letter]) -> Result<DocumentId> {
+        let found = letters.iter().map(|letter| letter.id).filter(|id| self.means(id)).collect();
+        one_of(found, "letter", &self.to_string(), |id| format!("`{id}`"))
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for IdName<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => fmt::Display::fmt(id, f),
+            Self::Begins(beginning) => fmt::Display::fmt(beginning, f),
+        }
     }
 }
 
@@ -256,15 +312,7 @@ impl Client {
             ProgramName::Id(id) => return Ok(*id),
             ProgramName::Text(text) => text,
         };
-        let (mut programs, mut paging, mut pages) = (Vec::new(), first_page(), Pages::default());
-        loop {
-            let Page { items, next } = self.api().programs(&paging).await?;
-            programs.extend(items);
-            paging.cursor = pages.follow(next)?;
-            if paging.cursor.is_none() {
-                break;
-            }
-        }
+        let programs = self.list_programs().await?;
         let (same, others): (Vec<Program>, Vec<Program>) =
             programs.into_iter().partition(|program| is_same(&program.name, text));
         let beginning = IdBeginning::typed(ProgramId::PREFIX, text).ok();
@@ -274,6 +322,19 @@ impl Client {
         };
         let found = if same.is_empty() { others.into_iter().filter(begins).collect() } else { same };
         Ok(one_of(found, "program", text, |program: &Program| format!("`{}` ({})", program.name, program.id))?.id)
+    }
+
+    /// Every program that the exchange shows.
+    pub async fn list_programs(&self) -> Result<Vec<Program>> {
+        let (mut programs, mut paging, mut pages) = (Vec::new(), first_page(), Pages::default());
+        loop {
+            let Page { items, next } = self.api().programs(&paging).await?;
+            programs.extend(items);
+            paging.cursor = pages.follow(next)?;
+            if paging.cursor.is_none() {
+                return Ok(programs);
+            }
+        }
     }
 
     /// A reviewer's newest review of a proposal.

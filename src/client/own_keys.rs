@@ -6,6 +6,7 @@
 
 use super::{
     Client, ClientError, Result, blocking,
+    naming::IdName,
     verified::VerifiedCall,
     verify::{check_wrap, invalid},
 };
@@ -213,25 +214,27 @@ impl Client {
 
     /// Discards the key of one's own to a proposal's vaults that has this identifier, whatever is in it. None is tried, so that one for
     /// an identity that is not here can go, too.
-    pub async fn discard_one(&self, id: ProposalId, key: WrappedKeyId) -> Result<()> {
+    pub async fn discard_one(&self, id: ProposalId, key: &IdName<WrappedKeyId>) -> Result<WrappedKeyId> {
         let vaults = self.api().vaults(id).await?;
         self.discard_among(&vaults, key).await
     }
 
     /// The same of the officers' keys to a call's vault.
-    pub async fn discard_one_of_call(&self, id: CallId, key: WrappedKeyId) -> Result<()> {
+    pub async fn discard_one_of_call(&self, id: CallId, key: &IdName<WrappedKeyId>) -> Result<WrappedKeyId> {
         let vault = self.api().call_vault(id).await?;
         self.discard_among(&[vault], key).await
     }
 
-    async fn discard_among(&self, vaults: &[Vault], key: WrappedKeyId) -> Result<()> {
+    async fn discard_among(&self, vaults: &[Vault], key: &IdName<WrappedKeyId>) -> Result<WrappedKeyId> {
         let me = self.member_id().await?.to_string();
-        let is_own = |vault: &&Vault| vault.keys.iter().any(|found| found.id == key && found.holder == me);
-        let vault = vaults.iter().find(is_own).ok_or_else(|| {
-            let what = format!("`{key}` is not one of your keys there");
-            ClientError::usage(what, "`entente key check` lists your keys with their identifiers")
-        })?;
-        self.discard_key(vault.id, key).await
+        let own = vaults.iter().flat_map(|vault| vault.keys.iter().map(move |found| (vault.id, found)));
+        let mut meant = own.filter(|(_, found)| found.holder == me && key.means(&found.id));
+        let (Some((vault, found)), None) = (meant.next(), meant.next()) else {
+            let what = format!("`{key}` is not one of your keys there, or could be several");
+            return Err(ClientError::usage(what, "`entente key check` lists your keys with their identifiers"));
+        };
+        self.discard_key(vault, found.id).await?;
+        Ok(found.id)
     }
 
     /// Discards a key of one's own, so that somebody can wrap a new one.

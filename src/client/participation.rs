@@ -13,6 +13,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         member::{CallRole, ConflictGround, Declared},
+        reference::CallCode,
     },
     sealing::statement::{
         AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement, Signed, Statement, verify_signed,
@@ -96,7 +97,7 @@ struct RoleChain {
     doubt: Option<(u32, ClientError)>,
 }
 
-fn doubtful(call: CallId, number: u32, last: u32, error: &ClientError) -> ClientError {
+fn doubtful(call: &CallCode, number: u32, last: u32, error: &ClientError) -> ClientError {
     ClientError::unverified(
         format!("statement {number} of {last} about the roles in `{call}` can no longer be proven: {error}"),
         format!(
@@ -112,9 +113,9 @@ impl Client {
     pub(super) async fn verified_roles(&self, call: &VerifiedCall) -> Result<Roles> {
         let chain = self.role_chain(call).await?;
         if let Some((number, error)) = chain.doubt {
-            return Err(doubtful(call.call.id, number, chain.roles.statements, &error));
+            return Err(doubtful(&call.rules.code, number, chain.roles.statements, &error));
         }
-        self.home().see_roles(call.call.id, &chain.digests)?;
+        self.home().see_roles(call.call.id, &call.rules.code, &chain.digests)?;
         Ok(chain.roles)
     }
 
@@ -123,14 +124,14 @@ impl Client {
     /// A signature can stop being provable: its signer's key card was revoked as stolen since. Then the next statement of an officer who is
     /// beyond doubt vouches for it: they signed on to what their own machine had verified.
     async fn role_chain(&self, call: &VerifiedCall) -> Result<RoleChain> {
-        let (id, lead) = (call.call.id, &call.publication.host);
+        let (id, code, lead) = (call.call.id, &call.rules.code, &call.publication.host);
         let mut stated = self.api().role_statements(id).await?.into_iter();
         let Some(first) = stated.next() else {
-            return Err(invalid(format!("nobody signed the roles in `{id}`")));
+            return Err(invalid(format!("nobody signed the roles in `{code}`")));
         };
         let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
         if roll.statement.call != id || first.stated_by.partner() != lead {
-            return Err(invalid(format!("the roll of `{id}` is of another call, or none of its lead's")));
+            return Err(invalid(format!("the roll of `{code}` is of another call, or none of its lead's")));
         }
         let mut doubt = self.doubt_about(&roll, &first.stated_by, first.stated_at.0).await?.map(|error| (1, error));
         let mut roles = Roles {
@@ -147,13 +148,13 @@ impl Client {
             let (said, by, number) = (&signed.statement, &change.stated_by, roles.statements + 1);
             if said.call != id || said.number != number || Some(said.previous) != roles.last {
                 return Err(invalid(format!(
-                    "statement {number} about the roles in `{id}` does not follow from the one before"
+                    "statement {number} about the roles in `{code}` does not follow from the one before"
                 )));
             }
             let is_officer = roles.is_officer(by);
             if !is_officer && !roles.lays_down(by, said) {
                 return Err(invalid(format!(
-                    "`{by}` changed roles in `{id}` without being an officer of it, and did more than lay down their own"
+                    "`{by}` changed roles in `{code}` without being an officer of it, and did more than lay down their own"
                 )));
             }
             // A roll in doubt leaves nobody beyond it; like the roll, what vouches for it is of the lead's.
@@ -204,9 +205,9 @@ impl Client {
             && vouched != Some(before.statements)
             && !self.home().has_seen_roles(call.call.id, &digests)?
         {
-            return Err(doubtful(call.call.id, number, before.statements, &error));
+            return Err(doubtful(&call.rules.code, number, before.statements, &error));
         }
-        self.home().see_roles(call.call.id, &digests)?;
+        self.home().see_roles(call.call.id, &call.rules.code, &digests)?;
         let Some(previous) = before.last else { return Err(invalid("the call has no roll")) };
         let present = before.by_member.get(member).cloned().unwrap_or_default();
         call.rules.check_new_roles(member, &present, roles)?;

@@ -101,7 +101,7 @@ impl Client {
         };
         let invitation = self.verified_invitation(id, line).await?;
         if !self.chains(id, &lines).await?.lead_back(&line.invited_by) {
-            return Err(not_led_back(id, &line.invited_by));
+            return Err(not_led_back(&self.proposal_name(id), &line.invited_by));
         }
         Ok(invitation)
     }
@@ -158,7 +158,11 @@ impl Client {
             return Ok(());
         }
         let lines = self.api().joined(id).await?;
-        if self.chains(id, &lines).await?.lead_back(member) { Ok(()) } else { Err(not_led_back(id, member)) }
+        if self.chains(id, &lines).await?.lead_back(member) {
+            Ok(())
+        } else {
+            Err(not_led_back(&self.proposal_name(id), member))
+        }
     }
 
     /// Refuses the same, and a colleague whom another party asked: their party's own members ask for what is restricted to it.
@@ -167,12 +171,13 @@ impl Client {
         let lines = self.api().joined(id).await?;
         let chains = self.chains(id, &lines).await?;
         if !chains.lead_back(colleague) {
-            return Err(not_led_back(id, colleague));
+            return Err(not_led_back(&self.proposal_name(id), colleague));
         }
         if chains.first_of_party(colleague).is_disjoint(&chains.first_of_party(&me)) {
             return Err(ClientError::unverified(
                 format!(
-                    "`{colleague}` was asked into your party of `{id}` by another one, so what is restricted to it is not wrapped to them"
+                    "`{colleague}` was asked into your party of `{}` by another one, so what is restricted to it is not wrapped to them",
+                    self.proposal_name(id)
                 ),
                 "if you want them in it, take them out and ask them yourself: `entente proposal member remove`, then `invite`",
             ));
@@ -225,10 +230,10 @@ impl Client {
     }
 }
 
-fn not_led_back(id: ProposalId, member: &MemberId) -> ClientError {
+fn not_led_back(name: &str, member: &MemberId) -> ClientError {
     ClientError::unverified(
         format!(
-            "the exchange shows `{member}` in a party of `{id}`, but no chain of signatures leads from them to the member who began it"
+            "the exchange shows `{member}` in a party of `{name}`, but no chain of signatures leads from them to the member who began it"
         ),
         "nothing that they sign is believed, and nothing is wrapped to them; tell the other parties, the call's officers and the host's operator",
     )

@@ -26,6 +26,12 @@ use crate::{
 };
 use jiff::Timestamp;
 
+/// The next version of an owner's policies before it is signed, and the versions that there are.
+pub(super) struct ProposedText {
+    pub(super) statement: PolicyStatement,
+    pub(super) versions: Vec<PolicyVersion>,
+}
+
 /// A version as it is listed, and whether it verified.
 #[derive(Debug)]
 pub struct ListedPolicy {
@@ -110,6 +116,19 @@ impl Client {
         text: &str,
         active_at: Option<Timestamp>,
     ) -> Result<PolicyVersion> {
+        let planned = self.plan_policy(owner, place, text, active_at).await?;
+        let statement = self.signed(&planned.statement).await?;
+        self.api().propose_policy(owner, &ProposePolicy { text: text.to_owned(), statement }).await
+    }
+
+    /// The statement that would propose a text as the next version.
+    pub(super) async fn plan_policy(
+        &self,
+        owner: &PolicyOwner,
+        place: &str,
+        text: &str,
+        active_at: Option<Timestamp>,
+    ) -> Result<ProposedText> {
         check_text(owner, place, text)
             .map_err(|error| ClientError::usage(error.to_string(), "nothing was proposed"))?;
         let versions = self.api().policy_versions(owner).await?;
@@ -138,8 +157,7 @@ impl Client {
             active_at: in_milliseconds(active_at.unwrap_or_else(|| self.now())),
             follows,
         };
-        let statement = self.signed(&statement).await?;
-        self.api().propose_policy(owner, &ProposePolicy { text: text.to_owned(), statement }).await
+        Ok(ProposedText { statement, versions })
     }
 
     /// What a version would change, and the sum of it.
@@ -283,7 +301,7 @@ impl Client {
     }
 
     /// The partner whose policy officers write an owner's policies.
-    async fn policies_writer(&self, owner: &PolicyOwner) -> Result<PartnerCode> {
+    pub(super) async fn policies_writer(&self, owner: &PolicyOwner) -> Result<PartnerCode> {
         match owner {
             PolicyOwner::Partner(code) => Ok(code.clone()),
             PolicyOwner::Guardrails => self.host().await,

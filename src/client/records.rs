@@ -16,6 +16,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
         policy::PolicyOwner,
+        reference::CallCode,
     },
     sealing::{card::KeyCard, statement::CallPublication},
     wire::{
@@ -180,7 +181,9 @@ impl Home {
         let path = self.call_path(publication.call);
         let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
         let refused = |fault: &str| {
-            let what = format!("the publication of `{}` {fault}", publication.call);
+            let code = publication.text["code"].as_str();
+            let name = code.map_or_else(|| publication.call.to_string(), str::to_owned);
+            let what = format!("the publication of `{name}` {fault}");
             let help = format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display());
             Err(ClientError::unverified(what, help))
         };
@@ -219,7 +222,7 @@ impl Home {
 
     /// Refuses less stated about a call's roles than was seen before, or something else in its place. Remembers it otherwise: the digests of all
     /// statements, the roll first.
-    pub(super) fn see_roles(&self, call: CallId, digests: &[Sha256]) -> Result<()> {
+    pub(super) fn see_roles(&self, call: CallId, code: &CallCode, digests: &[Sha256]) -> Result<()> {
         let path = self.call_path(call);
         let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
         let version = u32::try_from(digests.len()).unwrap_or(u32::MAX);
@@ -230,7 +233,7 @@ impl Home {
         };
         let goes_back = seen.roles.as_ref().is_some_and(|before| !is_there(before));
         if goes_back {
-            let what = format!("statements about the roles in `{call}` that were seen here are gone or have changed");
+            let what = format!("statements about the roles in `{code}` that were seen here are gone or have changed");
             let help = format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display());
             return Err(ClientError::unverified(what, help));
         }
@@ -263,7 +266,8 @@ impl Home {
             Some(seen) if seen == now => Ok(()),
             Some(seen) if version <= seen.version => Err(ClientError::unverified(
                 format!(
-                    "version {version} of `{proposal}` is shown as the one that stands, but {} stood before",
+                    "version {version} of `{}` is shown as the one that stands, but {} stood before",
+                    self.seen_name(proposal),
                     seen.version
                 ),
                 format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display()),
@@ -285,7 +289,11 @@ impl Home {
         match read_record::<SeenLabel>(&path)? {
             Some(seen) if seen == now => Ok(()),
             Some(seen) if seen.manifest == manifest && number <= seen.number => Err(ClientError::unverified(
-                format!("label {number} of `{proposal}` is shown as the one in force, but {} was before", seen.number),
+                format!(
+                    "label {number} of `{}` is shown as the one in force, but {} was before",
+                    self.seen_name(proposal),
+                    seen.number
+                ),
                 format!("do not go on; ask the parties. What was seen is kept in `{}`", path.display()),
             )),
             _ => write_record(&path, &now),
@@ -295,6 +303,12 @@ impl Home {
     /// The newest state of a proposal that was seen here.
     pub(super) fn seen_state(&self, proposal: ProposalId) -> Result<Option<SeenState>> {
         read_record(&self.state_path(proposal))
+    }
+
+    /// What a proposal was called when it was seen here last; else its identifier.
+    pub(super) fn seen_name(&self, proposal: ProposalId) -> String {
+        let reference = self.seen_state(proposal).ok().flatten().and_then(|seen| seen.reference);
+        reference.map_or_else(|| proposal.to_string(), |reference| reference.to_string())
     }
 
     pub(super) fn write_seen_state(&self, proposal: ProposalId, state: &SeenState) -> Result<()> {
@@ -430,17 +444,17 @@ mod tests {
         let (_folder, home) = home();
         let call: CallId = CALL.parse().unwrap();
         let digests = |text: &str| text.bytes().map(|letter| Sha256::of(&[letter])).collect::<Vec<_>>();
-        home.see_roles(call, &digests("abc")).unwrap();
-        home.see_roles(call, &digests("abc")).unwrap();
+        home.see_roles(call, &"BIRD26".parse().unwrap(), &digests("abc")).unwrap();
+        home.see_roles(call, &"BIRD26".parse().unwrap(), &digests("abc")).unwrap();
         assert!(home.has_seen_roles(call, &digests("abc")).unwrap());
         // Fewer, others in the place of the last, and more that go on from others.
         for other in ["ab", "", "abx", "abxy", "abxcyz"] {
-            assert!(home.see_roles(call, &digests(other)).is_err(), "{other}");
+            assert!(home.see_roles(call, &"BIRD26".parse().unwrap(), &digests(other)).is_err(), "{other}");
             assert!(!home.has_seen_roles(call, &digests(other)).unwrap(), "{other}");
         }
         assert!(!home.has_seen_roles(call, &digests("abcd")).unwrap(), "not all of them");
-        home.see_roles(call, &digests("abcd")).unwrap();
-        assert!(home.see_roles(call, &digests("abc")).is_err());
+        home.see_roles(call, &"BIRD26".parse().unwrap(), &digests("abcd")).unwrap();
+        assert!(home.see_roles(call, &"BIRD26".parse().unwrap(), &digests("abc")).is_err());
     }
 
     fn publication(version: u32, title: &str) -> CallPublication {

@@ -447,6 +447,7 @@ mod tests {
         };
         let record = UploadRecord {
             proposal: proposal().id,
+            reference: None,
             slot: "plan".parse().unwrap(),
             party: None,
             vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),

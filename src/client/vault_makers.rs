@@ -37,7 +37,7 @@ impl Client {
     ) -> Result<()> {
         let (vault, recipient, made_by) = (statement.vault, statement.recipient.clone(), maker.clone());
         let (now, place) = (SeenVault { vault, recipient, made_by }, place(statement.kind, statement.party.as_ref()));
-        if self.home().is_seen_vault(proposal.id, &place, &now)? {
+        if self.home().is_seen_vault(proposal.id, &proposal.reference.to_string(), &place, &now)? {
             return Ok(());
         }
         let may_make = match statement.kind {
@@ -129,14 +129,14 @@ impl Home {
     ///
     /// # Errors
     /// When another one did.
-    fn is_seen_vault(&self, proposal: ProposalId, place: &str, now: &SeenVault) -> Result<bool> {
+    fn is_seen_vault(&self, proposal: ProposalId, name: &str, place: &str, now: &SeenVault) -> Result<bool> {
         let Some(seen) = self.seen_vaults(proposal)?.remove(place) else { return Ok(false) };
         if seen == *now {
             return Ok(true);
         }
         Err(ClientError::unverified(
             format!(
-                "the {place} vault of `{proposal}` is shown as `{}` by `{}`, but on this machine it was `{}` by `{}`, so nothing is \
+                "the {place} vault of `{name}` is shown as `{}` by `{}`, but on this machine it was `{}` by `{}`, so nothing is \
                  sealed to it",
                 now.recipient, now.made_by, seen.recipient, seen.made_by
             ),
@@ -186,11 +186,11 @@ mod tests {
             made_by: "ISR:avi".parse().unwrap(),
         };
         let id = proposal().id;
-        assert!(!home.is_seen_vault(id, "panel", &vault("age1a")).unwrap());
+        assert!(!home.is_seen_vault(id, "BIRD26-48179", "panel", &vault("age1a")).unwrap());
         home.see_vault(id, "panel", vault("age1a")).unwrap();
-        assert!(home.is_seen_vault(id, "panel", &vault("age1a")).unwrap());
-        let refused = home.is_seen_vault(id, "panel", &vault("age1b")).unwrap_err().to_string();
+        assert!(home.is_seen_vault(id, "BIRD26-48179", "panel", &vault("age1a")).unwrap());
+        let refused = home.is_seen_vault(id, "BIRD26-48179", "panel", &vault("age1b")).unwrap_err().to_string();
         assert!(refused.contains("`age1b`") && refused.contains("it was `age1a` by `ISR:avi`"), "{refused}");
-        assert!(!home.is_seen_vault(id, "staff ISR", &vault("age1b")).unwrap(), "another place");
+        assert!(!home.is_seen_vault(id, "BIRD26-48179", "staff ISR", &vault("age1b")).unwrap(), "another place");
     }
 }

@@ -7,7 +7,6 @@
 use super::{
     Client, ClientError, Result,
     enforce::Admitted,
-    naming::FoundProposal,
     own_keys::{KeyTrial, Opening, call_vault_statement},
     verified::{VerifiedCall, VerifiedVault},
     verify::invalid,
@@ -15,8 +14,6 @@ use super::{
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
-        member::CallRole,
-        proposal::Status,
         vault::{VaultKind, WrapTarget},
     },
     policy::facts::ProposalFacts,
@@ -27,14 +24,14 @@ use crate::{
     wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, SurplusKey, Vault, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// What was wrapped, and what was not and why.
-#[derive(Debug, Default)]
-pub struct Wrapped {
-    pub done: Vec<MissingKey>,
-    pub refused: Vec<(MissingKey, ClientError)>,
+#[derive(Debug)]
+pub struct Wrapped<K = MissingKey> {
+    pub done: Vec<K>,
+    pub refused: Vec<(K, ClientError)>,
 }
 
 /// Which keys were removed and why, and which were not and why.
@@ -44,27 +41,11 @@ pub struct Removed {
     pub kept: Vec<(SurplusKey, ClientError)>,
 }
 
-/// What was made ready for a panel.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    /// Proposals that got their deliberation vault now.
-    pub vaults_made: Vec<FoundProposal>,
-    pub wrapped: Wrapped,
-    /// Proposals that were left out, and why.
-    pub skipped: Vec<(FoundProposal, ClientError)>,
-    /// What is missing before more keys can be passed on.
-    pub lacking: LackingSteps,
-}
-
-/// What the panel has still to do before it gets keys, as the exchange has it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct LackingSteps {
-    /// Assigned reviewers who have not declared, and on how many proposals.
-    pub undeclared: BTreeMap<MemberId, usize>,
-    /// Proposals without a reviewer.
-    pub unassigned: usize,
-    /// Proposals on which the officer has not declared, who cannot pass their keys on.
-    pub own_undeclared: usize,
+/// Whether keys are passed on, or only judged as they would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyPass {
+    Done,
+    Foreseen,
 }
 
 /// A vault to make, and for whom.
@@ -75,17 +56,33 @@ pub(super) struct VaultPlan {
     pub(super) holders: Vec<Admitted>,
 }
 
+impl<K> Default for Wrapped<K> {
+    fn default() -> Self {
+        Self { done: Vec::new(), refused: Vec::new() }
+    }
+}
+
 impl Client {
     /// Wraps what others may read but lack a key to, as far as this client agrees.
     pub async fn wrap_missing(&self, id: ProposalId) -> Result<Wrapped> {
+        self.pass_missing(id, KeyPass::Done).await
+    }
+
+    pub(super) async fn pass_missing(&self, id: ProposalId, pass: KeyPass) -> Result<Wrapped> {
         let missing = self.api().missing_keys(id).await?;
         let mut wrapped = Wrapped::default();
-        self.wrap_for(id, missing, &mut wrapped).await?;
+        self.wrap_for(id, missing, pass, &mut wrapped).await?;
         Ok(wrapped)
     }
 
     /// Wraps these keys, as far as this client agrees. What was done before an error is in `wrapped`.
-    pub(super) async fn wrap_for(&self, id: ProposalId, missing: Vec<MissingKey>, wrapped: &mut Wrapped) -> Result<()> {
+    pub(super) async fn wrap_for(
+        &self,
+        id: ProposalId,
+        missing: Vec<MissingKey>,
+        pass: KeyPass,
+        wrapped: &mut Wrapped,
+    ) -> Result<()> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -95,11 +92,7 @@ impl Client {
         // Found out with the first key that they are needed for; what cannot be found out stands in the way of each.
         let facts = OnceCell::new();
         for key in missing {
-            let done = match self.wrap_one(&key, &proposal, &call, &vaults, &facts).await {
-                Ok(keys) => self.api().add_keys(key.vault, &AddKeys { keys }).await,
-                Err(error) => Err(error),
-            };
-            match done {
+            match self.wrap_one(&key, (&proposal, &call, &vaults), &facts, pass).await {
                 Ok(()) => wrapped.done.push(key),
                 Err(error) if error.ends_a_series() => return Err(error),
                 // One that cannot be wrapped is no reason to leave the others without.
@@ -111,8 +104,12 @@ impl Client {
 
     /// Wraps a call's vault for its officers who lack a key to it, as one of them.
     pub async fn wrap_missing_of_call(&self, id: CallId) -> Result<Wrapped> {
+        self.pass_missing_of_call(id, KeyPass::Done).await
+    }
+
+    pub(super) async fn pass_missing_of_call(&self, id: CallId, pass: KeyPass) -> Result<Wrapped> {
         let mut wrapped = Wrapped::default();
-        self.wrap_call_for(id, self.api().missing_call_keys(id).await?, &mut wrapped).await?;
+        self.wrap_call_for(id, self.api().missing_call_keys(id).await?, pass, &mut wrapped).await?;
         Ok(wrapped)
     }
 
@@ -121,6 +118,7 @@ impl Client {
         &self,
         id: CallId,
         missing: Vec<MissingKey>,
+        pass: KeyPass,
         wrapped: &mut Wrapped,
     ) -> Result<()> {
         if missing.is_empty() {
@@ -133,13 +131,9 @@ impl Client {
                 self.look_for(&key.holder, &key.recipients).await?;
                 let holder = self.admit_officer(&key.holder, &facts).await?;
                 let secret = self.call_vault(&call).await?;
-                self.wrap_to_recipients(call.publication.vault, &secret, &holder, &key.recipients).await
+                self.pass_key(call.publication.vault, &secret, &holder, &key.recipients, pass).await
             };
-            let done = match wrap.await {
-                Ok(keys) => self.api().add_keys(call.publication.vault, &AddKeys { keys }).await,
-                Err(error) => Err(error),
-            };
-            match done {
+            match wrap.await {
                 Ok(()) => wrapped.done.push(key),
                 Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => wrapped.refused.push((key, error)),
@@ -151,6 +145,11 @@ impl Client {
     /// Wraps what this member can open of a proposal to the call's vault, beside the keys that are there: when the officers say that
     /// those do not open. How many were wrapped.
     pub async fn wrap_to_call(&self, id: ProposalId) -> Result<usize> {
+        self.pass_to_call(id, KeyPass::Done).await
+    }
+
+    /// The same; or how many vaults this member could wrap so.
+    pub(super) async fn pass_to_call(&self, id: ProposalId, pass: KeyPass) -> Result<usize> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let me = self.member_id().await?.to_string();
@@ -161,6 +160,10 @@ impl Client {
             }
             let vault = self.verify_vault(&vault, &proposal, &call).await?;
             let secret = self.open_vault(&vault, &call).await?;
+            if pass == KeyPass::Foreseen {
+                wrapped += 1;
+                continue;
+            }
             let to_call = WrapTarget::Vault(call.publication.vault);
             let key = self.wrap(vault.vault.id, &secret, to_call, &call.publication.recipient).await?;
             match self.api().add_keys(vault.vault.id, &AddKeys { keys: vec![key] }).await {
@@ -218,53 +221,6 @@ impl Client {
             }
         }
         Ok(())
-    }
-
-    /// Makes the deliberation vault of a proposal, as an officer; false when it has one.
-    pub async fn make_deliberation_vault(&self, id: ProposalId) -> Result<bool> {
-        let proposal = self.api().proposal(id).await?;
-        let call = self.call(proposal.call).await?;
-        call.require_opened(self.now())?;
-        if self.api().vaults(id).await?.iter().any(|vault| vault.kind == VaultKind::Deliberation) {
-            return Ok(false);
-        }
-        let plan = VaultPlan { kind: VaultKind::Deliberation, proposal: id, party: None, holders: Vec::new() };
-        let (vault, _) = self.new_vault(&call, plan).await?;
-        match self.api().create_deliberation_vault(id, &vault).await {
-            // Another officer was quicker.
-            Err(error) if error.slug() == Some("exists") => Ok(false),
-            made => {
-                made?;
-                self.see_made(id, &vault).await?;
-                Ok(true)
-            }
-        }
-    }
-
-    /// Makes every submitted proposal of a call ready for its panel: the deliberation vault, and keys for everybody who may read by
-    /// now. What an officer does after the opening, after assigning, and whenever reviews have come in.
-    pub async fn prepare_panel(&self, call: CallId) -> Result<Prepared> {
-        let mut prepared = Prepared::default();
-        if self.api().call(call).await?.body.my_roles.contains(&CallRole::Officer) {
-            prepared.wrapped = self.wrap_missing_of_call(call).await?;
-        }
-        for proposal in self.api().all_proposals(Some(call)).await? {
-            if proposal.status != Status::Submitted {
-                continue;
-            }
-            self.look_for_steps(&proposal, &mut prepared.lacking).await?;
-            match self.prepare_one(proposal.id).await {
-                Ok((made, wrapped)) => {
-                    prepared.vaults_made.extend(made.then(|| FoundProposal::from(&proposal)));
-                    prepared.wrapped.done.extend(wrapped.done);
-                    prepared.wrapped.refused.extend(wrapped.refused);
-                }
-                Err(error @ (ClientError::Transport { .. } | ClientError::NotSigned(_))) => return Err(error),
-                // Also what does not verify: one party must not be able to hold up all the others.
-                Err(error) => prepared.skipped.push((FoundProposal::from(&proposal), error)),
-            }
-        }
-        Ok(prepared)
     }
 
     /// A vault made here, wrapped to its holders and to the call's vault.
@@ -384,12 +340,7 @@ impl Client {
         recipients: &[String],
     ) -> Result<Vec<WrappedKeyIn>> {
         let (mut keys, mut failed, member) = (Vec::new(), None, holder.member());
-        if let Some(foreign) = recipients.iter().find(|recipient| !member.recipients().contains(recipient)) {
-            return Err(invalid(format!(
-                "the exchange asks for a key to `{foreign}`, which the key card of `{}` does not name",
-                member.id()
-            )));
-        }
+        check_named(recipients, holder)?;
         for recipient in recipients {
             match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient).await {
                 Ok(key) => keys.push(key),
@@ -417,38 +368,13 @@ impl Client {
         Ok(WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) })
     }
 
-    /// Adds what is missing on one proposal.
-    pub async fn look_for_steps(&self, proposal: &Proposal, lacking: &mut LackingSteps) -> Result<()> {
-        if !proposal.mine.is_clear {
-            lacking.own_undeclared += 1;
-            return Ok(());
-        }
-        let assignments = match self.api().assignments(proposal.id).await {
-            // Who judges may not be asked about; then nothing is said of it.
-            Err(ClientError::Problem { .. }) => return Ok(()),
-            assignments => assignments?,
-        };
-        let counting = assignments.iter().filter(|assignment| assignment.set_aside.is_none());
-        lacking.unassigned += usize::from(counting.clone().next().is_none() && proposal.decided.is_none());
-        for assignment in counting.filter(|assignment| assignment.conflict.is_none()) {
-            *lacking.undeclared.entry(assignment.reviewer.clone()).or_default() += 1;
-        }
-        Ok(())
-    }
-
-    async fn prepare_one(&self, id: ProposalId) -> Result<(bool, Wrapped)> {
-        let made = self.make_deliberation_vault(id).await?;
-        Ok((made, self.wrap_missing(id).await?))
-    }
-
     async fn wrap_one(
         &self,
         key: &MissingKey,
-        proposal: &Proposal,
-        call: &VerifiedCall,
-        vaults: &[Vault],
+        (proposal, call, vaults): (&Proposal, &VerifiedCall, &[Vault]),
         facts: &OnceCell<ProposalFacts>,
-    ) -> Result<Vec<WrappedKeyIn>> {
+        pass: KeyPass,
+    ) -> Result<()> {
         if !proposal.mine.is_party {
             // A member who judges passes nothing on before the opening, not to a party either.
             call.require_opened(self.now())?;
@@ -456,7 +382,23 @@ impl Client {
         self.look_for(&key.holder, &key.recipients).await?;
         let (vault, holder) = self.admit_to(key.vault, &key.holder, proposal, call, vaults, facts).await?;
         let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_recipients(key.vault, &secret, &holder, &key.recipients).await
+        self.pass_key(key.vault, &secret, &holder, &key.recipients, pass).await
+    }
+
+    /// Wraps a key to these recipients of a member and adds it. Foreseen, nothing is signed or sent.
+    async fn pass_key(
+        &self,
+        vault: VaultId,
+        secret: &VaultSecret,
+        holder: &Admitted,
+        recipients: &[String],
+        pass: KeyPass,
+    ) -> Result<()> {
+        if pass == KeyPass::Foreseen {
+            return check_named(recipients, holder);
+        }
+        let keys = self.wrap_to_recipients(vault, secret, holder, recipients).await?;
+        self.api().add_keys(vault, &AddKeys { keys }).await
     }
 
     /// Asks for a member's newest key card if the one at hand does not name all of these recipients.
@@ -495,6 +437,18 @@ impl Client {
             self.admit(reader, *kind, party.as_ref(), facts).await?
         };
         Ok((vault, holder))
+    }
+}
+
+/// That the key card of a member names these recipients.
+fn check_named(recipients: &[String], holder: &Admitted) -> Result<()> {
+    let member = holder.member();
+    match recipients.iter().find(|recipient| !member.recipients().contains(recipient)) {
+        None => Ok(()),
+        Some(foreign) => Err(invalid(format!(
+            "the exchange asks for a key to `{foreign}`, which the key card of `{}` does not name",
+            member.id()
+        ))),
     }
 }
 

@@ -271,6 +271,7 @@ impl Witness {
         let newest = if shown.mine.is_party { version.max(pending) } else { 0 };
         let shown_to = [(self.profile.clone(), shown.mine.is_party)].into();
         let now = SeenState {
+            reference: Some(shown.reference.clone()),
             shown_to,
             left: BTreeSet::new(),
             status: shown.status,
@@ -296,11 +297,12 @@ impl Witness {
         if is_same_version && now.status == seen.status {
             // Another profile of the same home may have seen it before.
             let (shown_to, left) = (now.shown_to_as_well_as(&seen), now.left_since(&seen));
-            let is_known = shown_to == seen.shown_to && left == seen.left;
+            let is_known = shown_to == seen.shown_to && left == seen.left && now.reference == seen.reference;
             return if is_known {
                 Ok(())
             } else {
-                self.home.write_seen_state(shown.id, &SeenState { shown_to, left, ..seen })
+                let reference = now.reference;
+                self.home.write_seen_state(shown.id, &SeenState { reference, shown_to, left, ..seen })
             };
         }
         if is_same_version && seen.status == Status::Withdrawn {
@@ -338,29 +340,33 @@ impl Client {
                     if is_amended {
                         self.home().put_seen_state_aside(id)?;
                     } else {
-                        let notice = seen.worded(id, &now, &self.home().state_path(id).display().to_string());
+                        let notice = seen.worded(
+                            self.proposal_name(id),
+                            &now,
+                            &self.home().state_path(id).display().to_string(),
+                        );
                         states.push(OlderState { subject: id.to_string(), notice, may_be_in_order: false });
                     }
                 }
                 Older::NotWithdrawn { id, seen, now } => {
                     let kept = self.home().state_path(id).display().to_string();
-                    let notice = seen.worded_not_withdrawn(id, now, &kept);
+                    let notice = seen.worded_not_withdrawn(self.proposal_name(id), now, &kept);
                     states.push(OlderState { subject: format!("{id}, withdrawn"), notice, may_be_in_order: true });
                 }
                 Older::Gone { id, seen } => {
                     let kept = self.home().state_path(id).display().to_string();
-                    let notice = seen.worded_gone(id, &kept);
+                    let notice = seen.worded_gone(self.proposal_name(id), &kept);
                     states.push(OlderState { subject: format!("{id}, not shown"), notice, may_be_in_order: true });
                 }
                 Older::Review { id, seen, now } => {
                     let kept = self.home().review_path(&self.profile().name, id).display().to_string();
-                    let notice = seen.worded(id, now, &kept);
+                    let notice = seen.worded(self.proposal_name(id), now, &kept);
                     let subject = format!("the review of {id}");
                     states.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
                 }
                 Older::Decision { id, seen, now } => {
                     let kept = self.home().decision_path(id).display().to_string();
-                    let notice = seen.worded(id, now.as_deref(), &kept);
+                    let notice = seen.worded(self.proposal_name(id), now.as_deref(), &kept);
                     let subject = format!("the decision on {id}");
                     states.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
                 }
@@ -375,7 +381,7 @@ impl Client {
                 }),
                 Older::End { seen, highest } => states.push(OlderState {
                     subject: "the end of the log".to_owned(),
-                    notice: seen.worded_end(highest),
+                    notice: seen.worded_end(highest, seen.proposal.map(|id| self.proposal_name(id))),
                     may_be_in_order: self.is_hidden(seen.proposal).await,
                 }),
             }

@@ -46,11 +46,12 @@ pub(super) async fn table(
             }
         }
         narrator::line(&words.concat());
-        reasons.extend(why_not.iter().map(|(why, names)| format!("  {member:<14}{}: {why}", names.join(", "))));
+        let told = |(why, names): &(String, Vec<&str>)| format!("{}: {why}", names.join(", "));
+        reasons.extend(why_not.iter().map(|why_not| (format!("  {member:<14}"), told(why_not))));
     }
     narrator::line("\nWhy not");
-    for reason in reasons {
-        narrator::line(&reason);
+    for (member, why) in reasons {
+        narrator::after(&member, &why);
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) async fn commands(
     let (program, homes, summary) = (quoted(&program), quoted(&homes), quoted(&summary));
     let (plan, budget) = (quoted(&documents.work_plan), quoted(&documents.budget));
     let lodestone = world.client("ISR:avi").api().proposal(outcomes.proposals[0].1).await?.reference;
-    narrator::line(&format!(
+    let lines = format!(
         "
 The exchange keeps serving. Try it in another terminal; first a short way to be one member or another:
   as() {{ who=$1; shift; {program} --home {homes}/$who \"$@\"; }}
@@ -62,7 +62,11 @@ and as a stranger to it, for whom it does not exist (refused):
   as KOR.jiwoo proposal show $ref
 
 Ctrl-C ends it."
-    ));
+    );
+    for line in lines.lines() {
+        // Commands are copied as they are.
+        if line.starts_with("  ") { narrator::line(line) } else { narrator::text(line) }
+    }
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
     let present = SystemClock.now();
     let clock = Arc::new(StoryClock::starting_at(present.checked_sub(SignedDuration::from_hours(24 * 110))?));
     let rng = Arc::new(SystemRng);
-    narrator::line(
+    narrator::text(
         "Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.",
     );
     let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
@@ -59,13 +59,13 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         database_limits: PostgresLimits::default(),
     };
     let world = DemoWorld::start(plan, clock.clone(), rng).await?;
-    narrator::line(&format!(
+    narrator::text(&format!(
         "An exchange listens on {} (mutual TLS 1.3 only); {} of {} have key cards.",
         world.address(),
         counted(world.clients.len(), "member", "members"),
         counted(world.pki.partners.len(), "partner", "partners")
     ));
-    narrator::line(
+    narrator::text(
         "The certificate authorities of Korea and the United Kingdom have the same name; their members are not confused.",
     );
     let progress: Arc<dyn crate::client::ProgressListener> = Arc::new(crate::client::NoProgress);

@@ -56,10 +56,10 @@ pub(super) async fn change(world: &DemoWorld, proposal: ProposalId, name: &str, 
     for (nation, tally) in &summary.losses {
         let members = counted(tally.members, "member loses", "members lose");
         let line = format!("{nation}: {members} the content of {}", counted(tally.readings, "proposal", "proposals"));
-        narrator::line(&format!("  {:<24} {line}", ""));
+        narrator::consequence(&line);
     }
     let fetched = changes.iter().filter(|change| change.has_fetched).count();
-    narrator::line(&format!("  {:<24} {fetched} of those have fetched content already; what was read stays read", ""));
+    narrator::consequence(&format!("{fetched} of those have fetched content already; what was read stays read"));
     approver.approve_policy(&proposed, &summary).await?;
     narrator::act("ISR:approver", "approves and signs for that preview; it is in force");
 

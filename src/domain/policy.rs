@@ -154,6 +154,11 @@ pub fn check_proposal(
     if number != expected || follows != followed(versions) {
         return Err(Refusal::PolicyOutdated { given: number, expected });
     }
+    check_active_at(active_at, now)
+}
+
+/// Checks that a version with this time can be proposed now.
+pub fn check_active_at(active_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
     if active_at > now + FARTHEST {
         let fault = "it would take effect more than a year from now".to_owned();
         return Err(Refusal::Statement { fault });

@@ -102,7 +102,7 @@ pub enum Refusal {
     Unsuitable { member: MemberId, fault: String },
     #[error("`{member}` has no key card in force")]
     NoKeyCard { member: MemberId },
-    #[error("`{member}` has not declared yet whether a conflict of interest with `{proposal}` exists")]
+    #[error("`{member}` has not declared yet whether a conflict of interest with this proposal exists")]
     NotDeclared { member: MemberId, proposal: ProposalId },
     #[error("`{member}` has made a declaration for this proposal before")]
     AlreadyDeclared { member: MemberId },
@@ -151,7 +151,7 @@ pub enum Refusal {
         if *most == 1 { format!("member of `{partner}` has") } else { format!("members of `{partner}` have") }
     )]
     WrappedOften { holder: String, partner: PartnerCode, most: u64 },
-    #[error("it is the last key to the vault of `{call}`; without it nobody could open a proposal under the call")]
+    #[error("it is the last key to the vault of the call; without it nobody could open a proposal under the call")]
     LastKey { call: CallId },
     #[error("the wrapped key is refused: {fault}")]
     WrapRefused { fault: String },

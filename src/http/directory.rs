@@ -19,7 +19,7 @@ use crate::{
 };
 use axum::extract::State;
 
-/// Who the exchange takes you for. Answers any holder of an accepted certificate, a member or not.
+/// Which member your certificate belongs to. Answers any holder of an accepted certificate, a member or not.
 #[utoipa::path(get, path = "/v1/me", tag = "directory", responses((status = 200, body = Me)))]
 pub(super) async fn me(State(api): State<Api>, Holder(peer): Holder) -> Result<Answer> {
     Ok(Answer::json(200, &directory::me(&api, &peer).await?))

@@ -42,7 +42,7 @@ pub(super) async fn keep_preconditions(request: Request, next: Next) -> Response
 }
 
 fn check(request: &Request, is_read: bool) -> Result<(), Fault> {
-    // An address that is none gets the answer of what is hidden.
+    // An unknown address gets the answer of what is hidden.
     let Some(route) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
     let is_compared = COMPARED.contains(&(request.method().as_str(), route.as_str()));
     if request.headers().contains_key(header::IF_MATCH) && !is_compared {

@@ -8,9 +8,9 @@ use crate::sealing::{
     card::KeyCard,
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
-        InvitationStatement, LabelStatement, LetterStatement, Manifest, ManifestDocument, PolicyApproval,
-        PolicyStatement, PreviewStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement,
-        WrapStatement,
+        InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, ManifestDocument,
+        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RenewalStatement,
+        ReviewStatement, RoleStatement, RollStatement, Statement, TrustList, VaultStatement, WrapStatement,
     },
     visibility::VisibilityStatement,
 };
@@ -21,6 +21,9 @@ use utoipa::PartialSchema;
 
 /// How long a line of a page may be.
 const WIDTH: usize = 120;
+
+/// Where statements of joining and renewing are sent.
+const IN_A_FILE: &str = "nowhere: it passes between registrar and member in a file";
 
 /// A type of statement as the page shows it.
 struct Page {
@@ -62,6 +65,10 @@ fn schema<T: PartialSchema>() -> Value {
 fn pages() -> Vec<Page> {
     let versions = "`POST /v1/policies/{owner}/versions`";
     vec![
+        Page::of::<TrustList>("a registrar, for their own nation", IN_A_FILE, samples::trust_list()),
+        Page::of::<MemberInvitation>("a registrar of the member's partner", IN_A_FILE, samples::member_invitation()),
+        Page::of::<JoinRequest>("the new key of the member", IN_A_FILE, samples::join_request()),
+        Page::of::<RenewalStatement>("the key of the member that is in force", IN_A_FILE, samples::renewal()),
         Page::of::<KeyCard>(
             "a registrar of the member's partner",
             "`PUT /v1/members/{member}/key-card`",
@@ -167,6 +174,10 @@ pub fn page() -> String {
             page.push_str("\nEach of `documents`:\n\n");
             members(&mut page, &self::schema::<ManifestDocument>());
         }
+        if *typ == MemberInvitation::TYP {
+            page.push_str("\nIts `challenge`:\n\n");
+            members(&mut page, &self::schema::<PossessionChallenge>());
+        }
         let pretty = serde_json::to_string_pretty(&sorted(sample)).expect("a sample has string keys");
         let digest = canonical::digest(sample).expect("a sample has string keys and small numbers");
         write!(page, "\n```json\n{pretty}\n```\n\nSHA-256 of its canonical form: `{digest}`\n")
@@ -265,8 +276,8 @@ zero (`2026-04-01T15:00:00Z`, with at most milliseconds where the type says so),
 what is not needed is left out where it is empty. Whole numbers are below 2^53. Forms of identifiers, digests and
 words are those of the schemas of the same names in [openapi.json](openapi.json).
 
-The samples below show payloads, with members in canonical order and with blanks for the eye. Registrars and members
-exchange some further statements in files, and not with the exchange ([ADR 36](adr/0036-joining-by-files.md)).
+The samples below show payloads, with members in canonical order and with blanks for the eye. What is sent nowhere is
+kept in a file or passes between a registrar and a member in one ([ADR 36](adr/0036-joining-by-files.md)).
 ";
 
 #[cfg(test)]
@@ -295,21 +306,36 @@ mod tests {
     }
 
     #[test]
-    fn page_has_every_statement_that_the_exchange_reads_or_writes_once() {
-        let pages: BTreeSet<_> = pages().iter().map(|page| page.typ).collect();
-        let mut sources = vec!["src/sealing/card.rs".to_owned(), "src/sealing/visibility.rs".to_owned()];
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        for entry in std::fs::read_dir(folder.join("src/sealing/statement")).unwrap() {
-            sources.push(format!("src/sealing/statement/{}", entry.unwrap().file_name().to_str().unwrap()));
-        }
-        for source in sources {
-            let text = std::fs::read_to_string(folder.join(source)).unwrap();
-            for (_, rest) in
-                text.match_indices("const TYP: &'static str = \"").map(|(at, sign)| text.split_at(at + sign.len()))
-            {
-                let typ = rest.split('"').next().unwrap();
-                assert!(pages.contains(typ), "{typ}");
+    fn page_has_every_statement_of_the_sources_once() {
+        let typs: Vec<_> = pages().iter().map(|page| page.typ.to_owned()).collect();
+        let pages: BTreeSet<String> = typs.iter().cloned().collect();
+        assert_eq!(pages.len(), typs.len(), "one has two pages: {typs:?}");
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut written = BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(path).unwrap();
+                let sign = concat!("const TYP: &'static str", " = \"");
+                let found = text.match_indices(sign).map(|(at, _)| text[at + sign.len()..].split('"').next().unwrap());
+                written.extend(found.map(str::to_owned));
             }
+        }
+        assert_eq!(pages, written);
+    }
+
+    #[test]
+    fn page_of_conventions_names_every_statement() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API-DESIGN.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, section) = text.split_once("\n## Statements\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for Page { typ, .. } in pages() {
+            let name = typ.strip_prefix("entente-").and_then(|rest| rest.strip_suffix("+jws")).unwrap();
+            assert!(section.contains(&format!("`{name}`")), "{typ}");
         }
     }
 }

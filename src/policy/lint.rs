@@ -94,7 +94,7 @@ fn is_role(attribute: &str) -> bool {
 fn asks_for_a_role(expr: &Expr) -> bool {
     match expr {
         Expr::BinaryOp { op: BinaryOp::And, left, right } => {
-            let both = |one: &Expr, other: &Expr| bears_a_partner_role(one) && is_of_an_owner(other);
+            let both = |one: &Expr, other: &Expr| has_a_partner_role(one) && is_of_an_owner(other);
             asks_for_a_role(left) || asks_for_a_role(right) || both(left, right) || both(right, left)
         }
         Expr::BinaryOp { op: BinaryOp::Or, left, right } => asks_for_a_role(left) && asks_for_a_role(right),
@@ -107,7 +107,7 @@ fn asks_for_a_role(expr: &Expr) -> bool {
 }
 
 /// `principal.roles.contains("…")`: a role that a partner's registrar vouches for.
-fn bears_a_partner_role(expr: &Expr) -> bool {
+fn has_a_partner_role(expr: &Expr) -> bool {
     let Expr::BinaryOp { op: BinaryOp::Contains, left, right } = expr else { return false };
     matches!(&**left, Expr::GetAttr { expr, attr } if attr.as_str() == "roles" && matches!(**expr, Expr::Var(Var::Principal)))
         && matches!(&**right, Expr::Literal(Literal::String(_)))

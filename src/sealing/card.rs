@@ -4,9 +4,10 @@
 //! card** is signed by that partner's registrar. Everything a client believes about a key comes from here; the host's
 //! word never counts. What a card may *do* is decided elsewhere: roles are only stated here.
 
+pub use super::statement::MAX_KEYS;
 use super::{
     canonical, jws, leaf, recipient,
-    statement::{Signed, Statement, StatementError, invalid, verify_signed},
+    statement::{Signed, Statement, StatementError, check_name, check_roles, invalid, verify_signed},
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use crate::domain::member::PartnerRole;
@@ -20,9 +21,6 @@ use std::collections::BTreeSet;
 
 const MAX_ANCHORS: usize = 8;
 const MAX_REGISTRARS: usize = 16;
-/// How many recipients, and how many keys, a key card names.
-pub const MAX_KEYS: usize = 16;
-const MAX_NAME: usize = 200;
 
 /// A partner as its officials state it. Pinned by [`PartnerCard::fingerprint`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,14 +166,6 @@ impl Statement for KeyCard {
     }
 }
 
-/// Checks that a relay is nothing else: it runs unattended, and is to learn numbers alone.
-pub(super) fn check_roles(roles: &BTreeSet<PartnerRole>) -> Result<(), StatementError> {
-    if roles.contains(&PartnerRole::Relay) && roles.len() > 1 {
-        return Err(invalid("the role `relay` goes with no other role; give the relay a member of its own"));
-    }
-    Ok(())
-}
-
 impl KeyCard {
     /// Verifies a key card that is to be relied upon at `now`: issued by the partner, valid and not revoked.
     pub fn verify(jws: &str, partner: &PartnerCard, now: Timestamp) -> Result<Signed<Self>, StatementError> {
@@ -262,16 +252,6 @@ pub fn normal_pem(bundle: &[u8]) -> Result<Vec<String>, StatementError> {
 fn one_certificate(pem: &str) -> Result<Vec<u8>, StatementError> {
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| invalid("malformed PEM"))?;
     Ok(certificate.to_vec())
-}
-
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), StatementError> {
-    let len = name.chars().count();
-    if len == 0 || len > MAX_NAME || name.trim() != name || name.chars().any(char::is_control) {
-        return Err(invalid(format_args!(
-            "the {what} must have 1 to {MAX_NAME} characters on one line, without spaces around it"
-        )));
-    }
-    Ok(())
 }
 
 fn check_seen(what: &str, text: &str) -> Result<(), StatementError> {

@@ -6,6 +6,7 @@
 //!
 //! Identities of other kinds (ssh keys, plugins) cannot answer; that is said, not passed over.
 
+pub use super::statement::PossessionChallenge;
 use super::{
     identity::Keyring,
     recipient,
@@ -17,22 +18,11 @@ use aws_lc_rs::{
     hmac,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// What an answer is authenticated with besides the agreed secret, so that it proves nothing anywhere else.
 const CONTEXT: &[u8] = b"entente.recipient-possession.v1";
 const KEY_BYTES: usize = 32;
-
-/// What an invitation asks to be answered with the identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PossessionChallenge {
-    /// The public key, base64.
-    pub public_key: String,
-    /// Its private key, an age file sealed to the registrars, base64.
-    pub sealed_private_key: String,
-}
 
 /// Why a challenge cannot be made, answered or checked.
 #[derive(Debug, thiserror::Error)]

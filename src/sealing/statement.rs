@@ -10,18 +10,24 @@ mod call_publication;
 mod decision;
 mod declaration;
 mod invitation;
+mod join_request;
 mod label;
 mod letter;
 mod manifest;
+mod member_invitation;
 mod policy;
 mod policy_approval;
 mod preview;
+mod renewal;
 mod review;
 mod role;
 mod roll;
+mod trust_list;
 mod vault;
+mod vouched;
 mod wrap;
 
+pub(super) use self::vouched::{check_name, check_roles};
 pub use self::{
     acceptance::AcceptanceStatement,
     assignment::AssignmentStatement,
@@ -29,16 +35,21 @@ pub use self::{
     decision::{DecisionStatement, decision_digest},
     declaration::DeclarationStatement,
     invitation::InvitationStatement,
+    join_request::JoinRequest,
     label::LabelStatement,
     letter::LetterStatement,
     manifest::{Manifest, ManifestDocument},
+    member_invitation::{MemberInvitation, PossessionChallenge},
     policy::PolicyStatement,
     policy_approval::PolicyApproval,
     preview::PreviewStatement,
+    renewal::RenewalStatement,
     review::ReviewStatement,
     role::RoleStatement,
     roll::RollStatement,
+    trust_list::TrustList,
     vault::VaultStatement,
+    vouched::MAX_KEYS,
     wrap::WrapStatement,
 };
 use super::{

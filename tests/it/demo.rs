@@ -10,6 +10,7 @@ use tokio::{
     process::Command,
     time::timeout,
 };
+use unicode_width::UnicodeWidthStr;
 
 /// What one can do by hand once the cycle is played.
 #[derive(Debug, Default)]
@@ -22,11 +23,16 @@ impl Printed {
     /// The commands between the line that asks to try them and the one that says how it ends: each is set off by blanks.
     fn read(said: &str) -> Self {
         let (_, printed) = said.split_once("Try it in another terminal").unwrap();
-        let (mut commands, mut is_refused) = (Vec::new(), false);
+        let (mut commands, mut sentence, mut is_over) = (Vec::new(), String::new(), false);
         for line in printed.lines() {
-            match line.strip_prefix("  ") {
-                Some(command) => commands.push((command.to_owned(), is_refused)),
-                None => is_refused = line.contains("(refused)"),
+            if let Some(command) = line.strip_prefix("  ") {
+                commands.push((command.to_owned(), sentence.contains("(refused)")));
+                is_over = true;
+            } else {
+                if std::mem::take(&mut is_over) {
+                    sentence.clear();
+                }
+                sentence.push_str(line);
             }
         }
         Self { commands }
@@ -64,6 +70,11 @@ async fn demonstration_plays_its_cycle_and_what_it_prints_to_try_works() {
     }
 
     let printed = Printed::read(&said);
+    let wide: Vec<&str> = said
+        .lines()
+        .filter(|line| line.width() > 80 && !printed.commands.iter().any(|(command, _)| line.ends_with(command)))
+        .collect();
+    assert!(wide.is_empty(), "{wide:#?}");
     assert_eq!(printed.commands.iter().filter(|(_, is_refused)| *is_refused).count(), 3, "{printed:?}");
     let mut shell = Command::new("sh");
     shell.args(["-c", &printed.script()]).current_dir(folder.path());

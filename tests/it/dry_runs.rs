@@ -8,7 +8,7 @@ use entente::{
     client::naming::ProposalName,
     domain::{
         ambient::Clock, call::Phase, decision::Outcome, entry::EntryKind, id::ProposalId, member::ConflictGround,
-        proposal::Status,
+        policy::PolicyOwner, proposal::Status,
     },
     wire::call::ExtendCall,
 };
@@ -235,6 +235,68 @@ async fn deciders_and_officers_see_beforehand_whether_it_is_final() {
     let told = ["those who opened it keep what they read", "entente letter send"];
     foresees(&stage, "USA:dana", &format!("letter withdraw {proposal}"), &told).await;
     assert_eq!(stage.client("USA:dana").api().letters(proposal).await.unwrap().len(), 1);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officers_and_parties_see_beforehand_whom_they_pass_which_key() {
+    let stage = Stage::open().await;
+    let proposal = stage.awaiting_keys().await;
+    let dana = stage.client("USA:dana");
+    let reference = dana.api().proposal(proposal).await.unwrap().reference.to_string();
+    let (of_call, of_one) = (format!("key share --call {}", stage.call), format!("key share {proposal}"));
+    let vault = format!("1 vault is made for reviews of {reference}");
+    let told = ["2 keys are passed on to ISR:maya and USA:carol", &vault, "\"others\""];
+    let foreseen = foresees(&stage, "USA:dana", &of_call, &told).await;
+    let wrapped = foreseen["wrapped"].as_array().unwrap().clone();
+    assert!(wrapped.len() == 2 && wrapped.iter().all(|key| key["reference"] == *reference), "{foreseen}");
+    foresees(&stage, "USA:dana", &of_one, &["2 keys are passed on to ISR:maya and USA:carol"]).await;
+    assert_eq!(dana.api().missing_keys(proposal).await.unwrap().len(), 2);
+    let told = ["vaults that you open are wrapped to the call's vault again"];
+    foresees(&stage, "ISR:avi", &format!("{of_one} --to-call"), &told).await;
+
+    // Done as foreseen, with the keys to the vault that was made.
+    let (code, done, said) = ran(&stage, "USA:dana", &of_call).await;
+    let done: Value = serde_json::from_str(&done).unwrap();
+    let done = done["wrapped"].as_array().unwrap();
+    assert!(code == 0 && wrapped.iter().all(|key| done.contains(key)) && done.len() > wrapped.len(), "{said}");
+    foresees(&stage, "USA:dana", &of_call, &["nobody lacks a key"]).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn policy_officers_see_beforehand_what_a_proposed_text_waits_for() {
+    let stage = Stage::open().await;
+    let (drafter, israel) = (stage.client("ISR:drafter"), PolicyOwner::Partner("ISR".parse().unwrap()));
+    let present = drafter.policy(&israel).await.unwrap();
+    let (text, number) = (present.text.unwrap(), present.version);
+    let file = stage.file("ISR.cedar", format!("{text}\n// again\n").as_bytes());
+    let propose = format!("policy propose {}", file.display());
+    let (preview, withdraw) =
+        (format!("entente policy preview ISR {}", number + 1), format!("entente policy withdraw ISR {}", number + 1));
+    let told = ["until they approve it, nothing changes", "as soon as it is approved", &preview, &withdraw];
+    foresees(&stage, "ISR:drafter", &propose, &told).await;
+    let later = stage.clock.now() + HOUR * 48;
+    let foreseen = foresees(&stage, "ISR:drafter", &format!("{propose} --active-at {later}"), &[&preview]).await;
+    assert!(is_about(instant(&foreseen, "approved before then, it takes effect at"), later), "{foreseen}");
+    let restore = format!("policy restore ISR {number}");
+    let told = ["the one that is in force, so it changes nothing", &format!("the text of version {number} of ISR")];
+    foresees(&stage, "ISR:drafter", &restore, &told).await;
+    let versions = async || drafter.api().policy_versions(&israel).await.unwrap().len();
+    assert_eq!(versions().await, number as usize);
+
+    // What the act would be refused for.
+    let (code, _, refusal) = ran(&stage, "ISR:noa", &format!("{propose} --dry-run")).await;
+    assert!(code == 2 && refusal.contains("no policy officer of ISR"), "{code}: {refusal}");
+    let broken = stage.file("broken.cedar", b"permit(");
+    let broken = format!("policy propose {} --owner ISR --dry-run", broken.display());
+    assert_eq!(ran(&stage, "ISR:drafter", &broken).await.0, 2);
+    assert_eq!(ran(&stage, "ISR:drafter", &propose).await.0, 0);
+    for line in [&propose, &restore] {
+        let (code, _, refusal) = ran(&stage, "ISR:drafter", &format!("{line} --dry-run")).await;
+        assert!(code != 0 && refusal.contains(&format!("version {}", number + 1)), "{code}: {refusal}");
+    }
+    assert_eq!(versions().await, number as usize + 1);
     stage.stop().await;
 }
 

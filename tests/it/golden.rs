@@ -6,7 +6,7 @@
 use axum::{body::to_bytes, response::IntoResponse};
 use clap::{Command, CommandFactory};
 use entente::{
-    cli::Cli,
+    cli::{Cli, output::Screen},
     client::ClientError,
     domain::{
         DailyQuota, Refusal,
@@ -267,13 +267,18 @@ const SUSPENDED: Suspension =
 
 const SPENT: Spent = Spent { per_minute: 60, at_once: 600, window: 600, wait: Duration::from_secs(1) };
 
+/// As the command line shows it.
+fn shown(message: &str, help: &str) -> String {
+    Screen::text_at(WIDTH, |screen| screen.error(message, &[], Some(help)))
+}
+
 #[test]
 fn sentence_of_every_refusal() {
     let mut text = String::new();
     for refusal in refusals() {
         let kind = Kind::from(&refusal);
-        write!(text, "{} {}\n{}\n  {refusal}\n  -> {}\n\n", kind.status(), kind.slug(), kind.title(), kind.remedy())
-            .unwrap();
+        let shown = shown(&refusal.to_string(), kind.remedy());
+        write!(text, "{} {}\n{}\n{shown}\n", kind.status(), kind.slug(), kind.title()).unwrap();
     }
     agrees("refusals.txt", &text);
 }
@@ -300,13 +305,13 @@ async fn sentence_of_every_other_problem_and_error() {
             let body = to_bytes(answer.into_body(), 65_536).await.unwrap();
             let problem: Problem = serde_json::from_slice(&body).unwrap();
             let Problem { status, title, detail, remedy, .. } = &problem;
-            write!(text, "{status} {}\n{title}\n  {detail}\n  -> {remedy}\n\n", problem.slug()).unwrap();
+            write!(text, "{status} {}\n{title}\n{}\n", problem.slug(), shown(detail, remedy)).unwrap();
         }
     }
     text.push_str("# The client\n\n");
     let signers = errors_of_signers().into_iter().map(ClientError::from);
     for error in errors_of_the_client().into_iter().chain(signers) {
-        write!(text, "exit code {}\n  {error}\n  -> {}\n\n", error.class().code(), error.help()).unwrap();
+        write!(text, "exit code {}\n{}\n", error.class().code(), shown(&error.to_string(), error.help())).unwrap();
     }
     agrees("problems.txt", &text);
 }

@@ -71,6 +71,11 @@ async fn said(home: &Path, words: &[&str]) -> String {
     String::from_utf8_lossy(&ended(entente(&words)).await.stderr).into_owned()
 }
 
+/// What a command warned of, in its words.
+fn warnings(said: &str) -> Vec<&str> {
+    said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect()
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -182,13 +187,50 @@ async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
 
     // A year ahead nobody is warned.
     let told = said(&home, &["me"]).await;
-    assert!(!told.contains("ends in"), "{told}");
+    assert!(warnings(&told).is_empty(), "{told}");
 
     // Done twice: the card stays, and the welcome is made again.
     let before = ran(&home, &["member", "show", "ISR:new3"]).await;
     fs::remove_file(israel.file("welcome", "new3")).unwrap();
     israel.approves(&[request]).await;
     assert_eq!(ran(&home, &["member", "show", "ISR:new3"]).await["serial"], before["serial"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn registrar_is_asked_before_an_invitation_only_about_organisations_that_are_nearly_another() {
+    let site = Site::new(None);
+    let world = site.world(&[USA, ISR]).await;
+    let office = Office::of(&site, &world, "ISR");
+    fs::create_dir_all(&office.folder).unwrap();
+    let to = office.folder.join("invitation");
+    let table = |name: &str, rows: &str| {
+        let path = office.folder.join(name);
+        fs::write(&path, format!("member,name,organisation\n{rows}")).unwrap();
+        path
+    };
+    let known = ran(&office.home, &["member", "show", "ISR:registrar"]).await;
+    let known = known["organisation"].as_str().unwrap();
+
+    // Two organisations that nobody mistakes for another, one of them known: nothing to ask.
+    let apart = table("apart.csv", &format!("ISR:lior,Lior,Gilboa Laboratory\nISR:gal,Gal,{known}\n"));
+    ran(&office.home, &["member", "invite", "--file", text(&apart), "--to", text(&to)]).await;
+    assert!(office.file("invitation", "lior").exists() && office.file("invitation", "gal").exists());
+
+    // Nearly alike in the table itself, and one person at an organisation that is nearly a known one.
+    let alike = table("alike.csv", "ISR:shir,Shir,Arava Optics\nISR:maya,Maya,Arava Optic\n");
+    let of_table = ["member", "invite", "--file", text(&alike), "--to", text(&to)];
+    let near = format!("{known} Unit");
+    let of_one = ["member", "invite", "ISR:tal", "--name", "Tal", "--organisation", &near, "--to", text(&to)];
+    for (words, handle, people) in
+        [(&of_table[..], "shir", "2 people are invited"), (&of_one[..], "tal", "1 person is invited")]
+    {
+        let (code, refusal) = refused(&office.home, words).await;
+        assert!(code == 2 && refusal.contains("is nearly") && refusal.contains(people), "{code}: {refusal}");
+        assert!(refusal.contains("--yes") && !office.file("invitation", handle).exists(), "{refusal}");
+        ran(&office.home, &[words, &["--yes"]].concat()).await;
+        assert!(office.file("invitation", handle).exists());
+    }
     world.stop().await;
 }
 
@@ -236,9 +278,11 @@ async fn national_pki_signs_what_the_registrar_checked() {
     assert_eq!(shown["name"], "Lior Gal");
     // It ends in twenty days, and its holder and the registrar are told.
     let told = said(&home, &["me"]).await;
-    assert!(told.contains("your key card ends in 19 days") && told.contains("entente member renew"), "{told}");
+    let [ends] = warnings(&told)[..] else { panic!("{told}") };
+    assert!(ends.starts_with("your key card ends in 19 days") && ends.contains("entente member renew"), "{told}");
     let told = said(&office.home, &["member", "list"]).await;
-    assert!(told.contains("1 key card of your nation ends within 30 days: ISR:lior"), "{told}");
+    let [ends] = warnings(&told)[..] else { panic!("{told}") };
+    assert!(ends.starts_with("1 key card of your nation ends within 30 days: ISR:lior"), "{told}");
 
     // Another organisation and another role, with the same keys.
     let moved =

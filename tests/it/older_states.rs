@@ -103,7 +103,7 @@ async fn command_that_runs_on_says_once_and_while_it_runs_that_clocks_are_apart(
         let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
         let body = CreateProgram { name: name.into(), lead: "USA".parse().unwrap(), partners };
         stage.client("USA:dana").api().create_program(&body).await.unwrap();
-        log.says("created program").await;
+        log.says(&format!("created the program “{name}”")).await;
     }
     for reviewer in ["USA:carol", "ISR:maya"] {
         stage.assign(&[(proposal, reviewer)], false).await;
@@ -141,6 +141,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
     fs::write(&plan, pdf("the plan")).unwrap();
     avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
     avi.put_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
+    let reference = avi.api().proposal(proposal).await.unwrap().reference;
     world.stop().await;
     copy(&site, "entente.db", "backup.db");
 
@@ -164,7 +165,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
     for line in [format!("proposal status {proposal}"), "proposal list".to_owned()] {
         let (code, said, faults) = run(&site, &server, "USA:bob", &line).await;
         assert!(code == 4 && said.contains("preparing"), "{said}{faults}");
-        let told = format!("`{proposal}` is shown as preparing, but was submitted in version 1 (manifest ");
+        let told = format!("`{reference}` is shown as preparing, but was submitted in version 1 (manifest ");
         assert!(faults.contains(&told) && faults.contains("older state"), "{faults}");
         assert!(faults.contains(Path::new(&state).file_name().unwrap().to_str().unwrap()), "{faults}");
     }
@@ -193,6 +194,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
 async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_final() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
+    let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     for decider in ["USA:frank", "ISR:eitan"] {
         stage.client(decider).sign_decision(proposal, Outcome::Fund).await.unwrap();
     }
@@ -213,7 +215,7 @@ async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_
     for member in ["USA:frank", "ISR:eitan"] {
         let (code, _, faults) = show(member).await;
         assert!(code == 1 && faults.contains("there is no decision"), "{member}: {faults}");
-        let told = format!("the decision on `{proposal}` is not shown, but on ");
+        let told = format!("the decision on `{reference}` is not shown, but on ");
         assert!(faults.contains(&told) && faults.contains("or policy hides it now"), "{member}: {faults}");
     }
     // Who saw none has nothing to say.
@@ -226,10 +228,11 @@ async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_
 async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
+    let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.pass_the_opening();
     let run = async |member: &str, line: &str| spoken_by(&stage, member, line).await;
     let (status, told) =
-        (format!("proposal status {proposal}"), format!("`{proposal}` is not shown, but was seen here as submitted"));
+        (format!("proposal status {proposal}"), format!("`{reference}` is not shown, but was seen here as submitted"));
     assert_eq!(run("USA:olivia", &status).await.0, 0);
     assert_eq!(run("USA:bob", "proposal list").await.0, 0);
     stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
@@ -238,7 +241,7 @@ async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
     // An older state, which lacks the proposal: the lists of its parties' members lack it, too.
     execute(&stage, "UPDATE proposal_members SET member = 'USA:walt', partner = 'USA' WHERE member = 'USA:bob'").await;
     let (code, said, notes) = run("USA:bob", "proposal list").await;
-    assert!(code == 0 && !said.contains(&proposal.to_string()) && notes.contains(&told), "{said}{notes}");
+    assert!(code == 0 && !said.contains(&reference.to_string()) && notes.contains(&told), "{said}{notes}");
     for (member, line) in [("USA:olivia", "proposal list"), ("USA:bob", "proposal list --status withdrawn")] {
         let (code, _, notes) = run(member, line).await;
         assert!(code == 0 && !notes.contains(&told), "not of her own, or not asked for: {notes}");
@@ -250,10 +253,11 @@ async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
 async fn proposal_that_a_member_has_left_is_not_found_and_no_older_state() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
+    let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let run = async |line: &str| spoken_by(&stage, "ISR:tamar", line).await;
     let (status, told) =
-        (format!("proposal status {proposal}"), format!("`{proposal}` is not shown, but was seen here"));
+        (format!("proposal status {proposal}"), format!("`{reference}` is not shown, but was seen here"));
     for is_back in [false, true] {
         if is_back {
             stage.joins("ISR:avi", proposal, "ISR:tamar").await;
@@ -286,6 +290,7 @@ async fn spoken_by(stage: &Stage, member: &str, line: &str) -> (i32, String, Str
 async fn review_that_is_gone_is_reported_to_the_one_who_handed_it_in() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
+    let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.5)).await.unwrap();
     let home = stage.home(&id("USA:carol")).display().to_string();
     let words = ["--home", &home, "review", "show", &proposal.to_string()].map(ToOwned::to_owned);
@@ -294,7 +299,7 @@ async fn review_that_is_gone_is_reported_to_the_one_who_handed_it_in() {
     assert!(code == 0 && !notes.contains("older state"), "{notes}");
     execute(&stage, "DELETE FROM reviews").await;
     let (code, _, faults) = spoken(ended(entente(&words)).await);
-    let told = format!("your review of `{proposal}` is not shown, but revision 1 was handed in here");
+    let told = format!("your review of `{reference}` is not shown, but revision 1 was handed in here");
     assert!(code == 1 && faults.contains(&told), "{faults}");
     stage.stop().await;
 }

@@ -425,7 +425,7 @@ async fn widening_names_each_newly_admitted_nation() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
     stage.pass_the_opening();
-    // Walt observes for the United States, whose officers see it anyway; nobody is newly admitted by letting observers in.
+    // Walt observes for the United States, whose officers see it anyway; nobody gains a first access by letting observers in.
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
     let current = drafter.policy(&owner("ISR")).await.unwrap().text.unwrap();
     let observers = format!(

@@ -252,7 +252,7 @@ async fn what_was_signed_for_is_not_discarded_while_it_can_still_be_sent() {
     let annex = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
     let (code, said, faults) = run(&stage, "proposal resume --discard").await;
     assert_eq!(code, 2, "{faults}");
-    assert!(said.contains("1 interrupted uploads forgotten") && faults.contains("work-plan"), "{said}{faults}");
+    assert!(said.contains("1 interrupted upload is forgotten") && faults.contains("work-plan"), "{said}{faults}");
     assert!(is_kept(&record) && !annex.sealed.unwrap().exists());
     stage.clock.set(stage.deadline + GRACE);
     stage.declines(ExitClass::Usage, "is kept", avi.discard_upload(&record)).await;

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         call::SUMMARY_SLOT,
         id::{PartnerCode, ProposalId, Slug},
+        text::counted,
     },
     wire::proposal::Document,
 };
@@ -144,7 +145,10 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
         records.retain(|record| record.proposal == proposal);
     }
     if args.list {
-        return context.out.answer(&json!({ "items": records }), |screen| tables::interrupted(screen, &records));
+        let titles = client.kept_titles(&records.iter().map(|record| record.proposal).collect()).await;
+        return context.out.answer(&json!({ "items": records }), |screen| {
+            tables::interrupted(screen, &records, &titles);
+        });
     }
     if args.discard {
         return discard(context, client, &records).await;
@@ -157,7 +161,7 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
         let what = place(&record.slot, record.party.as_ref());
         if client.is_replaced(record).await? {
             let why = "something newer was sealed for the slot, so it is not sent";
-            context.out.note(&format!("{what} of {}: {why}", record.proposal));
+            context.out.note(&format!("{what} of {}: {why}", record.name()));
             continue;
         }
         let takes_slot_back = client.takes_slot_back(record)?;
@@ -167,7 +171,7 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
                 if takes_slot_back {
                     let rest = "was signed for and is in its slot again, in place of what was put there later";
                     let help = "put that again if the next version is to have it";
-                    context.out.warn(&format!("{what} of {} {rest}: {help}", record.proposal));
+                    context.out.warn(&format!("{what} of {} {rest}: {help}", record.name()));
                 }
             }
             Err(error) => failures.push(report_failure(context, &what, record, interrupted(error))),
@@ -185,13 +189,15 @@ async fn discard(context: &Context, client: &Client, records: &[UploadRecord]) -
             failures.push(report_failure(context, &what, record, error.into()));
         }
     }
-    context.out.done(&format!("{} interrupted uploads forgotten", records.len() - failures.len()))?;
+    let forgotten = records.len() - failures.len();
+    let forgotten = counted(forgotten, "interrupted upload is", "interrupted uploads are");
+    context.out.done(&format!("{forgotten} forgotten"))?;
     ended(&failures, records.len(), "were kept")
 }
 
 /// Says what became of one of several, and how bad it is.
 fn report_failure(context: &Context, what: &str, record: &UploadRecord, error: CliError) -> Exit {
-    let error = CliError { message: format!("{what} of {}: {}", record.proposal, error.message), ..error };
+    let error = CliError { message: format!("{what} of {}: {}", record.name(), error.message), ..error };
     if context.out.is_json() {
         // The problem that follows is the exchange's, which does not say which upload it was about.
         let UploadRecord { proposal, slot, party, .. } = record;

@@ -10,7 +10,7 @@ use crate::{
         prompt::Consent,
         table::Table,
         time::Zone,
-        titles::named,
+        titles::worded,
     },
     client::{
         Client,
@@ -85,19 +85,20 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     let plan = client.plan_label(found.id, &choice).await?;
     let preview = client.api().preview_label(found.id, plan.statement.label.as_ref()).await?;
     args.shown.only_with(args.dry_run)?;
+    let title = if context.out.is_json() { None } else { client.title_by_id(found.id).await };
     if args.dry_run {
         let label = plan.statement.label.as_ref();
         args.shown.sign(client, &client.sum_label(found.id, label, &preview).await?).await?;
         let answer = json!({ "statement": plan.statement, "signed_by": plan.signed_by, "preview": preview });
         context.out.answer(&answer, |screen| {
-            show_plan(screen, &plan, &preview);
+            show_plan(screen, &plan, &preview, title.as_deref());
             args.shown.tell(screen);
         })?;
         context.out.note("dry run: nothing was signed");
         return Ok(());
     }
-    context.out.aside(|screen| show_plan(screen, &plan, &preview));
-    let which = if args.consent.is_given() { found.to_string() } else { named(client, &found).await };
+    context.out.aside(|screen| show_plan(screen, &plan, &preview, title.as_deref()));
+    let which = if args.consent.is_given() { found.to_string() } else { worded(&found, title.as_deref()) };
     let act = format!("relabelling {which} as {}", label_worded(plan.statement.label.as_ref()));
     let consequence = "anyone who gains access keeps what they read, and keys that are removed must be wrapped again";
     context.keyboard().consent(args.consent, &act, consequence).await?;
@@ -144,9 +145,10 @@ pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zo
 }
 
 /// What a relabelling says and changes.
-pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
+pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview, title: Option<&str>) {
     screen.fields(&[
-        ("proposal", plan.statement.proposal.to_string()),
+        ("proposal", screen.named(&plan.reference, &plan.statement.proposal)),
+        ("title", title.unwrap_or_default().to_owned()),
         ("label now", label_worded(plan.present.as_ref())),
         ("then", label_worded(plan.statement.label.as_ref())),
         ("signed by", joined(&plan.signed_by)),

@@ -3,17 +3,20 @@
 use super::place;
 use crate::{
     cli::{cell::TableCell, output::Screen, table::Table},
-    client::{opening::OpenedDocument, proposals::Summary, records::UploadRecord, verified::VerifiedManifest},
+    client::{
+        opening::OpenedDocument, proposals::Summary, records::UploadRecord, titles::Titles, verified::VerifiedManifest,
+    },
 };
 use std::path::PathBuf;
 
 /// Uploads that were interrupted, one a line.
-pub(in crate::cli) fn interrupted(screen: &mut Screen, records: &[UploadRecord]) {
-    let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
+pub(in crate::cli) fn interrupted(screen: &mut Screen, records: &[UploadRecord], titles: &Titles) {
+    let mut table = Table::new(["PROPOSAL", "TITLE", "SLOT", "SIZE", "MEDIA TYPE"]).cutting("TITLE");
     for record in records {
         let slot = place(&record.slot, record.party.as_ref());
-        let (proposal, kind) = (record.proposal.to_string(), record.media_type.as_str());
-        table.row([proposal.into(), slot.into(), TableCell::bytes(record.size), kind.into()]);
+        let (proposal, kind) = (screen.named(&record.name(), &record.proposal), record.media_type.as_str());
+        let title = titles.title(record.proposal).unwrap_or_default();
+        table.row([proposal.into(), title.into(), slot.into(), TableCell::bytes(record.size), kind.into()]);
     }
     screen.table(&table, "no upload was interrupted");
 }

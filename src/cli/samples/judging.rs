@@ -65,7 +65,7 @@ fn assignments(pages: &mut Pages) {
         "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
     }));
     pages.show("assignment load pairs.csv --dry-run", |screen| {
-        assignment::show_pairs(screen, "POSSIBLE", &pairs, &[fault]);
+        assignment::show_pairs(screen, "POSSIBLE", &pairs, &titles(), &[fault]);
     });
     let line = |proposal: &str,
                 reviewer: &str,

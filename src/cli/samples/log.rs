@@ -1,6 +1,6 @@
 //! The log: an entry of each kind as a sentence.
 
-use super::{CALL, PROGRAM, PROPOSAL, Pages, REFERENCE, of, zone};
+use super::{CALL, PROGRAM, PROPOSAL, Pages, REFERENCE, of, read, zone};
 use crate::{
     cli::log,
     domain::entry::EntryKind,
@@ -13,11 +13,12 @@ use serde_json::json;
 
 pub(super) fn show(pages: &mut Pages) {
     let entries: Vec<Entry> = (1..).zip(samples()).map(|(seq, (payload, _))| entry(seq, &payload)).collect();
-    pages.show("log --all --keys", |screen| log::lines(screen, &entries, &zone()));
-    pages.show("log", |screen| log::lines(screen, &[], &zone()));
+    let programs = [(read(PROGRAM), "Israel–United States industrial research".to_owned())].into();
+    pages.show("log --all --keys", |screen| log::lines(screen, &entries, &programs, &zone()));
+    pages.show("log", |screen| log::lines(screen, &[], &programs, &zone()));
     let some =
         entries.iter().filter(|entry| matches!(entry.kind, EntryKind::ClockAccepted | EntryKind::ProposalSubmitted));
-    pages.show_csv("log", |screen| log::lines(screen, some, &zone()));
+    pages.show_csv("log", |screen| log::lines(screen, some, &programs, &zone()));
 }
 
 /// An entry with this payload, about a program, a call and a proposal as far as its kind is.

@@ -15,6 +15,7 @@ use super::{
     output::{Screen, ShownTables},
     time::Zone,
 };
+use crate::domain::id::{CallId, ProgramId, ProposalId, ReviewId, VaultId};
 use clap::CommandFactory;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -140,6 +141,15 @@ fn tables_of_every_command() {
     let kept = fs::read_to_string(&path).unwrap_or_default();
     let first = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
     assert!(kept == text, "tables.txt differs, first in {first:?}; if it should, run with ENTENTE_BLESS=1");
+}
+
+#[test]
+fn what_has_a_reference_or_a_name_is_shown_without_its_identifier() {
+    let Pages { text, csv, .. } = all();
+    let prefixes = [ProgramId::PREFIX, CallId::PREFIX, ProposalId::PREFIX, ReviewId::PREFIX, VaultId::PREFIX];
+    let lines = text.lines().chain(csv.lines());
+    let with: Vec<&str> = lines.filter(|line| prefixes.iter().any(|prefix| line.contains(prefix))).collect();
+    assert!(with.is_empty(), "show identifiers with `screen.named` or `screen.id`: {with:#?}");
 }
 
 #[test]

@@ -17,11 +17,12 @@ use crate::{
         naming::FoundProposal,
         opening::OpenedDocument,
         own_keys::{CheckedKey, KeyState},
+        panel::{LackingSteps, PanelKey, Prepared},
         preview::Sums,
         proposals::{BudgetLine, Summary, TeamMember},
         signing::{Signing, SigningDocument},
         titles::{KnownTitle, Titles},
-        vaults::{LackingSteps, Prepared, Wrapped},
+        vaults::Wrapped,
         verified::VerifiedManifest,
         visibility::{AccessCause, AccessChange},
     },
@@ -67,10 +68,12 @@ fn listed(pages: &mut Pages) {
 
 fn documents(pages: &mut Pages) {
     let record = json!({
-        "proposal": PROPOSAL, "slot": "shareholders", "party": "ISR", "vault": VAULT, "recipient": RECIPIENT,
+        "proposal": PROPOSAL, "reference": REFERENCE, "slot": "shareholders", "party": "ISR", "vault": VAULT, "recipient": RECIPIENT,
         "sha256": DIGEST, "size": 734_003, "media_type": "application/pdf", "idempotency_key": "a",
     });
-    pages.show("proposal resume --list", |screen| tables::interrupted(screen, &[of(record)]));
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    let titles: Titles = [(read(PROPOSAL), title)].into_iter().collect();
+    pages.show("proposal resume --list", |screen| tables::interrupted(screen, &[of(record)], &titles));
     let signing = |(document, by, is_own): (ManifestDocument, Option<&str>, bool)| SigningDocument {
         document,
         uploaded_by: by.map(read),
@@ -132,6 +135,7 @@ fn labels(pages: &mut Pages) {
     ]));
     pages.show("proposal label $PROPOSAL", |screen| label::lines(screen, &made, &zone()));
     let plan = Relabelling {
+        reference: read(REFERENCE),
         statement: of(json!({
             "proposal": PROPOSAL, "manifest_sha256": OTHER_DIGEST, "number": 1, "label": label,
             "stated_at": "2026-03-01T08:00:00Z",
@@ -149,7 +153,7 @@ fn labels(pages: &mut Pages) {
         ],
     }));
     pages.show("proposal label $PROPOSAL --rel-to KOR --caveat no-contractors", |screen| {
-        label::show_plan(screen, &plan, &preview);
+        label::show_plan(screen, &plan, &preview, Some("Lodestone: navigation without satellites"));
     });
 }
 
@@ -204,9 +208,16 @@ fn keys(pages: &mut Pages) {
     pages.show("key missing $PROPOSAL", |screen| key::show_missing(screen, &missing));
     let refused = ClientError::unverified("the key card of `KOR:minjun` is not signed by a registrar of KOR", "");
     let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
+    let key_to =
+        |proposal: Option<&str>, kind, holder| PanelKey { proposal: proposal.map(found), key: lacks(kind, holder) };
+    let done = [
+        key_to(None, "call", "USA:olivia"),
+        key_to(Some(PROPOSAL), "panel", "USA:carol"),
+        key_to(Some(OTHER), "deliberation", "ISR:noa"),
+    ];
     let prepared = Prepared {
         vaults_made: vec![found(PROPOSAL)],
-        wrapped: Wrapped { done: missing.into(), refused: vec![(lacks("panel", "KOR:minjun"), refused)] },
+        wrapped: Wrapped { done: done.into(), refused: vec![(key_to(Some(PROPOSAL), "panel", "KOR:minjun"), refused)] },
         skipped: vec![(found(OTHER), ClientError::not_shown("its documents are not shown to you", ""))],
         lacking: LackingSteps {
             undeclared: [(read("GBR:grace"), 2), (read("ISR:maya"), 1)].into(),
@@ -214,7 +225,9 @@ fn keys(pages: &mut Pages) {
             own_undeclared: 0,
         },
     };
-    pages.show("key share $PROPOSAL", |screen| key::show_prepared(screen, &prepared));
+    let title = KnownTitle { title: "Lodestone: navigation without satellites".into(), organisations: Vec::new() };
+    let titles: Titles = [(read(PROPOSAL), title)].into_iter().collect();
+    pages.show("key share --call $CALL", |screen| key::show_prepared(screen, &prepared, &titles, false));
     let (mine, broken) = ("key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "key_01J9ZR8C2D4E6F8G0H2J4K6M8N");
     let fault = ClientError::unverified("it does not open with your identity", "");
     let checked = |kind, is_on_card, found| CheckedKey {

@@ -6,7 +6,10 @@
 use super::{read_record, write_record};
 use crate::{
     client::{ClientError, Home, Result, files},
-    domain::id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    domain::{
+        id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+        reference::Reference,
+    },
     platform,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,9 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadRecord {
     pub proposal: ProposalId,
+    /// What the proposal is called; earlier versions of the program did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     pub slot: Slug,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<PartnerCode>,
@@ -73,6 +79,12 @@ impl UploadRecord {
     #[must_use]
     pub fn is_before(&self, other: &Self) -> bool {
         self.order() < other.order()
+    }
+
+    /// What people call its proposal; the identifier where it was sealed by an earlier version of the program.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.reference.as_ref().map_or_else(|| self.proposal.to_string(), ToString::to_string)
     }
 
     fn order(&self) -> (u64, &str) {
@@ -275,6 +287,7 @@ mod tests {
         fs::write(&sealed, b"sealed").unwrap();
         UploadRecord {
             proposal: PROPOSAL.parse().unwrap(),
+            reference: None,
             slot: "plan".parse().unwrap(),
             party: None,
             vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),

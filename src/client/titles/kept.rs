@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 impl Client {
     /// The titles of these proposals that are kept here, if nobody has to be asked for a passphrase. The exchange is asked nothing, so
-    /// this is for proposals that it has just named as the member's to read.
-    pub(in crate::client) async fn kept_titles(&self, proposals: &BTreeSet<ProposalId>) -> Titles {
+    /// this is for proposals that it has just named as the member's to read, and for those whose documents the member sealed here.
+    pub async fn kept_titles(&self, proposals: &BTreeSet<ProposalId>) -> Titles {
         let Ok(FoundTitles::File(file)) = self.home().titles(&self.profile().name) else { return Titles::default() };
         let places =
             file.places().into_iter().filter(|place| proposals.contains(&place.proposal)).collect::<BTreeSet<_>>();

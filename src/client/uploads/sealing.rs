@@ -126,7 +126,7 @@ impl Client {
                     ),
                     format!(
                         "resume instead: `entente proposal resume {}` sends it; nothing else can follow",
-                        record.proposal
+                        place.proposal.reference
                     ),
                 ));
             }
@@ -174,7 +174,7 @@ impl Client {
             return Ok(vault);
         }
         let Some(party) = party else {
-            let what = format!("`{}` has no panel vault", proposal.id);
+            let what = format!("`{}` has no panel vault", proposal.reference);
             return Err(ClientError::unverified(what, "tell the host's operator, and begin the proposal again"));
         };
         let facts = self.proposal_facts(proposal, call, &vaults).await?;
@@ -237,6 +237,7 @@ impl Client {
             check_size(&place, &media_type, size)?;
             let record = UploadRecord {
                 proposal: place.proposal.id,
+                reference: Some(place.proposal.reference),
                 slot: place.slot.name,
                 party: place.party,
                 vault: place.vault.statement.vault,

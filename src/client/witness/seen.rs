@@ -4,10 +4,14 @@ use crate::domain::{
     decision::Outcome,
     id::{DecisionId, MemberId, ProposalId, Sha256},
     proposal::Status,
+    reference::Reference,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 /// How many earlier states of a proposal are kept beside the newest.
 pub(super) const MAX_BEFORE: usize = 32;
@@ -15,6 +19,9 @@ pub(super) const MAX_BEFORE: usize = 32;
 /// The newest state of a proposal that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::client) struct SeenState {
+    /// What it is called; earlier versions of the program did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::client) reference: Option<Reference>,
     pub(super) status: Status,
     /// The version that stood; 0 for none.
     pub(super) version: u32,
@@ -74,9 +81,9 @@ pub(in crate::client) struct SeenReview {
 }
 
 impl SeenEntry {
-    pub(super) fn worded_end(&self, highest: u64) -> String {
+    pub(super) fn worded_end(&self, highest: u64, about: Option<String>) -> String {
         let ends = if highest > 0 { format!("ends at entry {highest}") } else { "shows no entry".to_owned() };
-        let about = self.proposal.map(|id| format!(" about `{id}`")).unwrap_or_default();
+        let about = about.map(|name| format!(" about `{name}`")).unwrap_or_default();
         format!(
             "the log {ends}, but entry {}{about} of {} was seen here on {:.0}: the exchange has gone back to an older state than it \
              showed, perhaps to a backup, or policy hides it now; if you know of no reason for that, tell the host's operator and \
@@ -131,7 +138,7 @@ impl SeenState {
         self.manifest_sha256.map(|digest| format!(" (manifest {digest})")).unwrap_or_default()
     }
 
-    pub(super) fn worded(&self, id: ProposalId, now: &str, kept: &str) -> String {
+    pub(super) fn worded(&self, id: impl Display, now: &str, kept: &str) -> String {
         let was = if self.version > 0 {
             format!("was {}", self.shown())
         } else {
@@ -144,7 +151,7 @@ impl SeenState {
         )
     }
 
-    pub(super) fn worded_gone(&self, id: ProposalId, kept: &str) -> String {
+    pub(super) fn worded_gone(&self, id: impl Display, kept: &str) -> String {
         format!(
             "`{id}` is not shown, but was seen here as {} on {:.0}: the exchange has gone back to an older state than it showed, perhaps to a \
              backup, or policy hides it now; if you know of no reason for that, tell the host's operator and the other parties. What was \
@@ -154,7 +161,7 @@ impl SeenState {
         )
     }
 
-    pub(super) fn worded_not_withdrawn(&self, id: ProposalId, now: Status, kept: &str) -> String {
+    pub(super) fn worded_not_withdrawn(&self, id: impl Display, now: Status, kept: &str) -> String {
         format!(
             "`{id}` is shown as {now}, but was {} on {:.0}: a party may have reinstated it, which the log says; if none has, the exchange \
              has gone back to an older state than it showed. What was seen is kept in `{kept}`",
@@ -176,7 +183,7 @@ impl SeenDecision {
         Self { before, ..self }
     }
 
-    pub(super) fn worded(&self, id: ProposalId, now: Option<&str>, kept: &str) -> String {
+    pub(super) fn worded(&self, id: impl Display, now: Option<&str>, kept: &str) -> String {
         let Self { outcome, final_at, seen_at, .. } = self;
         let (now, or_hidden) = match now {
             Some(now) => (format!("is shown as `{now}`"), ""),
@@ -191,7 +198,7 @@ impl SeenDecision {
 }
 
 impl SeenReview {
-    pub(super) fn worded(&self, id: ProposalId, now: Option<u32>, kept: &str) -> String {
+    pub(super) fn worded(&self, id: impl Display, now: Option<u32>, kept: &str) -> String {
         let now = now.map_or_else(|| "is not shown".to_owned(), |revision| format!("is shown in revision {revision}"));
         format!(
             "your review of `{id}` {now}, but revision {} was handed in here on {:.0}: the exchange has gone back to an older state than it \

@@ -22,6 +22,33 @@ fn digest_of(sample: &Value) -> String {
     canonical::digest(sample).expect("a sample has string keys and small numbers").to_string()
 }
 
+pub(super) fn trust_list() -> Value {
+    let partners = json!({ "ISR": digest("card of ISR"), "USA": digest("card of USA") });
+    json!({ "partner": "ISR", "partners": partners, "stated_at": STATED_AT })
+}
+
+pub(super) fn member_invitation() -> Value {
+    json!({
+        "member": "ISR:avi.levi", "name": "Avi Levi", "organisation": "Galil Optics", "roles": [],
+        "server": "https://exchange.example", "server_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        "challenge": { "public_key": "AA==", "sealed_private_key": "YWdl" },
+        "stated_at": STATED_AT, "expires_at": "2026-03-31T09:30:00Z",
+    })
+}
+
+pub(super) fn join_request() -> Value {
+    json!({
+        "member": "ISR:avi.levi", "invitation_sha256": digest_of(&member_invitation()), "recipients": [RECIPIENT],
+        "certificate_request": "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n",
+        "stated_at": STATED_AT,
+    })
+}
+
+pub(super) fn renewal() -> Value {
+    let request = digest("request with the new key");
+    json!({ "member": "ISR:avi.levi", "request_sha256": request, "serial": 1, "stated_at": "2027-12-01T08:00:00Z" })
+}
+
 pub(super) fn key_card() -> Value {
     json!({
         "member": "ISR:avi.levi", "name": "Avi Levi", "organisation": "Galil Optics", "roles": [],

@@ -23,7 +23,7 @@ pub struct LabelStatement {
     /// Digest of the label statement that is in force for this version; none if it is the manifest's own label that is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Sha256>,
-    /// The label; none: from now on no label restricts it.
+    /// The label; without one there is no restriction from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
     /// When the party that proposed it says it was made.

@@ -54,7 +54,7 @@ pub struct Manifest {
     pub parties: BTreeSet<PartnerCode>,
     /// Its documents, sorted by slot then party, each place once.
     pub documents: Vec<ManifestDocument>,
-    /// Whom it is releasable to; without, no label restricts it.
+    /// Whom it is releasable to; without one there is no restriction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
 }

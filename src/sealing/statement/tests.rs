@@ -5,7 +5,7 @@ use crate::{
     domain::{
         decision::Outcome,
         label::Label,
-        member::{CallRole, ConflictGround, Declared},
+        member::{CallRole, ConflictGround, Declared, PartnerRole},
     },
     sealing::{
         canonical::MAX_SAFE_INTEGER,
@@ -147,6 +147,61 @@ fn every_statement_reads_back_as_it_was_signed() {
     for to in [WrapTarget::Member(id("ISR:avi")), WrapTarget::Vault(id(OTHER_VAULT))] {
         round(&WrapStatement { vault: id(VAULT), to, recipient: recipient.clone(), sha256: digest });
     }
+    for statement in [invitation(Some(2)), invitation(None)] {
+        round(&statement);
+    }
+    for invitation_sha256 in [Some(digest), None] {
+        round(&JoinRequest { invitation_sha256, ..request() });
+    }
+    round(&RenewalStatement { member: id("ISR:avi"), request_sha256: digest, serial: 3, stated_at: at(1) });
+    round(&TrustList {
+        partner: id("ISR"),
+        partners: [(id("ISR"), digest), (id("USA"), digest)].into(),
+        stated_at: at(1),
+    });
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_775_055_600 + second).unwrap()
+}
+
+fn invitation(replaces: Option<u64>) -> MemberInvitation {
+    MemberInvitation {
+        member: id("ISR:avi"),
+        name: "Avi Levi".to_owned(),
+        organisation: "Kinneret Sensing".to_owned(),
+        roles: [PartnerRole::PolicyOfficer].into(),
+        replaces,
+        server: "https://exchange.example".to_owned(),
+        server_ca: "PEM".to_owned(),
+        challenge: PossessionChallenge { public_key: "AA==".to_owned(), sealed_private_key: "AA==".to_owned() },
+        stated_at: at(0),
+        expires_at: at(1),
+    }
+}
+
+fn request() -> JoinRequest {
+    JoinRequest {
+        member: id("ISR:avi"),
+        invitation_sha256: None,
+        recipients: vec![new_identity().recipient().to_owned()],
+        certificate_request: "PEM".to_owned(),
+        stated_at: at(0),
+    }
+}
+
+#[test]
+fn malformed_statements_of_joining_are_refused() {
+    let fine = invitation(None);
+    assert!(refusal(&MemberInvitation { expires_at: at(0), ..fine.clone() }).contains("expires after it was made"));
+    assert!(refusal(&MemberInvitation { server: "http://x".into(), ..fine.clone() }).contains("`https://`"));
+    assert!(refusal(&MemberInvitation { name: String::new(), ..fine.clone() }).contains("the name must have"));
+    let roles = [PartnerRole::Relay, PartnerRole::PolicyOfficer].into();
+    assert!(refusal(&MemberInvitation { roles, ..fine }).contains("goes with no other role"));
+    assert!(refusal(&JoinRequest { recipients: Vec::new(), ..request() }).contains("1 to 16 recipients"));
+    assert!(refusal(&JoinRequest { certificate_request: "x".repeat(17_000), ..request() }).contains("16 KiB"));
+    let others = TrustList { partner: id("ISR"), partners: BTreeMap::new(), stated_at: at(0) };
+    assert!(refusal(&others).contains("names its own nation"));
 }
 
 #[test]

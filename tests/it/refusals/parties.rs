@@ -58,7 +58,7 @@ async fn who_runs_or_judges_a_call_is_no_party_in_it() {
 }
 
 #[tokio::test]
-async fn party_bears_no_role_in_its_call() {
+async fn party_has_no_role_in_its_call() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
     let dana = stage.client("USA:dana");
@@ -73,7 +73,7 @@ async fn party_bears_no_role_in_its_call() {
     stage.stop().await;
 }
 
-async fn who_was_party_bears_no_role(store: Store) {
+async fn who_was_party_has_no_role(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.begun().await;
     let (avi, tamar, dana) = (stage.client("ISR:avi"), stage.client("ISR:tamar"), stage.client("USA:dana"));
@@ -92,9 +92,9 @@ async fn who_was_party_bears_no_role(store: Store) {
 }
 
 #[tokio::test]
-async fn who_was_party_bears_no_role_in_its_call() {
-    who_was_party_bears_no_role(Store::Sqlite).await;
-    who_was_party_bears_no_role(Store::Postgres).await;
+async fn who_was_party_has_no_role_in_its_call() {
+    who_was_party_has_no_role(Store::Sqlite).await;
+    who_was_party_has_no_role(Store::Postgres).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::lies::tamper;
 use crate::harness::stage::{Stage, id};
 use entente::{
-    client::{ExitClass, vaults::Wrapped},
+    client::{ExitClass, naming::FoundProposal, vaults::Wrapped},
     storage::args,
 };
 
@@ -24,6 +24,12 @@ async fn reviewer_whom_nobody_assigned_gets_no_key() {
     stage.clear(proposal, &["ISR:yael"]).await;
     let asked = stage.client("USA:dana").api().missing_keys(proposal).await.unwrap();
     assert!(asked.iter().any(|key| key.holder == id("ISR:yael")), "so it asks: {asked:?}");
+    // Foreseen as it is done, with nothing wrapped by it.
+    let found = FoundProposal { id: proposal, reference: None };
+    let foreseen = stage.again("USA:dana").forecast_keys(&found).await.unwrap().prepared.wrapped;
+    let done: Vec<String> = foreseen.done.iter().map(|key| key.key.holder.to_string()).collect();
+    assert_eq!(done, ["ISR:maya", "USA:carol"]);
+    assert!(foreseen.refused.iter().all(|(key, _)| key.key.holder == id("ISR:yael")) && !foreseen.refused.is_empty());
     let (done, refused) = names(&stage.again("USA:dana").wrap_missing(proposal).await.unwrap());
     assert_eq!((done, refused), (vec!["ISR:maya".into(), "USA:carol".into()], vec!["ISR:yael".to_owned()]));
     stage.stop().await;
