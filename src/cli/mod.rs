@@ -19,6 +19,7 @@ mod decision;
 mod directory;
 mod enrolment;
 pub mod error;
+mod form_faults;
 mod handover;
 mod input;
 mod join;
@@ -55,6 +56,7 @@ mod titles;
 mod todo;
 mod trust;
 mod unlock;
+mod verify;
 
 pub use context::{Context, Global};
 
@@ -140,6 +142,8 @@ pub enum Command {
     Letter(letter::LetterCommand),
     /// Show what happened, as far as you may know
     Log(log::LogArgs),
+    #[command(subcommand)]
+    Verify(verify::VerifyCommand),
     Api(api::ApiArgs),
     Open(open::OpenArgs),
     /// Run a whole cycle between five partners on this machine
@@ -265,6 +269,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Decision(command) => decision::run(command, context).await,
         Command::Letter(command) => letter::run(command, context).await,
         Command::Log(args) => log::run(args, context).await,
+        Command::Verify(command) => verify::run(command, context),
         Command::Api(args) => api::run(args, context).await,
         Command::Open(args) => open::run(args, context).await,
         Command::Demo(args) => demo(args, context).await,

@@ -1,32 +1,34 @@
 //! `entente proposal`: joint proposals from the first document to the signature of every party.
 
+pub(super) mod cases;
+pub(super) mod check;
+pub(super) mod compare;
 mod documents;
 pub(super) mod label;
 mod list;
+mod members;
 pub(super) mod show;
 pub(super) mod sign;
+mod summary;
 pub(super) mod tables;
 
 use super::{
     act::{self, DryRun, Question},
     context::{Context, ListArgs, joined},
-    error::{CliError, Result},
+    error::Result,
     prompt::Consent,
 };
 use crate::{
     client::{
-        Client,
         naming::{CallName, ProposalName},
         parties::HandOver,
         proposals::NewProposal,
         verified::VersionChoice,
     },
     domain::{
-        call::Phase,
         id::{MemberId, PartnerCode, Slug},
-        proposal::{Parties, Relation, Status},
+        proposal::Parties,
     },
-    wire::proposal::Filter,
 };
 use clap::{Args, Subcommand};
 use std::{future::ready, path::PathBuf};
@@ -44,11 +46,12 @@ A proposal begins with at most 23 invitations. Invite further members afterwards
     Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
-  entente proposal summary $PROPOSAL --file summary.json
+  entente proposal summary $PROPOSAL --form > summary.md   to fill in
+  entente proposal summary $PROPOSAL --file summary.md
   entente proposal summary $PROPOSAL                      shows it
   entente proposal summary $PROPOSAL --version standing
 
-summary.json (or the same as TOML):
+The form is Markdown, with what is put in now. A program writes JSON (or the same as TOML):
   {\"title\": \"…\", \"abstract\": \"…\",
    \"team\": [{\"name\": \"Avi Levi\", \"organisation\": \"Galil Optics\",
              \"role\": \"principal investigator\"}],
@@ -57,9 +60,12 @@ summary.json (or the same as TOML):
     Summary {
         /// The proposal
         proposal: ProposalName,
-        /// The summary, JSON or TOML; `-` is standard input
+        /// The summary: the form filled in, JSON or TOML; `-` is standard input
         #[arg(long)]
         file: Option<PathBuf>,
+        /// Print the form, filled with what is put in now
+        #[arg(long, conflicts_with_all = ["file", "version"])]
+        form: bool,
         #[command(flatten)]
         version: VersionArg,
     },
@@ -69,18 +75,9 @@ summary.json (or the same as TOML):
   entente proposal put $PROPOSAL data measurements.bin \\
       --media-type application/octet-stream
 
-Interrupted? Run the same command again: the file is not sealed a second time.")]
-    Put {
-        /// The proposal
-        proposal: ProposalName,
-        /// The slot, as the call names it
-        slot: Slug,
-        /// The document
-        file: PathBuf,
-        /// What kind of file it is [default: from its name and first bytes]
-        #[arg(long, value_name = "TYPE")]
-        media_type: Option<String>,
-    },
+The file is looked at first: one that breaks off, opens with a password alone, has macros or is a plain archive under another name is \
+refused. Interrupted? Run the same command again: the file is not sealed a second time.")]
+    Put(documents::Put),
     /// Take a document out of its slot
     #[command(after_help = "Examples:\n  entente proposal remove $PROPOSAL data")]
     Remove {
@@ -106,6 +103,41 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
         /// The proposal
         proposal: ProposalName,
     },
+    /// Show what is still missing, by which party and by whom, and what they type
+    #[command(after_help = "Examples:
+  entente proposal check $PROPOSAL
+  entente --json proposal check $PROPOSAL | jq .is_complete")]
+    Check {
+        /// The proposal
+        proposal: ProposalName,
+    },
+    /// Print the receipt of the version that stands: one file that anybody can check offline, years later
+    #[command(after_help = "Examples:
+  entente proposal receipt $PROPOSAL > receipt.json
+  entente verify receipt receipt.json
+
+It has the signatures of all parties with the key cards and partner cards that vouch for them, and no content. Keep it with the \
+fingerprints of the partner cards.")]
+    Receipt {
+        /// The proposal
+        proposal: ProposalName,
+    },
+    /// Show what changed between two versions: documents, label and summary
+    #[command(after_help = "Examples:
+  entente proposal compare $PROPOSAL 2 3
+  entente proposal compare $PROPOSAL standing newest
+  entente proposal compare $PROPOSAL standing working
+      what was put in since and is signed by nobody")]
+    Compare {
+        /// The proposal
+        proposal: ProposalName,
+        /// The earlier version: standing, newest, working (uploaded, not signed) or a number
+        #[arg(value_parser = version)]
+        before: VersionChoice,
+        /// The later version
+        #[arg(value_parser = version, default_value = "newest")]
+        after: VersionChoice,
+    },
     /// List the proposals that you may see
     #[command(after_help = "Examples:
   entente proposal list
@@ -121,7 +153,7 @@ Titles are shown of proposals whose summary you may open. They are opened and ve
 to you; the exchange logs that you fetched the summary. `--no-titles` leaves them out.")]
     List {
         #[command(flatten)]
-        filter: FilterArgs,
+        filter: list::FilterArgs,
         #[command(flatten)]
         shown: list::RowArgs,
         /// Only say how many there are
@@ -207,7 +239,7 @@ Asks first: you lose your keys to it, and somebody of its parties has to ask you
     },
     /// Ask colleagues to join your own party, take members out, or consent to late joiners
     #[command(subcommand)]
-    Member(PartyMemberCommand),
+    Member(members::PartyMemberCommand),
     /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
     #[command(after_help = "Examples:
   entente proposal hand-over $PROPOSAL ISR:tamar   asks them to join
@@ -231,7 +263,11 @@ Before it takes you out, it asks.")]
   entente proposal open $PROPOSAL work-plan --output plan.pdf
   entente proposal open $PROPOSAL shareholders --party ISR --output -
   entente proposal open $PROPOSAL data --sealed --output data.age
-      the ciphertext, verified")]
+      the ciphertext, verified
+  entente proposal open --assigned $CALL --into reading/
+      everything you have to review, a folder each
+
+Opened again, only what changed is fetched; files that you edited stay.")]
     Open(documents::Open),
     /// Verify signatures and manifest of a version, and with --fetch the bytes too, without opening anything
     #[command(after_help = "Examples:
@@ -253,101 +289,6 @@ pub struct CreateProposalArgs {
     topic: Option<Slug>,
     #[command(flatten)]
     dry_run: DryRun,
-}
-
-/// Which proposals.
-#[derive(Debug, Args)]
-pub struct FilterArgs {
-    /// Of this call only
-    #[arg(long)]
-    call: Option<CallName>,
-    /// Of calls in this phase only, such as `review`
-    #[arg(long)]
-    phase: Option<Phase>,
-    /// On this topic only
-    #[arg(long)]
-    topic: Option<Slug>,
-    /// With a party of this partner only
-    #[arg(long, value_name = "PARTNER")]
-    party: Option<PartnerCode>,
-    /// In this status only, such as `submitted`
-    #[arg(long)]
-    status: Option<Status>,
-    /// Those assigned to you only
-    #[arg(long, conflicts_with_all = ["mine", "undeclared"])]
-    assigned: bool,
-    /// Those you are a party member of, or asked to become one, only
-    #[arg(long, conflicts_with = "undeclared")]
-    mine: bool,
-    /// Those on which you have to declare a conflict of interest, or none, only
-    #[arg(long)]
-    undeclared: bool,
-}
-
-impl FilterArgs {
-    /// The filter, once the call that it names is found.
-    async fn filter(self, client: &Client) -> Result<Filter> {
-        let Self { call, phase, topic, party, status, assigned, mine, undeclared } = self;
-        let call = match &call {
-            Some(name) => Some(client.find_call(name).await?),
-            None => None,
-        };
-        let relations = [(assigned, Relation::Assigned), (mine, Relation::Party), (undeclared, Relation::Undeclared)];
-        let mine = relations.into_iter().find_map(|(is_asked, relation)| is_asked.then_some(relation));
-        Ok(Filter { call, phase, topic, party, status, mine, ..Filter::default() })
-    }
-}
-
-/// Ask colleagues to join your own party, take members out, or consent to late joiners
-#[derive(Debug, Subcommand)]
-pub enum PartyMemberCommand {
-    /// Ask a colleague to join your own party, with the keys that your party holds; if nobody has joined a party yet, the other parties ask
-    #[command(after_help = "Examples:
-  entente proposal member invite $PROPOSAL ISR:tamar
-
-They can read what your party reads. They join the party with `entente proposal accept`.")]
-    Invite {
-        /// The proposal
-        proposal: ProposalName,
-        /// The colleague
-        member: MemberId,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-    /// Consent to a member joining a party after the deadline from another organisation; for officers of other nations
-    #[command(after_help = "Examples:
-  entente proposal member consent $PROPOSAL ISR:tamar
-  entente proposal member consent $PROPOSAL ISR:tamar --withdraw
-      until they have joined
-
-Once the member has joined, nobody of their organisation judges the proposal.")]
-    Consent {
-        /// The proposal
-        proposal: ProposalName,
-        /// Who is asked to join
-        member: MemberId,
-        /// Take the consent back
-        #[arg(long)]
-        withdraw: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-    /// Remove a member of your own party, or take an invitation back; they keep only what they have downloaded
-    #[command(after_help = "Examples:
-  entente proposal member remove $PROPOSAL ISR:avi --dry-run
-  entente proposal member remove $PROPOSAL ISR:avi
-
-Asks before you take yourself out: only a colleague can ask you again.")]
-    Remove {
-        /// The proposal
-        proposal: ProposalName,
-        /// The member
-        member: MemberId,
-        #[command(flatten)]
-        dry_run: DryRun,
-        #[command(flatten)]
-        consent: Consent,
-    },
 }
 
 /// Which version of a proposal.
@@ -375,21 +316,24 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             }
             let proposal = client.create_proposal(&new).await?;
             show::one(context, &client, &proposal).await?;
-            context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.reference));
+            context.out.note(&format!("next: entente proposal summary {} --form > summary.md", proposal.reference));
             if !proposal.invited.is_empty() {
                 let who = joined(&proposal.invited);
                 context.out.note(&format!("{who} joins with: entente proposal accept {}", proposal.reference));
             }
             Ok(())
         }
-        ProposalCommand::Summary { proposal, file, version } => {
+        ProposalCommand::Summary { proposal, form: true, .. } => summary::print(context, &client, &proposal).await,
+        ProposalCommand::Summary { proposal, file: Some(file), .. } => {
             let proposal = client.find_proposal(&proposal).await?.id;
-            documents::summary(context, &client, proposal, file.as_deref(), version.version).await
+            summary::put(context, &client, proposal, &file).await
         }
-        ProposalCommand::Put { proposal, slot, file, media_type } => {
+        ProposalCommand::Summary { proposal, version, .. } => {
             let proposal = client.find_proposal(&proposal).await?.id;
-            documents::put(context, &client, proposal, &slot, &file, media_type.as_deref()).await
+            let summary = client.read_summary(proposal, version.version).await?;
+            context.out.answer(&summary, |screen| tables::summary(screen, &summary))
         }
+        ProposalCommand::Put(args) => documents::put(context, &client, &args).await,
         ProposalCommand::Remove { proposal, slot } => {
             let found = client.find_proposal(&proposal).await?;
             let kept = client.remove_document(found.id, &slot).await?;
@@ -406,6 +350,15 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
         ProposalCommand::Status { proposal } => {
             let proposal = client.api().proposal(client.find_proposal(&proposal).await?.id).await?;
             show::one(context, &client, &proposal).await
+        }
+        ProposalCommand::Check { proposal } => check::run(&proposal, context, &client).await,
+        ProposalCommand::Receipt { proposal } => {
+            let found = client.find_proposal(&proposal).await?;
+            let receipt = client.receipt(found.id).await?;
+            context.out.bytes(&[receipt.as_slice(), b"\n"].concat())
+        }
+        ProposalCommand::Compare { proposal, before, after } => {
+            compare::run(&proposal, (before, after), context, &client).await
         }
         ProposalCommand::List { filter, count: true, .. } => {
             let count = client.api().count_proposals(&filter.filter(&client).await?).await?;
@@ -453,7 +406,7 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             client.remove_member(found.id, &me).await?;
             context.out.done(&format!("you declined; {found} no longer concerns you"))
         }
-        ProposalCommand::Member(command) => party_member(command, &client, context).await,
+        ProposalCommand::Member(command) => members::run(command, context, &client).await,
         ProposalCommand::HandOver { proposal, member, dry_run, consent } => {
             let found = client.find_proposal(&proposal).await?;
             let forecast = client.forecast_hand_over(found.id, &member).await?;
@@ -476,46 +429,6 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
     }
 }
 
-async fn party_member(command: PartyMemberCommand, client: &Client, context: &Context) -> Result<()> {
-    match command {
-        PartyMemberCommand::Invite { proposal, member, dry_run } => {
-            let id = client.find_proposal(&proposal).await?.id;
-            let forecast = client.forecast_invitation(id, &member);
-            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
-                return Ok(());
-            }
-            let proposal = client.invite(id, &member).await?;
-            show::one(context, client, &proposal).await?;
-            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.reference));
-            Ok(())
-        }
-        PartyMemberCommand::Consent { proposal, member, withdraw, dry_run } => {
-            let found = client.find_proposal(&proposal).await?;
-            let forecast = client.forecast_consent(found.id, &member, withdraw);
-            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
-                return Ok(());
-            }
-            if withdraw {
-                client.api().take_consent_back(found.id, &member).await?;
-                return context.out.done(&format!("the consent to {member} joining a party of {found} is taken back"));
-            }
-            client.api().consent_to_join(found.id, &member).await?;
-            context.out.done(&format!("{member} may join a party of {found}"))
-        }
-        PartyMemberCommand::Remove { proposal, member, dry_run, consent } => {
-            let found = client.find_proposal(&proposal).await?;
-            let forecast = client.forecast_removal(found.id, &member);
-            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
-                return Ok(());
-            }
-            client.remove_member(found.id, &member).await?;
-            context.out.done(&format!("{member} has no further access to {found}"))?;
-            context.out.note("what was downloaded before stays readable with the keys of that time");
-            Ok(())
-        }
-    }
-}
-
 fn version(text: &str) -> Result<VersionChoice, String> {
     match text {
         "newest" => Ok(VersionChoice::Newest),
@@ -529,14 +442,6 @@ fn version(text: &str) -> Result<VersionChoice, String> {
 }
 
 /// A slot with its party, for people: `shareholders (ISR)`.
-fn place(slot: &Slug, party: Option<&PartnerCode>) -> String {
+pub(super) fn place(slot: &Slug, party: Option<&PartnerCode>) -> String {
     party.map_or_else(|| slot.to_string(), |party| format!("{slot} ({party})"))
-}
-
-/// A summary or another small file of people's as JSON or TOML.
-fn read_as<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> {
-    let content = super::error::read_input(path, 1 << 20)?;
-    super::input::read(&content).map_err(|fault| {
-        CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in")
-    })
 }

@@ -1,5 +1,9 @@
 //! `entente review`: drafts kept sealed on this machine, reviews sealed to the panel, and what the others said.
 
+pub(super) mod batch;
+pub(super) mod form;
+mod sheet;
+
 use super::{
     act::{self, DryRun, Question},
     cell::TableCell,
@@ -15,7 +19,7 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
-        naming::{FoundProposal, FoundReview, ProposalName},
+        naming::{CallName, FoundProposal, FoundReview, ProposalName},
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
         titles::Titles,
     },
@@ -52,6 +56,8 @@ review.toml (or the same as JSON):
   [comments]
   excellence = \"…\"")]
     Draft(Draft),
+    /// Print one form for everything you have to review under a call, or save a filled one as drafts
+    Form(form::FormArgs),
     /// List the proposals for which there is a draft on this machine
     #[command(after_help = "Examples:\n  entente review drafts")]
     Drafts,
@@ -61,18 +67,23 @@ review.toml (or the same as JSON):
         /// The proposal
         proposal: ProposalName,
     },
-    /// Seal, sign and hand in your review: the draft, or a file
+    /// Seal, sign and hand in your review: the draft, a file, or every complete draft of a call
     #[command(after_help = "Examples:
   entente review submit $PROPOSAL --dry-run              checks it
   entente review submit $PROPOSAL
   entente review submit $PROPOSAL --file review.json --yes    in a script
+  entente review submit --call $CALL     every complete draft, asked once
 
 It is bound to the very version you read. Afterwards only an officer can reopen it, so it asks first.")]
     Submit {
         /// The proposal
-        proposal: ProposalName,
-        /// The review, JSON or TOML, instead of the draft
+        #[arg(required_unless_present = "call", conflicts_with = "call")]
+        proposal: Option<ProposalName>,
+        /// Every complete draft for proposals of this call
         #[arg(long)]
+        call: Option<CallName>,
+        /// The review, JSON or TOML, instead of the draft
+        #[arg(long, conflicts_with = "call")]
         file: Option<PathBuf>,
         #[command(flatten)]
         dry_run: DryRun,
@@ -183,7 +194,12 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
             let found = client.find_proposal(&proposal).await?;
             show_own(&client, context, &found, &zone).await
         }
-        ReviewCommand::Submit { proposal, file, dry_run, consent } => {
+        ReviewCommand::Form(args) => form::run(args, context, &client).await,
+        ReviewCommand::Submit { call: Some(call), dry_run, consent, .. } => {
+            batch::run(&call, (dry_run, consent), context, &client).await
+        }
+        ReviewCommand::Submit { proposal, file, dry_run, consent, .. } => {
+            let proposal = proposal.ok_or_else(|| CliError::usage("name a proposal, or a call with `--call`"))?;
             let found = client.find_proposal(&proposal).await?;
             let body = match file {
                 Some(file) => read(&file)?,

@@ -113,6 +113,34 @@ fn harmless(cell: &str) -> Cow<'_, str> {
     if harmless.len() == cell.len() { Cow::Borrowed(cell) } else { Cow::Owned(harmless) }
 }
 
+/// A text of a member's own, so that [`restored`] gives it back from a cell that was [`written`].
+pub(super) fn kept(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for part in text.split_inclusive(SEPARATORS) {
+        // An apostrophe that stands there already is not one of ours.
+        if part.starts_with('\'') && is_marked(part.trim_start_matches('\'')) {
+            kept.push('\'');
+        }
+        kept.push_str(part);
+    }
+    kept
+}
+
+/// A cell without the apostrophes that [`written`] put before what a spreadsheet would compute.
+pub(super) fn restored(cell: &str) -> String {
+    let mut restored = String::with_capacity(cell.len());
+    for part in cell.split_inclusive(SEPARATORS) {
+        let bare = part.trim_start_matches('\'');
+        restored.push_str(if bare.len() < part.len() && is_marked(bare) { &part[1..] } else { part });
+    }
+    restored
+}
+
+/// Whether an apostrophe belongs before a part of a cell: a formula, or a separator.
+fn is_marked(part: &str) -> bool {
+    part.starts_with(SEPARATORS) || part.trim_start().starts_with(FORMULA)
+}
+
 /// Whether it is a number as programs write it, which stays one: `-4.50`.
 fn is_number(cell: &str) -> bool {
     let digits = cell.strip_prefix('-').unwrap_or(cell);
@@ -215,6 +243,16 @@ mod tests {
         }
         for plain in ["-4.50", "-1", "0", "", "a=b", "'=1", "2026-04-01T15:00:00Z"] {
             assert_eq!(harmless(plain), plain);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_of_ones_own_comes_back_from_its_cell(text in "[-=+@＝' ;a\\n\\t1,\"]{0,14}") {
+            let text = text.trim();
+            let table = written([vec!["TEXT", "OTHER"], vec![&kept(text), "x"]]);
+            let rows = read(table.as_bytes(), &["text", "other"], &[]).unwrap();
+            proptest::prop_assert_eq!(restored(rows[0].cell("text")), text);
         }
     }
 

@@ -43,6 +43,8 @@ const COMMANDS: &[&str] = &[
     "profile list",
     "program list",
     "proposal accept",
+    "proposal check",
+    "proposal compare",
     "proposal create",
     "proposal label",
     "proposal list",
@@ -57,11 +59,14 @@ const COMMANDS: &[&str] = &[
     "proposal withdraw",
     "ranking",
     "review draft",
+    "review form",
     "review list",
     "review open",
     "review show",
+    "review submit",
     "todo",
     "trust list",
+    "verify receipt",
 ];
 
 /// Refuses `--csv` beside `--json`, and of a command whose answer has no table.

@@ -158,6 +158,13 @@ impl ClientError {
         self.is_passing() || matches!(self, Self::NotSigned(_))
     }
 
+    /// Whether something is withheld from the reader, as other parties' restricted documents are, rather than damaged or not to be had just
+    /// now.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        matches!(self, Self::NotShown { .. }) || matches!(self.slug(), Some("not-found" | "denied"))
+    }
+
     /// Whether the exchange said that there is no such thing, or none the caller may know of.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -49,7 +49,7 @@ pub enum Undo {
 }
 
 impl Forecast {
-    fn new(act: impl Into<String>, effects: impl IntoIterator<Item = Effect>, undo: Undo) -> Self {
+    pub(super) fn new(act: impl Into<String>, effects: impl IntoIterator<Item = Effect>, undo: Undo) -> Self {
         Self { act: act.into(), effects: effects.into_iter().collect(), undo }
     }
 
@@ -61,7 +61,7 @@ impl Forecast {
 }
 
 impl Effect {
-    fn that(what: impl Into<String>) -> Self {
+    pub(super) fn that(what: impl Into<String>) -> Self {
         Self { what: what.into(), at: None }
     }
 

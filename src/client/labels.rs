@@ -44,6 +44,13 @@ impl LabelChoice {
     }
 }
 
+/// A label that two versions do not share; none: no label.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LabelChange {
+    pub before: Option<Label>,
+    pub after: Option<Label>,
+}
+
 /// The label of a version, with who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedLabel {

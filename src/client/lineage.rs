@@ -93,6 +93,24 @@ impl Client {
     }
 }
 
+/// The card that vouches for a signature by this key, recorded at this instant, among the cards of one member: the newest first, and each
+/// with the time of its publication. Offline: the cards are all that is asked.
+pub(super) fn vouching(
+    published: &[PublishedKeyCard],
+    partner: &PartnerCard,
+    key: &Sha256,
+    recorded_at: Timestamp,
+) -> Result<Option<KeyCard>> {
+    let Some(first) = published.first() else { return Ok(None) };
+    let newest = KeyCard::verify_issued(&first.key_card, partner)?.statement;
+    if first.published_at.0 <= recorded_at && newest.pins(key) && newest.check_usable(recorded_at).is_ok() {
+        return Ok(Some(newest));
+    }
+    let earlier = follow(&newest, published, partner).into_iter();
+    let mut vouching = earlier.filter(|earlier| earlier.vouches(key, Some(recorded_at)));
+    Ok(vouching.next().map(|earlier| earlier.card))
+}
+
 /// The card that was the newest at the instant; the first one of all if there was none yet. None if it is not among these.
 fn card_at<'c>(newest: &'c KeyCard, earlier: &'c [EarlierCard], at: Timestamp) -> Option<&'c KeyCard> {
     let later = earlier.iter().take_while(|card| card.replaced_at > at).count();

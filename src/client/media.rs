@@ -9,9 +9,9 @@ use std::path::Path;
 /// How many of the first bytes are looked at.
 pub const SNIFFED: usize = 4096;
 
-const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
-const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
-const PPTX: &str = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
+pub(super) const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+pub(super) const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+pub(super) const PPTX: &str = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
 const ANY: &str = "application/octet-stream";
 
 /// Media types by file name extension.

@@ -270,7 +270,7 @@ impl Client {
     }
 
     /// Takes a proposal for the one that is meant, once its reference is checked against what its parties signed.
-    async fn meant(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<FoundProposal> {
+    pub(super) async fn meant(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<FoundProposal> {
         self.check_signed_reference(proposal, call).await?;
         self.api().named().proposal(proposal);
         Ok(FoundProposal::from(proposal))

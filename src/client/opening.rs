@@ -364,7 +364,7 @@ fn check_standing(
 }
 
 /// What is uploaded, in the form of a manifest.
-fn working(documents: &[Document], vaults: &[Vault]) -> Vec<ManifestDocument> {
+pub(super) fn working(documents: &[Document], vaults: &[Vault]) -> Vec<ManifestDocument> {
     let recipient = |document: &Document| vaults.iter().find(|vault| vault.id == document.vault);
     documents
         .iter()

@@ -275,6 +275,11 @@ fn to_json(body: &ReviewBody) -> Result<Zeroizing<Vec<u8>>> {
     Ok(text)
 }
 
+/// Refuses a review that is too long to be handed in.
+pub(super) fn check_length(body: &ReviewBody) -> Result<()> {
+    to_json(body).map(drop)
+}
+
 /// What is wrong with the text is not repeated: the message could hold a piece of it.
 fn from_json(text: &[u8]) -> Result<ReviewBody> {
     serde_json::from_slice(text)

@@ -20,7 +20,10 @@ use crate::{
         vault::VaultKind,
     },
     sealing::statement::{Manifest, ManifestDocument, Statement},
-    wire::proposal::{Document, Place, Proposal, SignManifest, Vault},
+    wire::{
+        Time,
+        proposal::{Document, Place, Proposal, SignManifest, Vault},
+    },
 };
 use std::{
     cmp::Reverse,
@@ -42,6 +45,7 @@ pub struct SigningDocument {
     pub document: ManifestDocument,
     /// None while the exchange does not have it.
     pub uploaded_by: Option<MemberId>,
+    pub uploaded_at: Option<Time>,
     /// Whether it was sealed on this machine. Any other is taken on the word of the member who uploaded it: open it before signing.
     pub is_own: bool,
 }
@@ -218,11 +222,12 @@ impl Client {
             let vault = vault.filter(|vault| vault.vault.id == document.vault).ok_or_else(|| {
                 invalid(format!("the document in slot `{}` is not in the vault of its slot", document.slot))
             })?;
-            let Document { slot, party, sha256, size, media_type, uploaded_by, .. } = document;
+            let Document { slot, party, sha256, size, media_type, uploaded_by, uploaded_at, .. } = document;
             let place = (slot.clone(), party.clone());
             let recipient = vault.statement.recipient;
             let document = ManifestDocument { slot, party, vault: vault.vault.id, recipient, sha256, size, media_type };
-            working.insert(place, SigningDocument { document, uploaded_by: Some(uploaded_by), is_own });
+            let (uploaded_by, uploaded_at) = (Some(uploaded_by), Some(uploaded_at));
+            working.insert(place, SigningDocument { document, uploaded_by, uploaded_at, is_own });
         }
         let mut newest = BTreeMap::new();
         for record in self.home().uploads(&self.profile().name)? {
@@ -238,7 +243,7 @@ impl Client {
             }
             let place = (slot.clone(), party.clone());
             let document = ManifestDocument { slot, party, vault, recipient, sha256, size, media_type };
-            working.insert(place, SigningDocument { document, uploaded_by: None, is_own: true });
+            working.insert(place, SigningDocument { document, uploaded_by: None, uploaded_at: None, is_own: true });
         }
         Ok(working)
     }
@@ -331,7 +336,7 @@ fn superseded(version: u32, next: u32, is_current: bool, changes: &[String]) -> 
 fn known(document: &ManifestDocument, working: &WorkingSet) -> SigningDocument {
     match working.get(&(document.slot.clone(), document.party.clone())) {
         Some(found) if found.document == *document => found.clone(),
-        _ => SigningDocument { document: document.clone(), uploaded_by: None, is_own: false },
+        _ => SigningDocument { document: document.clone(), uploaded_by: None, uploaded_at: None, is_own: false },
     }
 }
 
@@ -376,7 +381,7 @@ mod tests {
         let entry = |document: &ManifestDocument| {
             let place = (document.slot.clone(), document.party.clone());
             let uploaded_by = Some("USA:dana".parse().unwrap());
-            (place, SigningDocument { document: document.clone(), uploaded_by, is_own: false })
+            (place, SigningDocument { document: document.clone(), uploaded_by, uploaded_at: None, is_own: false })
         };
         documents.iter().map(entry).collect()
     }

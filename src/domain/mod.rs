@@ -20,6 +20,7 @@ pub mod reference;
 pub mod refusal;
 pub mod reopening;
 pub mod review;
+pub mod score_total;
 pub mod set_aside;
 pub mod suspension;
 pub mod text;

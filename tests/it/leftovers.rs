@@ -235,6 +235,7 @@ async fn sealing_that_is_cut_off_leaves_what_was_sealed_before_and_nothing_of_it
     let kept = record.sealed.clone().unwrap();
     let mut content = b"%PDF-1.7\n".to_vec();
     content.resize(DOCUMENT, b'x');
+    content.extend(b"\n%%EOF\n");
     let second = stage.file("second.pdf", &content);
 
     let (mut child, mut reader, part) = sealing(proposal, &home, &second).await;

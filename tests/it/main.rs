@@ -103,6 +103,8 @@ mod relay;
 #[cfg(feature = "client")]
 mod repeats;
 #[cfg(feature = "client")]
+mod review_forms;
+#[cfg(feature = "client")]
 mod revocation;
 mod scrubs;
 #[cfg(feature = "client")]
@@ -120,6 +122,8 @@ mod store_looks;
 mod store_nouns;
 #[cfg(feature = "client")]
 mod strict;
+#[cfg(feature = "client")]
+mod submitting;
 #[cfg(feature = "client")]
 mod supervised;
 #[cfg(feature = "client")]

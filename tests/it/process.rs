@@ -348,6 +348,7 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
     let file = site.path("work-plan.pdf");
     let mut content = b"%PDF-1.7\n".to_vec();
     content.resize(50 << 20, b'x');
+    content.extend(b"\n%%EOF\n");
     fs::write(&file, content).unwrap();
     let (id, home_word) = (proposal.to_string(), home.to_str().unwrap());
     let words = ["--home", home_word, "proposal", "put", &id, "work-plan", file.to_str().unwrap()];

@@ -156,6 +156,13 @@ impl Tour {
         fs::write(self.folder.join(name), content).unwrap();
     }
 
+    /// Fills something into a form, as somebody does in an editor.
+    fn edit(&self, name: &str, blank: &str, filled: &str) {
+        let text = fs::read_to_string(self.folder.join(name)).unwrap();
+        assert!(text.contains(blank), "{text}");
+        self.write(name, text.replace(blank, filled).as_bytes());
+    }
+
     /// Fills in the call's file, as its officer does: the code, and instants from now on.
     fn fill_in_the_call(&self, opens_at: Timestamp, deadline_at: Timestamp) {
         let file = self.folder.join("call.toml");
@@ -215,16 +222,20 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     let reference: Reference = shown.parse().unwrap();
     tour.here.push((SHOWN, reference.to_string()));
     tour.play("Submitter", "proposal accept", "USA:bob", &[]).await;
-    tour.write("summary.json", br#"{ "title": "Lodestone", "abstract": "Navigation.", "team": [], "budget": [] }"#);
+    tour.play("Submitter", "proposal summary", "ISR:avi", &[]).await;
+    tour.edit("summary.md", "> One line.\n\n", "> One line.\n\nLodestone");
     tour.write("plan.pdf", &pdf("the work plan"));
     tour.play("Submitter", "proposal summary", "ISR:avi", &[]).await;
     tour.play("Submitter", "proposal put", "ISR:avi", &[]).await;
     for member in ["ISR:avi", "USA:bob"] {
         tour.run(member, &format!("proposal put {SHOWN} shareholders plan.pdf"), &[]).await;
     }
+    assert!(tour.play("Submitter", "proposal check", "ISR:avi", &[]).await.contains("entente proposal sign"));
     tour.play("Submitter", "proposal sign", "ISR:avi", &[]).await;
     tour.run("USA:bob", &format!("proposal sign {SHOWN}"), &[]).await;
     assert!(tour.play("Submitter", "proposal status", "ISR:avi", &[]).await.contains("submitted"));
+    tour.play("Submitter", "proposal receipt", "ISR:avi", &[]).await;
+    assert!(tour.play("Submitter", "verify receipt", "ISR:avi", &[]).await.contains("verified"));
 
     // Its review, once the call is open.
     world.clock.set(deadline + SignedDuration::from_hours(25));
@@ -239,8 +250,10 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     let listed = tour.play("Reviewer", "proposal list", "ISR:maya", &[]).await;
     assert!(listed.contains(&reference.to_string()), "{listed}");
     tour.play("Reviewer", "proposal open", "ISR:maya", &[]).await;
-    assert!(tour.folder.join("case").is_dir());
-    tour.play("Reviewer", "review draft", "ISR:maya", &[]).await;
+    assert!(tour.folder.join(format!("reading/{reference} Lodestone/work-plan.pdf")).is_file());
+    tour.play("Reviewer", "review form", "ISR:maya", &["--titles"]).await;
+    tour.edit("reviews.md", "score:\n", "score: 4.5\n");
+    tour.play("Reviewer", "review form", "ISR:maya", &[]).await;
     tour.play("Reviewer", "review submit", "ISR:maya", &["--yes"]).await;
     assert!(tour.play("Officer", "ranking", "USA:dana", &[]).await.contains("BIRD26-"));
 

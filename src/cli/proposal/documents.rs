@@ -1,6 +1,6 @@
 //! Documents of a proposal: putting them in sealed, opening them once verified.
 
-use super::{VersionArg, place, read_as, tables};
+use super::{VersionArg, place, tables};
 use crate::{
     cli::{
         cell::size,
@@ -9,15 +9,13 @@ use crate::{
         output::Style,
     },
     client::{
-        Client, ClientError,
-        naming::ProposalName,
+        Client, ClientError, cases,
+        naming::{CallName, ProposalName},
         opening::OpenedDocument,
-        proposals::Summary,
         records::UploadRecord,
         verified::{VerifiedManifest, VersionChoice},
     },
     domain::{
-        call::SUMMARY_SLOT,
         id::{PartnerCode, ProposalId, Slug},
         text::counted,
     },
@@ -30,12 +28,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct Open {
     /// The proposal
-    proposal: ProposalName,
+    #[arg(required_unless_present = "assigned", conflicts_with = "assigned")]
+    proposal: Option<ProposalName>,
     /// The slot [default: every document you may read]
+    #[arg(conflicts_with = "assigned")]
     slot: Option<Slug>,
     /// Folder, new file, or `-` for standard output that is not a terminal
-    #[arg(long, short, value_name = "PATH")]
-    output: PathBuf,
+    #[arg(long, short, value_name = "PATH", required_unless_present = "assigned", conflicts_with = "assigned")]
+    output: Option<PathBuf>,
+    /// Every proposal of this call that you have to review, each into a folder of its own
+    #[arg(long, value_name = "CALL", conflicts_with_all = ["party", "sealed", "version"])]
+    assigned: Option<CallName>,
+    /// Where these folders are made [default: here]
+    #[arg(long, value_name = "DIR", requires = "assigned")]
+    into: Option<PathBuf>,
     /// Whose document, for a slot that each party has
     #[arg(long)]
     party: Option<PartnerCode>,
@@ -44,6 +50,22 @@ pub struct Open {
     sealed: bool,
     #[command(flatten)]
     version: VersionArg,
+}
+
+#[derive(Debug, Args)]
+pub struct Put {
+    /// The proposal
+    proposal: ProposalName,
+    /// The slot, as the call names it
+    slot: Slug,
+    /// The document
+    file: PathBuf,
+    /// What kind of file it is [default: from its name and first bytes]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    /// Put it although it breaks off, is encrypted, has macros or is another kind of archive
+    #[arg(long)]
+    as_is: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,18 +98,15 @@ struct Target {
     media_type: String,
 }
 
-/// Puts a document in.
-pub(super) async fn put(
-    context: &Context,
-    client: &Client,
-    proposal: ProposalId,
-    slot: &Slug,
-    file: &Path,
-    media_type: Option<&str>,
-) -> Result<()> {
+/// Looks at a document and puts it in.
+pub(super) async fn put(context: &Context, client: &Client, args: &Put) -> Result<()> {
+    let Put { slot, file, .. } = args;
+    let proposal = client.find_proposal(&args.proposal).await?.id;
+    look_at(context, client, args, proposal).await?;
     let meter = context.meter(file.file_name().unwrap_or_default().to_string_lossy());
     let earlier = unsent(client, proposal, slot)?;
-    let document = client.put_document(proposal, slot, file, media_type, meter).await.map_err(interrupted)?;
+    let document = client.put_document(proposal, slot, file, args.media_type.as_deref(), meter).await;
+    let document = document.map_err(interrupted)?;
     if earlier.iter().any(|earlier| earlier.sha256 == document.sha256) {
         context.out.note("an interrupted upload was taken up again; the file was not sealed again");
     }
@@ -95,15 +114,36 @@ pub(super) async fn put(
     stored(context, &document)
 }
 
+/// Refuses a file that those who review it could not open, unless it is meant as it is.
+async fn look_at(context: &Context, client: &Client, args: &Put, proposal: ProposalId) -> Result<()> {
+    let shown = args.file.display();
+    let faults = client.inspect_document(proposal, &args.slot, &args.file, args.media_type.as_deref()).await?;
+    let sentences: Vec<String> = faults.into_iter().map(|fault| format!("`{shown}` {}", fault.sentence())).collect();
+    if sentences.is_empty() {
+        return Ok(());
+    }
+    if args.as_is {
+        sentences.iter().for_each(|sentence| context.out.warn(sentence));
+        return Ok(());
+    }
+    Err(CliError::usage(format!("{}; nothing was sealed", sentences.join("; ")))
+        .help("open it once, save it again without that, and put it then; `--as-is` puts it as it is"))
+}
+
 /// What was sealed for a slot and not sent.
-fn unsent(client: &Client, proposal: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
+pub(super) fn unsent(client: &Client, proposal: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
     let mut records = client.interrupted_uploads()?;
     records.retain(|record| record.proposal == proposal && record.slot == *slot && record.is_unsent());
     Ok(records)
 }
 
 /// Says what became of files that were signed for and not sent when another was put into their slot.
-fn note_signed(context: &Context, client: &Client, earlier: &[UploadRecord], document: &Document) -> Result<()> {
+pub(super) fn note_signed(
+    context: &Context,
+    client: &Client,
+    earlier: &[UploadRecord],
+    document: &Document,
+) -> Result<()> {
     let still = client.interrupted_uploads()?;
     let signed = earlier.iter().filter(|record| !record.signed_versions.is_empty() && record.sha256 != document.sha256);
     for record in signed {
@@ -116,25 +156,6 @@ fn note_signed(context: &Context, client: &Client, earlier: &[UploadRecord], doc
         }
     }
     Ok(())
-}
-
-/// Puts the summary in, or shows it.
-pub(super) async fn summary(
-    context: &Context,
-    client: &Client,
-    proposal: ProposalId,
-    file: Option<&Path>,
-    version: VersionChoice,
-) -> Result<()> {
-    if let Some(file) = file {
-        let summary: Summary = read_as(file)?;
-        let earlier = unsent(client, proposal, &SUMMARY_SLOT.parse()?)?;
-        let document = client.put_summary(proposal, &summary, context.meter("summary")).await.map_err(interrupted)?;
-        note_signed(context, client, &earlier, &document)?;
-        return stored(context, &document);
-    }
-    let summary = client.read_summary(proposal, version).await?;
-    context.out.answer(&summary, |screen| tables::summary(screen, &summary))
 }
 
 /// Sends again what interrupted uploads left.
@@ -215,15 +236,21 @@ fn ended(failures: &[Exit], of: usize, what: &str) -> Result<()> {
     Err(CliError { exit, ..CliError::failed(message) }.help("the lines above say why"))
 }
 
-/// Opens one document or all.
+/// Opens one document or all, or everything that is assigned.
 pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Result<()> {
-    let to_stdout = args.output.as_os_str() == "-";
+    if let Some(call) = &args.assigned {
+        return super::cases::open(context, client, call, args.into.as_deref().unwrap_or(Path::new("."))).await;
+    }
+    let (Some(proposal), Some(output)) = (&args.proposal, &args.output) else {
+        return Err(CliError::usage("name a proposal, and where it goes with `--output`"));
+    };
+    let to_stdout = output.as_os_str() == "-";
     if to_stdout && context.out.is_at_terminal() {
         // What another nation wrote could steer it.
         let error = CliError::usage("a document is not written to a terminal");
         return Err(error.help("name a file with `-o FILE`, or send it on with `|` or `>`"));
     }
-    let id = client.find_proposal(&args.proposal).await?.id;
+    let id = client.find_proposal(proposal).await?.id;
     let all = targets(client, args, id).await?;
     if args.slot.is_none() {
         if to_stdout {
@@ -231,7 +258,7 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
                 CliError::usage("several documents cannot go to standard output").help("name a slot or a folder")
             );
         }
-        return open_all(context, client, args, id, &all).await;
+        return open_all(context, client, args, id, (&all, output)).await;
     }
     let target = only(&all, args)?;
     if to_stdout {
@@ -245,11 +272,11 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
         }
         return Ok(());
     }
-    let path = if args.output.is_dir() || ends_in_separator(&args.output) {
-        std::fs::create_dir_all(&args.output)?;
-        args.output.join(file_name(target, args.sealed))
+    let path = if output.is_dir() || ends_in_separator(output) {
+        std::fs::create_dir_all(output)?;
+        output.join(file_name(target, args.sealed))
     } else {
-        args.output.clone()
+        output.clone()
     };
     let opened = open_one(context, client, args, (id, target), &path).await?;
     let answer = opened_json(&opened, &path);
@@ -267,7 +294,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &VerifyArgs
             let meter = context.meter(place(slot, party));
             match client.check_document(proposal, slot, party, args.version.version, meter).await {
                 Ok(_) => {}
-                Err(error) if party.is_some() && is_closed(&error) => {
+                Err(error) if party.is_some() && error.is_withheld() => {
                     context.out.warn(&format!("{}: not fetched: {error}", place(slot, party)));
                     not_shown.push(place(slot, party));
                 }
@@ -339,14 +366,20 @@ async fn open_one(
     }
 }
 
-async fn open_all(context: &Context, client: &Client, args: &Open, id: ProposalId, all: &[Target]) -> Result<()> {
-    std::fs::create_dir_all(&args.output)?;
+async fn open_all(
+    context: &Context,
+    client: &Client,
+    args: &Open,
+    id: ProposalId,
+    (all, output): (&[Target], &Path),
+) -> Result<()> {
+    std::fs::create_dir_all(output)?;
     let (mut opened, mut closed) = (Vec::new(), Vec::new());
     for target in all.iter().filter(|target| args.party.is_none() || target.party == args.party) {
-        let path = args.output.join(file_name(target, args.sealed));
+        let path = output.join(file_name(target, args.sealed));
         match open_one(context, client, args, (id, target), &path).await {
             Ok(document) => opened.push((document, path)),
-            Err(error) if target.party.is_some() && is_closed(&error) => {
+            Err(error) if target.party.is_some() && error.is_withheld() => {
                 closed.push((place(&target.slot, target.party.as_ref()), error.to_string()));
             }
             Err(error) => return Err(error.into()),
@@ -364,16 +397,7 @@ async fn open_all(context: &Context, client: &Client, args: &Open, id: ProposalI
     })
 }
 
-/// Whether a document is withheld from the reader, as other parties' restricted ones are, rather than damaged or not to be had just now.
-fn is_closed(error: &ClientError) -> bool {
-    match error {
-        ClientError::Problem { problem, .. } => ["not-found", "denied"].contains(&problem.slug()),
-        ClientError::NotShown { .. } => true,
-        _ => false,
-    }
-}
-
-fn stored(context: &Context, document: &Document) -> Result<()> {
+pub(super) fn stored(context: &Context, document: &Document) -> Result<()> {
     context.out.answer(document, |screen| {
         screen.fields(&[
             ("slot", place(&document.slot, document.party.as_ref())),
@@ -386,7 +410,7 @@ fn stored(context: &Context, document: &Document) -> Result<()> {
 }
 
 /// What to do after an interruption: sealing a large file twice is what people fear.
-fn interrupted(error: ClientError) -> CliError {
+pub(super) fn interrupted(error: ClientError) -> CliError {
     let is_broken = matches!(error, ClientError::Transport { .. });
     let error = CliError::from(error);
     if is_broken { error.help("run the same command again; sealing is not repeated") } else { error }
@@ -396,29 +420,10 @@ fn opened_json(opened: &OpenedDocument, path: &Path) -> Value {
     json!({ "document": opened.document, "size": opened.size, "signed_by": opened.signed_by, "file": path })
 }
 
-/// A name made of the slot, never of anything that another nation wrote.
+/// The name of a document in a folder.
 fn file_name(target: &Target, sealed: bool) -> String {
-    let party = target.party.as_ref().map(|party| format!("-{party}")).unwrap_or_default();
-    let kind = if target.slot.as_str() == SUMMARY_SLOT { "json" } else { extension(&target.media_type) };
-    format!("{}{party}.{kind}{}", target.slot, if sealed { ".age" } else { "" })
-}
-
-fn extension(media_type: &str) -> &'static str {
-    match media_type {
-        "application/pdf" => "pdf",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation" => "pptx",
-        "application/vnd.oasis.opendocument.text" => "odt",
-        "application/zip" => "zip",
-        "application/json" => "json",
-        "text/plain" => "txt",
-        "text/csv" => "csv",
-        "text/markdown" => "md",
-        "image/png" => "png",
-        "image/jpeg" => "jpg",
-        _ => "bin",
-    }
+    let name = cases::file_name(&target.slot, target.party.as_ref(), &target.media_type);
+    if sealed { format!("{name}.age") } else { name }
 }
 
 fn ends_in_separator(path: &Path) -> bool {

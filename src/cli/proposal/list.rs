@@ -9,15 +9,64 @@ use crate::{
     },
     client::{
         Client,
+        naming::CallName,
         titles::{
             ListExtent,
             rows::{RowOrder, TitleSearch},
         },
     },
-    domain::text::counted,
+    domain::{
+        call::Phase,
+        id::{PartnerCode, Slug},
+        proposal::{Relation, Status},
+        text::counted,
+    },
     wire::{page::Page, proposal::Filter},
 };
 use clap::Args;
+
+/// Which proposals.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Of this call only
+    #[arg(long)]
+    call: Option<CallName>,
+    /// Of calls in this phase only, such as `review`
+    #[arg(long)]
+    phase: Option<Phase>,
+    /// On this topic only
+    #[arg(long)]
+    topic: Option<Slug>,
+    /// With a party of this partner only
+    #[arg(long, value_name = "PARTNER")]
+    party: Option<PartnerCode>,
+    /// In this status only, such as `submitted`
+    #[arg(long)]
+    status: Option<Status>,
+    /// Those assigned to you only
+    #[arg(long, conflicts_with_all = ["mine", "undeclared"])]
+    assigned: bool,
+    /// Those you are a party member of, or asked to become one, only
+    #[arg(long, conflicts_with = "undeclared")]
+    mine: bool,
+    /// Those on which you have to declare a conflict of interest, or none, only
+    #[arg(long)]
+    undeclared: bool,
+}
+
+impl FilterArgs {
+    /// The filter, once the call that it names is found.
+    pub(super) async fn filter(self, client: &Client) -> Result<Filter> {
+        let Self { call, phase, topic, party, status, assigned, mine, undeclared } = self;
+        let call = match &call {
+            Some(name) => Some(client.find_call(name).await?),
+            None => None,
+        };
+        let relations = [(assigned, Relation::Assigned), (mine, Relation::Party), (undeclared, Relation::Undeclared)];
+        let mine = relations.into_iter().find_map(|(is_asked, relation)| is_asked.then_some(relation));
+        Ok(Filter { call, phase, topic, party, status, mine, ..Filter::default() })
+    }
+}
 
 /// How a list of proposals is shown.
 #[derive(Debug, Args)]

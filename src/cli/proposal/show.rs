@@ -10,13 +10,8 @@ use crate::{
         table::Table,
         time::{self, Zone},
     },
-    client::{Client, ClientError, titles::rows::Titled},
-    domain::{
-        call::{Audience, CallText},
-        id::{PartnerCode, Slug},
-        proposal::Status,
-        text::counted,
-    },
+    client::{Client, ClientError, proposal_check::empty_slots, titles::rows::Titled},
+    domain::{call::CallText, id::PartnerCode, proposal::Status, text::counted},
     wire::{
         call::Call,
         page::Page,
@@ -230,27 +225,9 @@ fn slots(screen: &mut Screen, proposal: &Proposal, documents: &[Document], rules
     }
     screen.table(&table, "no documents that you may know of");
     if proposal.mine.is_party && matches!(proposal.status, Status::Preparing | Status::Submitted) {
-        for missing in missing(proposal, documents, rules) {
+        for missing in empty_slots(proposal, documents, rules) {
+            let missing = place(&missing.slot, missing.party.as_ref());
             screen.styled(&[(Style::Yellow, "missing: "), (Style::Plain, &missing)]);
         }
     }
-}
-
-/// Required slots that hold nothing; restricted ones are asked of each party.
-fn missing(proposal: &Proposal, documents: &[Document], rules: &CallText) -> Vec<String> {
-    let holds = |slot: &Slug, party: Option<&PartnerCode>| {
-        documents.iter().any(|document| document.slot == *slot && document.party.as_ref() == party)
-    };
-    let mut missing = Vec::new();
-    for slot in rules.all_slots().into_iter().filter(|slot| slot.required) {
-        match slot.audience {
-            Audience::Panel if !holds(&slot.name, None) => missing.push(slot.name.to_string()),
-            Audience::Panel => {}
-            Audience::Staff => {
-                let empty = proposal.parties.keys().filter(|party| !holds(&slot.name, Some(party)));
-                missing.extend(empty.map(|party| place(&slot.name, Some(party))));
-            }
-        }
-    }
-    missing
 }

@@ -9,6 +9,8 @@ use crate::{
         inbox::{Todo, TodoItem, in_words},
         naming::FoundProposal,
         ranking::Ranking,
+        review_batch::{LeftReview, ReadyReview, ReviewBatch},
+        review_form::{FilledForm, FilledReview, FilledState},
         reviews::{OpenedReview, ReviewBody},
         titles::{KnownTitle, Titles},
     },
@@ -16,6 +18,7 @@ use crate::{
         id::MemberId,
         reopening::Reopening,
         review::{Points, Ranked},
+        score_total::ScoreTotal,
         set_aside::SetAside,
     },
     wire::{
@@ -31,6 +34,7 @@ pub(super) fn show(pages: &mut Pages) {
     waiting(pages);
     assignments(pages);
     reviews(pages);
+    forms(pages);
     ranked(pages);
     decided(pages);
 }
@@ -130,6 +134,48 @@ fn reviews(pages: &mut Pages) {
         review::show_reopened(screen, &reopened, &zone());
     });
     pages.show_csv("review open $PROPOSAL", |screen| review::show_opened(screen, &opened, &criteria, &zone()));
+}
+
+/// What a form brought back, and what would be handed in at once.
+fn forms(pages: &mut Pages) {
+    let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
+    let body = |scores: serde_json::Value| -> ReviewBody { of(json!({ "scores": scores, "recommendation": "fund" })) };
+    let title = || Some("Lodestone: navigation without satellites".to_owned());
+    let total = |body: &ReviewBody| {
+        let scores = body.scores.iter().map(|(name, score)| (name.clone(), Points::from_number(*score).unwrap()));
+        ScoreTotal::of(&criteria, Points::from_number(10.0), &scores.collect())
+    };
+    let filled = |id: &str, title: Option<String>, scores, state| {
+        let body = body(scores);
+        let (total, reference, mark) = (total(&body), read(reference_of(id)), String::new());
+        FilledReview { id: read(id), reference, title, total, body, mark, state }
+    };
+    let whole = json!({ "excellence": 4.5, "impact": 2.5, "implementation": 4.0 });
+    let form = FilledForm {
+        reviews: vec![
+            filled(PROPOSAL, title(), whole.clone(), FilledState::Saved),
+            filled(OTHER, None, json!({ "impact": 3.5 }), FilledState::Unchanged),
+        ],
+        handed_in: vec![read(reference_of(THIRD))],
+    };
+    pages.show("review form $CALL --file reviews.md", |screen| review::form::show(screen, &form));
+    let body = body(whole);
+    let ready = ReadyReview {
+        id: read(PROPOSAL),
+        reference: read(REFERENCE),
+        title: title(),
+        total: total(&body),
+        body,
+        version: 2,
+        revision: 1,
+    };
+    let left = LeftReview {
+        id: read(OTHER),
+        reference: read(reference_of(OTHER)),
+        why: "criterion `excellence` has no score".into(),
+    };
+    let batch = ReviewBatch { code: read("BIRD26"), ready: vec![ready], left: vec![left] };
+    pages.show("review submit --call $CALL --dry-run", |screen| review::batch::show(screen, &batch));
 }
 
 fn ranked(pages: &mut Pages) {

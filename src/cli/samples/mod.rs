@@ -9,6 +9,7 @@ mod log;
 mod people;
 mod policies;
 mod proposals;
+mod submitting;
 
 use super::{
     Cli,
@@ -103,6 +104,7 @@ fn all_at(width: usize) -> Pages {
     policies::show(&mut pages);
     calls::show(&mut pages);
     proposals::show(&mut pages);
+    submitting::show(&mut pages);
     judging::show(&mut pages);
     log::show(&mut pages);
     pages

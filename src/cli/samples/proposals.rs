@@ -77,6 +77,7 @@ fn documents(pages: &mut Pages) {
     let signing = |(document, by, is_own): (ManifestDocument, Option<&str>, bool)| SigningDocument {
         document,
         uploaded_by: by.map(read),
+        uploaded_at: by.map(|_| of(json!("2026-03-01T22:05:00Z"))),
         is_own,
     };
     let [plan, dataset, shareholders] = held();
@@ -87,7 +88,7 @@ fn documents(pages: &mut Pages) {
             .into(),
         signed_by: [read("USA")].into(),
     };
-    pages.show("proposal sign $PROPOSAL --dry-run", |screen| sign::show_plan(screen, &plan));
+    pages.show("proposal sign $PROPOSAL --dry-run", |screen| sign::show_plan(screen, &plan, Some(&summary()), &zone()));
     let verified = VerifiedManifest {
         manifest: manifest(),
         sha256: read(OTHER_DIGEST),
@@ -104,6 +105,10 @@ fn documents(pages: &mut Pages) {
     ];
     let opened = opened.map(|(document, file)| (document, PathBuf::from(file)));
     pages.show("proposal open $PROPOSAL -o files", |screen| tables::opened(screen, &opened));
+    pages.show("proposal summary $PROPOSAL", |screen| tables::summary(screen, &summary()));
+}
+
+fn summary() -> Summary {
     let person = |cast: &Cast, role: Option<&str>| TeamMember {
         name: cast.name.into(),
         organisation: cast.organisation.into(),
@@ -115,13 +120,12 @@ fn documents(pages: &mut Pages) {
         amount,
         currency: if party == "ISR" { "ILS" } else { "USD" }.into(),
     };
-    let summary = Summary {
+    Summary {
         title: "Lodestone: navigation without satellites".into(),
         abstract_text: "A magnetometer small enough for a drone, and maps to go with it.".into(),
         team: vec![person(&AVI, Some(AVI.job)), person(&TAMAR, None), person(&BOB, Some("integrates the sensor"))],
         budget: vec![line("Sensors", "ISR", 1_200_000), line("Flight tests", "USA", 85_000)],
-    };
-    pages.show("proposal summary $PROPOSAL", |screen| tables::summary(screen, &summary));
+    }
 }
 
 fn labels(pages: &mut Pages) {
@@ -308,7 +312,7 @@ fn held() -> [ManifestDocument; 3] {
     ]))
 }
 
-fn manifest() -> Manifest {
+pub(super) fn manifest() -> Manifest {
     Manifest {
         call: read(CALL),
         call_text_sha256: read(DIGEST),

@@ -3,10 +3,7 @@
 
 use super::{Effect, Forecast, Undo, listed};
 use crate::{
-    client::{
-        Client, ClientError, Result, decisions::DecisionPlan, naming::FoundReview, reviews::ReviewBody,
-        verified::VersionChoice,
-    },
+    client::{Client, ClientError, Result, decisions::DecisionPlan, naming::FoundReview, reviews::ReviewBody},
     domain::{
         Refusal,
         id::{DocumentId, MemberId, PartnerCode, ProposalId},
@@ -76,20 +73,9 @@ impl Client {
 
     /// What handing a review in would do.
     pub async fn forecast_review(&self, id: ProposalId, which: &str, body: &ReviewBody) -> Result<Forecast> {
-        let proposal = self.api().proposal(id).await?;
-        let call = self.call(proposal.call).await?;
-        body.points(&call.rules.criteria)?;
-        let vaults = self.api().vaults(id).await?;
-        let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
-        self.review_vault(&vaults, &proposal, &call).await?;
-        let me = self.member_id().await?;
-        let earlier = self.api().reviews(id).await?.into_iter().filter(|review| review.reviewer == me);
-        let revision = earlier.map(|review| review.revision).max().unwrap_or(0) + 1;
+        let (version, revision) = self.review_to_be(id, body).await?;
         let effects = [
-            Effect::that(format!(
-                "revision {revision} of your review is sealed to the panel, about version {}",
-                manifest.manifest.version
-            )),
+            Effect::that(format!("revision {revision} of your review is sealed to the panel, about version {version}")),
             Effect::that("your draft on this machine is gone then"),
         ];
         let undo = Undo::Others("only an officer can reopen it: `entente review reopen`".to_owned());

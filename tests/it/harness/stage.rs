@@ -339,9 +339,9 @@ pub(crate) fn review(excellence: f64, impact: f64) -> ReviewBody {
     ReviewBody { scores: scores.into(), overall: "Sound.".into(), ..ReviewBody::default() }
 }
 
-/// Something that begins as a PDF does.
+/// Something that begins and ends as a PDF does.
 pub(crate) fn pdf(content: &str) -> Vec<u8> {
-    format!("%PDF-1.7\n{content}\n{}", "filler ".repeat(2000)).into_bytes()
+    format!("%PDF-1.7\n{content}\n{}\n%%EOF\n", "filler ".repeat(2000)).into_bytes()
 }
 
 pub(crate) fn quiet() -> Arc<dyn ProgressListener> {
