@@ -80,6 +80,7 @@ const ACTS: &[Act] = &[
     ("proposal member remove", Others, "proposal member invite", "when one takes oneself out", DRY_RUN),
     ("proposal hand-over", Others, "proposal member remove, until one is out", "when it takes oneself out", DRY_RUN),
     ("conflict declare", Others, "conflict lift, by an officer of another nation", "a conflict", DRY_RUN),
+    ("conflict sheet", Others, "conflict lift, by an officer of another nation", "always, once for all", DRY_RUN),
     ("conflict lift", Others, "conflict declare, by the member", "", DRY_RUN),
     ("assignment add", Others, "assignment remove", "", DRY_RUN),
     ("assignment load", Others, "assignment remove", "", DRY_RUN),

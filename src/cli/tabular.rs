@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "call role set",
     "call show",
     "call withdraw-extension",
+    "conflict sheet",
     "dev-pki",
     "key check",
     "key missing",

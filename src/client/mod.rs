@@ -19,6 +19,7 @@ mod facts;
 mod files;
 pub mod forecast;
 pub mod inbox;
+pub mod interests;
 pub mod joining;
 pub mod labels;
 mod lineage;

@@ -56,6 +56,7 @@ mod harness;
 #[cfg(feature = "client")]
 mod inbox;
 #[cfg(feature = "client")]
+mod interests;
 mod inverses;
 #[cfg(feature = "client")]
 mod joining;

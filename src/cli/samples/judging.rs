@@ -1,12 +1,14 @@
 //! Assignments, reviews, the ranking, decisions and letters.
 
 use super::{
-    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, read, reference_of, zone,
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, proposals, read, reference_of,
+    zone,
 };
 use crate::{
-    cli::{assignment, decision, letter, ranking, review, todo},
+    cli::{assignment, conflict::sheet, decision, letter, ranking, review, todo},
     client::{
         inbox::{Todo, TodoItem, in_words},
+        interests::{InterestPlan, PlannedDeclaration},
         naming::FoundProposal,
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
@@ -14,6 +16,7 @@ use crate::{
     },
     domain::{
         id::MemberId,
+        member::ConflictGround,
         reopening::Reopening,
         review::{Points, Ranked},
         set_aside::SetAside,
@@ -29,6 +32,7 @@ const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
 pub(super) fn show(pages: &mut Pages) {
     waiting(pages);
+    interests(pages);
     assignments(pages);
     reviews(pages);
     ranked(pages);
@@ -55,6 +59,27 @@ fn waiting(pages: &mut Pages) {
     let next_deadline = of(json!({ "call": CALL, "code": "BIRD26", "at": "2026-04-01T15:00:00Z" }));
     let nothing = Todo { items: Vec::new(), more: false, next_deadline: Some(next_deadline), now: todo.now };
     pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
+}
+
+fn interests(pages: &mut Pages) {
+    let lines = titles().joined(proposals::proposals().into(), |proposal| proposal.id);
+    let names = [(read("ISR:avi"), "Avi Levi".to_owned()), (read("USA:bob"), "Bob Stone".to_owned())].into();
+    pages.show("conflict sheet $CALL", |screen| sheet::list(screen, &lines, &names));
+    pages.show_csv("conflict sheet $CALL", |screen| sheet::list(screen, &lines, &names));
+    let planned = |proposal: &str, ground: Option<ConflictGround>, ends_assignment: bool| PlannedDeclaration {
+        proposal: read(proposal),
+        reference: read(reference_of(proposal)),
+        ground,
+        ends_assignment,
+        sets_review_aside: false,
+    };
+    let plan = InterestPlan {
+        declarations: vec![planned(OTHER, Some(ConflictGround::Employment), true), planned(PROPOSAL, None, false)],
+        already: vec![read("BIRD26-77534")],
+        unnamed: Vec::new(),
+        not_shown: vec!["BIRD26-11112".to_owned()],
+    };
+    pages.show("conflict sheet $CALL --file sheet.csv --dry-run", |screen| sheet::show(screen, &plan, &titles()));
 }
 
 fn assignments(pages: &mut Pages) {
