@@ -85,6 +85,7 @@ const ACTS: &[Act] = &[
     ("assignment add", Others, "assignment remove", "", DRY_RUN),
     ("assignment load", Others, "assignment remove", "", DRY_RUN),
     ("assignment remove", Others, "assignment add", "", DRY_RUN),
+    ("assignment decline", Others, "assignment decline --withdraw, until somebody else is assigned", "", DRY_RUN),
     ("key share", Others, "the key agent removes keys of members whom policy no longer admits", "", "key missing"),
     ("key check", Oneself, "key share, by somebody who holds the key", "", "without options it only tries them"),
     ("agent run", Others, "the same: it does what `key share` does, by policy alone", "", "key missing"),

@@ -3,13 +3,14 @@
 mod file;
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, whole},
     error::{CliError, Exit, Result, read_input},
     output::Screen,
     preview::{PreviewArgs, rows, sums},
     table::Table,
     time::{Zone, by_whom},
-    titles::{TitleArgs, TitleUse},
+    titles::{TitleArgs, TitleUse, named},
 };
 use crate::{
     client::{
@@ -17,10 +18,13 @@ use crate::{
         naming::{CallName, FoundProposal, ProposalName},
         titles::{ListExtent, rows::Titled},
     },
-    domain::id::{CallId, MemberId},
+    domain::{
+        id::{CallId, MemberId},
+        member::DeclineReason,
+    },
     wire::{
         problem::LineFault,
-        review::{Assigned, Assignment},
+        review::{Assigned, Assignment, DeclineAssignment},
     },
 };
 use clap::{Args, Subcommand};
@@ -83,6 +87,30 @@ A proposal is named by its reference, its identifier or the beginning of that.")
         #[command(flatten)]
         shown: PreviewArgs,
     },
+    /// Decline an assignment of your own, or take that back
+    #[command(after_help = "Examples:
+  entente assignment decline $PROPOSAL --reason time --dry-run
+  entente assignment decline $PROPOSAL --reason time
+  entente assignment decline $PROPOSAL --withdraw
+      review it after all, until somebody else is assigned
+
+No time is no conflict of interest: it does not count against you, and you can be assigned again. You lose your keys to the proposal, and \
+the call's officers are told. For a conflict of interest use `entente conflict declare`.")]
+    Decline(Decline),
+}
+
+#[derive(Debug, Args)]
+pub struct Decline {
+    /// The proposal
+    proposal: ProposalName,
+    /// Why, for the call's officers: time, field, absence or other
+    #[arg(long)]
+    reason: Option<DeclineReason>,
+    /// Review it after all
+    #[arg(long, conflicts_with = "reason")]
+    withdraw: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +161,7 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
             let pairs = client.find_proposals(&names).await?.into_iter().zip(reviewers).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
+        AssignmentCommand::Decline(args) => decline(&client, context, args).await,
         AssignmentCommand::List(args) => list(&client, context, args).await,
         AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
@@ -147,14 +176,37 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
     }
 }
 
+async fn decline(client: &Client, context: &Context, args: Decline) -> Result<()> {
+    let Decline { proposal, reason, withdraw, dry_run } = args;
+    let found = client.find_proposal(&proposal).await?;
+    let which = if dry_run.is_meant() { found.to_string() } else { named(client, &found).await };
+    if withdraw {
+        let forecast = client.forecast_resumed_assignment(found.id, &which);
+        if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+            return Ok(());
+        }
+        client.api().resume_assignment(found.id).await?;
+        return context.out.done(&format!("you review {which} after all"));
+    }
+    if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_decline(found.id, &which)).await? {
+        return Ok(());
+    }
+    client.api().decline_assignment(found.id, &DeclineAssignment { reason }).await?;
+    context.out.done(&format!("declined to review {which}; the call's officers are told"))?;
+    context.out.note(&format!(
+        "`entente assignment decline {found} --withdraw` takes it back until somebody else is assigned"
+    ));
+    Ok(())
+}
+
 async fn assign(
     client: &Client,
     context: &Context,
     call: CallId,
-    named: Vec<(FoundProposal, MemberId)>,
+    meant: Vec<(FoundProposal, MemberId)>,
     dry_run: Option<&PreviewArgs>,
 ) -> Result<()> {
-    let pairs: Vec<_> = named.iter().map(|(found, reviewer)| (found.id, reviewer.clone())).collect();
+    let pairs: Vec<_> = meant.iter().map(|(found, reviewer)| (found.id, reviewer.clone())).collect();
     let answer = client.assign(call, &pairs, dry_run.is_some()).await?;
     let Assigned { dry_run: _, accepted, faults, changes } = &answer;
     let foreseen = match dry_run {
@@ -167,7 +219,7 @@ async fn assign(
     }
     context.out.answer(&answer, |screen| {
         let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
-        show_pairs(screen, head, &named, faults);
+        show_pairs(screen, head, &meant, faults);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -185,7 +237,7 @@ async fn assign(
     if dry_run.is_some() {
         context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
     } else {
-        let reference = named.first().and_then(|(found, _)| found.reference.as_ref());
+        let reference = meant.first().and_then(|(found, _)| found.reference.as_ref());
         let call = reference.map_or_else(|| call.to_string(), |reference| reference.code().to_string());
         context.out.note(&format!("give them the keys: entente key share --call {call}"));
     }
@@ -203,7 +255,7 @@ async fn list(client: &Client, context: &Context, List { proposal, call, titles 
         (proposals, extent) = (client.api().all_proposals(Some(call)).await?, ListExtent::Call(call));
     }
     for proposal in &proposals {
-        assignments.extend(client.api().assignments(proposal.id).await?);
+        assignments.extend(client.api().assignments_and_declined(proposal.id).await?);
     }
     let titles = titles.of(context, client, &proposals, extent, TitleUse::Shown).await;
     let (assignments, zone) = (titles.joined(assignments, |line| line.proposal), context.zone()?);
@@ -232,6 +284,11 @@ pub(super) fn lines(screen: &mut Screen, assignments: &[Titled<Assignment>], zon
         };
         let by = by_whom(line.reopened_by.as_ref());
         let review = zone.cell_of(|said| {
+            if let Some(declined) = &line.declined {
+                let reason = declined.reason.map(|reason| format!(" ({})", reason.in_words())).unwrap_or_default();
+                let replaced = if declined.replaced_at.is_some() { ", replaced" } else { "" };
+                return format!("declined {}{reason}{replaced}", said(declined.declined_at.0));
+            }
             let reopened = line.reopened_at.map(|at| format!("reopened {}{by}", said(at.0)));
             match (line.set_aside, reopened, line.has_reviewed) {
                 (Some(why), None, true) => format!("set aside: {why}"),

@@ -63,7 +63,7 @@ impl Client {
 /// Whether who has such an item may read the summary of a version that stands. Where something is to be signed, the command shows what it is,
 /// verified: the exchange's word for which proposal an item is about is no ground to sign by.
 fn is_readable(kind: ItemKind) -> bool {
-    matches!(kind, ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys)
+    matches!(kind, ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys | ItemKind::Declined)
 }
 
 /// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the
@@ -106,6 +106,7 @@ fn what(item: &InboxItem) -> String {
         ItemKind::ReadLetter => "letter".into(),
         ItemKind::Declare => "declare".into(),
         ItemKind::PassKeys => "pass keys".into(),
+        ItemKind::Declined => "replace".into(),
         ItemKind::Read => "read".into(),
         ItemKind::Review => "review".into(),
         ItemKind::SignDecision => "decide".into(),
@@ -129,6 +130,7 @@ fn command(item: &InboxItem) -> String {
         }
         ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
         ItemKind::PassKeys => format!("entente key share {named}"),
+        ItemKind::Declined => format!("entente assignment list {named}"),
         ItemKind::Read => format!("entente proposal summary {named}"),
         ItemKind::Review => format!("entente review submit {named}"),
         ItemKind::SignDecision => format!("entente decision show {named}"),

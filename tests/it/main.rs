@@ -38,6 +38,7 @@ mod daily;
 #[cfg(feature = "client")]
 mod damage;
 #[cfg(feature = "client")]
+mod declines;
 mod demo;
 #[cfg(feature = "client")]
 mod described;

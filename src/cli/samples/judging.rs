@@ -105,12 +105,15 @@ fn assignments(pages: &mut Pages) {
     let mut reopened = line(PROPOSAL, "USA:carol", Some(false), false, None);
     reopened["reopened_at"] = json!("2026-05-12T08:00:00Z");
     reopened["reopened_by"] = json!("ISR:noa");
+    let mut declined = line(OTHER, "ISR:gal", Some(false), false, None);
+    declined["declined"] = json!({ "declined_at": "2026-05-02T08:00:00Z", "reason": "time" });
     let lines: Vec<Assignment> = of(json!([
         reopened,
         line(OTHER, "USA:carol", Some(false), true, None),
         line(PROPOSAL, "ISR:yael", Some(true), true, Some(SetAside::Conflict)),
         line(PROPOSAL, "ISR:maya", None, false, None),
         line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
+        declined,
     ]));
     let lines = titles().joined(lines, |line| line.proposal);
     pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
