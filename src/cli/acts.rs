@@ -145,6 +145,7 @@ const READS: &[&str] = &[
     "proposal open",
     "proposal verify",
     "assignment list",
+    "assignment suggest",
     "key missing",
     "review drafts",
     "review show",

@@ -1,11 +1,13 @@
 //! `entente assignment`: who reviews what. Bulk assignments are all or nothing, with a dry run.
 
 mod file;
+pub(super) mod load;
+pub(super) mod suggest;
 
 use super::{
     act::{self, DryRun, Question},
     context::{Context, whole},
-    error::{CliError, Exit, Result, read_input},
+    error::{CliError, Exit, Result},
     output::Screen,
     preview::{PreviewArgs, rows, sums},
     table::Table,
@@ -22,13 +24,10 @@ use crate::{
         id::{CallId, MemberId},
         member::DeclineReason,
     },
-    wire::{
-        problem::LineFault,
-        review::{Assigned, Assignment, DeclineAssignment},
-    },
+    wire::review::{Assigned, Assignment, DeclineAssignment},
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::fmt::Display;
 
 /// Assign reviewers to proposals (officers)
 #[derive(Debug, Subcommand)]
@@ -52,20 +51,36 @@ the reviewers their keys.")]
         #[command(flatten)]
         shown: PreviewArgs,
     },
-    /// Assign many at once from a CSV or JSON file, all or none
+    /// Assign many at once from a CSV or JSON file, all or none; what is there already is skipped
     #[command(after_help = "Examples:
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 20 lines are sent in several requests. Every line is checked first; if one is refused, nothing is done. Each \
-request is carried out in full or not at all. If one of them fails, the message says which lines are assigned.
+Every line is tried out first; if one is refused, nothing is done. Lines are numbered as an editor does: the header is line 1. What is \
+assigned already is skipped and said, so a file can grow and be loaded again; nobody is taken out by it.
+
+More than 20 lines are sent in several requests. Each request is carried out in full or not at all. If one of them fails, load the \
+same file again: it goes on with the rest.
 
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each
   JSON  [{\"proposal\": \"BIRD26-48179\", \"reviewer\": \"GBR:grace\"}]
 
 A proposal is named by its reference, its identifier or the beginning of that.")]
-    Load(Load),
+    Load(load::Load),
+    /// Suggest who could review what, for you to look at and load; changes nothing
+    #[command(after_help = "Examples:
+  entente assignment suggest $CALL
+  entente assignment suggest $CALL --each 3 --most 6 --out assignments.csv
+  entente assignment load $CALL assignments.csv --dry-run
+
+Each proposal gets a reviewer of each nation that funds or takes part, as far as there are any, and as many reviewers as `--each` says. \
+Who is assigned already counts. Nobody is suggested whom you could not assign: for a declared conflict, the same organisation, a \
+policy; nor one who declined. The load is even, and nobody has more than `--most`. The same call gives the same suggestion.
+
+Key cards do not say what somebody knows about. If you know it, name a CSV file with `--topics`: columns `reviewer` and `topics`, \
+several topics of the call with blanks between. Declare your own interests first: you assign only where you are clear.")]
+    Suggest(suggest::Suggest),
     /// List who is assigned and where they stand
     #[command(after_help = "Examples:
   entente assignment list $PROPOSAL
@@ -114,19 +129,6 @@ pub struct Decline {
 }
 
 #[derive(Debug, Args)]
-pub struct Load {
-    /// The call
-    call: CallName,
-    /// Its name ends in .csv or .json; `-` reads standard input
-    file: PathBuf,
-    /// Only say what it would do
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    shown: PreviewArgs,
-}
-
-#[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
 pub struct List {
     /// The proposal
@@ -150,17 +152,8 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
             let pairs = reviewer.into_iter().map(|reviewer| (found.clone(), reviewer)).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        AssignmentCommand::Load(Load { call, file, dry_run, shown }) => {
-            shown.only_with(dry_run)?;
-            let content = read_input(&file, 8 << 20)?;
-            let lines = file::read(&content).map_err(|fault| {
-                CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
-            })?;
-            let call = client.find_call(&call).await?;
-            let (names, reviewers): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-            let pairs = client.find_proposals(&names).await?.into_iter().zip(reviewers).collect();
-            assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
-        }
+        AssignmentCommand::Load(args) => load::run(&client, context, args).await,
+        AssignmentCommand::Suggest(args) => suggest::run(&client, context, args).await,
         AssignmentCommand::Decline(args) => decline(&client, context, args).await,
         AssignmentCommand::List(args) => list(&client, context, args).await,
         AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
@@ -219,7 +212,12 @@ async fn assign(
     }
     context.out.answer(&answer, |screen| {
         let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
-        show_pairs(screen, head, &meant, faults);
+        let state = |at: u32| faults.iter().find(|fault| fault.line == at).map(|fault| format!("NO: {}", fault.detail));
+        let lines = (1..).zip(&meant).map(|(at, (proposal, reviewer))| {
+            let state = state(at).unwrap_or_else(|| "yes".to_owned());
+            (at.into(), proposal, reviewer, state)
+        });
+        show_lines(screen, head, lines);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -239,9 +237,16 @@ async fn assign(
     } else {
         let reference = meant.first().and_then(|(found, _)| found.reference.as_ref());
         let call = reference.map_or_else(|| call.to_string(), |reference| reference.code().to_string());
-        context.out.note(&format!("give them the keys: entente key share --call {call}"));
+        note_keys(context, &call);
     }
     Ok(())
+}
+
+/// How the reviewers get their keys.
+pub(super) fn note_keys(context: &Context, call: &impl Display) {
+    context.out.note(&format!(
+        "your key agent gives them their keys once they have declared; without one: entente key share --call {call}"
+    ));
 }
 
 async fn list(client: &Client, context: &Context, List { proposal, call, titles }: List) -> Result<()> {
@@ -262,13 +267,15 @@ async fn list(client: &Client, context: &Context, List { proposal, call, titles 
     context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
 }
 
-/// What can be assigned, or was, and what cannot.
-pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(FoundProposal, MemberId)], faults: &[LineFault]) {
-    let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", head]);
-    for (at, (proposal, reviewer)) in (1..).zip(pairs) {
-        let fault = faults.iter().find(|fault| fault.line == at);
-        let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
-        table.row([at.to_string(), screen.named(proposal, &proposal.id), reviewer.to_string(), state]);
+/// What can be assigned, or was, and what cannot: each with its line.
+pub(super) fn show_lines<'l>(
+    screen: &mut Screen,
+    head: &str,
+    lines: impl Iterator<Item = (u64, &'l FoundProposal, &'l MemberId, String)>,
+) {
+    let mut table = Table::new(["LINE", "PROPOSAL", "REVIEWER", head]);
+    for (line, proposal, reviewer, state) in lines {
+        table.row([line.to_string(), screen.named(proposal, &proposal.id), reviewer.to_string(), state]);
     }
     screen.table(&table, "no assignments");
 }

@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "assignment list",
     "assignment load",
     "assignment remove",
+    "assignment suggest",
     "call cancel",
     "call draft",
     "call edit",

@@ -5,13 +5,18 @@ use super::{
     zone,
 };
 use crate::{
-    cli::{assignment, conflict::sheet, decision, letter, ranking, review, todo},
+    cli::{
+        assignment::{self, suggest},
+        conflict::sheet,
+        decision, letter, ranking, review, todo,
+    },
     client::{
         inbox::{Todo, TodoItem, in_words},
         interests::{InterestPlan, PlannedDeclaration},
         naming::FoundProposal,
         ranking::Ranking,
         reviews::{OpenedReview, ReviewBody},
+        suggest::{BarredReviewer, Chosen, SuggestedLoad, SuggestedPanel, Suggestion},
         titles::{KnownTitle, Titles},
     },
     domain::{
@@ -21,12 +26,10 @@ use crate::{
         review::{Points, Ranked},
         set_aside::SetAside,
     },
-    wire::{
-        problem::LineFault,
-        review::{Assignment, Review},
-    },
+    wire::review::{Assignment, Review},
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
@@ -86,12 +89,15 @@ fn assignments(pages: &mut Pages) {
     let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
     let pairs: Vec<(FoundProposal, MemberId)> =
         [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (found(p), read(m))).into();
-    let fault: LineFault = of(json!({
-        "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
-    }));
+    let states = ["yes", "NO: `ISR:yael` has declared a conflict of interest in this proposal", "there already"];
     pages.show("assignment load pairs.csv --dry-run", |screen| {
-        assignment::show_pairs(screen, "POSSIBLE", &pairs, &[fault]);
+        let lines = (2..)
+            .zip(&pairs)
+            .zip(states)
+            .map(|((line, (proposal, reviewer)), state)| (line, proposal, reviewer, state.to_owned()));
+        assignment::show_lines(screen, "POSSIBLE", lines);
     });
+    suggested(pages);
     let line = |proposal: &str,
                 reviewer: &str,
                 conflict: Option<bool>,
@@ -117,6 +123,43 @@ fn assignments(pages: &mut Pages) {
     ]));
     let lines = titles().joined(lines, |line| line.proposal);
     pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
+}
+
+fn suggested(pages: &mut Pages) {
+    let chosen = |reviewer: &str, why: &str| Chosen { reviewer: read(reviewer), why: why.to_owned() };
+    let barred = |reviewer: &str, why: &str| BarredReviewer { reviewer: read(reviewer), why: why.to_owned() };
+    let panel = |proposal: &str, chosen: Vec<Chosen>, barred: Vec<BarredReviewer>, unmet: &[&str]| SuggestedPanel {
+        proposal: read(proposal),
+        reference: read(reference_of(proposal)),
+        topic: Some(read("navigation")),
+        assigned: BTreeSet::new(),
+        chosen,
+        barred,
+        unmet: unmet.iter().map(|unmet| (*unmet).to_owned()).collect(),
+    };
+    let load = |reviewer: &str, assigned, suggested| SuggestedLoad { reviewer: read(reviewer), assigned, suggested };
+    let suggestion = Suggestion {
+        code: read("BIRD26"),
+        panels: vec![
+            panel(
+                PROPOSAL,
+                vec![chosen("ISR:maya", "ISR funds, knows navigation"), chosen("USA:carol", "USA funds")],
+                vec![barred("ISR:yael", "declared a conflict"), barred("USA:rhea", "declined (no time)")],
+                &[],
+            ),
+            panel(
+                OTHER,
+                vec![chosen("USA:carol", "USA funds")],
+                vec![
+                    barred("ISR:maya", "works where a member of a party works"),
+                    barred("ISR:yael", "declared a conflict"),
+                ],
+                &["no reviewer of ISR: none of its reviewers can be assigned", "1 reviewer of 2 missing"],
+            ),
+        ],
+        loads: vec![load("ISR:maya", 1, 1), load("ISR:yael", 0, 0), load("USA:carol", 0, 2), load("USA:rhea", 2, 0)],
+    };
+    pages.show("assignment suggest $CALL", |screen| suggest::show(screen, &suggestion, &titles()));
 }
 
 /// Of one of the proposals.
