@@ -140,6 +140,7 @@ const READS: &[&str] = &[
     "call show",
     "call role list",
     "call progress",
+    "call chase",
     "proposal status",
     "proposal list",
     "proposal open",

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "assignment remove",
     "assignment suggest",
     "call cancel",
+    "call chase",
     "call draft",
     "call edit",
     "call list",

@@ -10,6 +10,7 @@ pub mod api;
 pub mod approval;
 pub mod bare;
 pub mod calls;
+pub mod chase;
 pub mod clock;
 pub mod decisions;
 pub mod directory;

@@ -26,6 +26,7 @@ mod blobs;
 #[cfg(feature = "client")]
 mod cases;
 #[cfg(feature = "client")]
+mod chase;
 mod clocks;
 mod connections;
 #[cfg(feature = "client")]
