@@ -1,15 +1,18 @@
 //! `entente assignment`: who reviews what. Bulk assignments are all or nothing, with a dry run.
 
 mod file;
+pub(super) mod load;
+pub(super) mod suggest;
 
 use super::{
+    act::{self, DryRun, Question},
     context::{Context, whole},
-    error::{CliError, Exit, Result, read_input},
+    error::{CliError, Exit, Result},
     output::Screen,
     preview::{PreviewArgs, rows, sums},
     table::Table,
     time::{Zone, by_whom},
-    titles::{TitleArgs, TitleUse},
+    titles::{TitleArgs, TitleUse, named},
 };
 use crate::{
     client::{
@@ -17,14 +20,14 @@ use crate::{
         naming::{CallName, FoundProposal, ProposalName},
         titles::{ListExtent, Titles, rows::Titled},
     },
-    domain::id::{CallId, MemberId},
-    wire::{
-        problem::LineFault,
-        review::{Assigned, Assignment},
+    domain::{
+        id::{CallId, MemberId},
+        member::DeclineReason,
     },
+    wire::review::{Assigned, Assignment, DeclineAssignment},
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::fmt::Display;
 
 /// Assign reviewers to proposals (officers)
 #[derive(Debug, Subcommand)]
@@ -48,20 +51,36 @@ the reviewers their keys.")]
         #[command(flatten)]
         shown: PreviewArgs,
     },
-    /// Assign many at once from a CSV or JSON file, all or none
+    /// Assign many at once from a CSV or JSON file, all or none; what is there already is skipped
     #[command(after_help = "Examples:
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 20 lines are sent in several requests. Every line is checked first; if one is refused, nothing is done. Each \
-request is carried out in full or not at all. If one of them fails, the message says which lines are assigned.
+Every line is tried out first; if one is refused, nothing is done. Lines are numbered as an editor does: the header is line 1. What is \
+assigned already is skipped and said, so a file can grow and be loaded again; nobody is taken out by it.
+
+More than 20 lines are sent in several requests. Each request is carried out in full or not at all. If one of them fails, load the \
+same file again: it goes on with the rest.
 
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each
   JSON  [{\"proposal\": \"BIRD26-48179\", \"reviewer\": \"GBR:grace\"}]
 
 A proposal is named by its reference, its identifier or the beginning of that.")]
-    Load(Load),
+    Load(load::Load),
+    /// Suggest who could review what, for you to look at and load; changes nothing
+    #[command(after_help = "Examples:
+  entente assignment suggest $CALL
+  entente assignment suggest $CALL --each 3 --most 6 --out assignments.csv
+  entente assignment load $CALL assignments.csv --dry-run
+
+Each proposal gets a reviewer of each nation that funds or takes part, as far as there are any, and as many reviewers as `--each` says. \
+Who is assigned already counts. Nobody is suggested whom you could not assign: for a declared conflict, the same organisation, a \
+policy; nor one who declined. The load is even, and nobody has more than `--most`. The same call gives the same suggestion.
+
+Key cards do not say what somebody knows about. If you know it, name a CSV file with `--topics`: columns `reviewer` and `topics`, \
+several topics of the call with blanks between. Declare your own interests first: you assign only where you are clear.")]
+    Suggest(suggest::Suggest),
     /// List who is assigned and where they stand
     #[command(after_help = "Examples:
   entente assignment list $PROPOSAL
@@ -83,19 +102,30 @@ A proposal is named by its reference, its identifier or the beginning of that.")
         #[command(flatten)]
         shown: PreviewArgs,
     },
+    /// Decline an assignment of your own, or take that back
+    #[command(after_help = "Examples:
+  entente assignment decline $PROPOSAL --reason time --dry-run
+  entente assignment decline $PROPOSAL --reason time
+  entente assignment decline $PROPOSAL --withdraw
+      review it after all, until somebody else is assigned
+
+No time is no conflict of interest: it does not count against you, and you can be assigned again. You lose your keys to the proposal, and \
+the call's officers are told. For a conflict of interest use `entente conflict declare`.")]
+    Decline(Decline),
 }
 
 #[derive(Debug, Args)]
-pub struct Load {
-    /// The call
-    call: CallName,
-    /// Its name ends in .csv or .json; `-` reads standard input
-    file: PathBuf,
-    /// Only say what it would do
+pub struct Decline {
+    /// The proposal
+    proposal: ProposalName,
+    /// Why, for the call's officers: time, field, absence or other
     #[arg(long)]
-    dry_run: bool,
+    reason: Option<DeclineReason>,
+    /// Review it after all
+    #[arg(long, conflicts_with = "reason")]
+    withdraw: bool,
     #[command(flatten)]
-    shown: PreviewArgs,
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -122,17 +152,9 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
             let pairs = reviewer.into_iter().map(|reviewer| (found.clone(), reviewer)).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        AssignmentCommand::Load(Load { call, file, dry_run, shown }) => {
-            shown.only_with(dry_run)?;
-            let content = read_input(&file, 8 << 20)?;
-            let lines = file::read(&content).map_err(|fault| {
-                CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
-            })?;
-            let call = client.find_call(&call).await?;
-            let (names, reviewers): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-            let pairs = client.find_proposals(&names).await?.into_iter().zip(reviewers).collect();
-            assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
-        }
+        AssignmentCommand::Load(args) => load::run(&client, context, args).await,
+        AssignmentCommand::Suggest(args) => suggest::run(&client, context, args).await,
+        AssignmentCommand::Decline(args) => decline(&client, context, args).await,
         AssignmentCommand::List(args) => list(&client, context, args).await,
         AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
@@ -147,14 +169,37 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
     }
 }
 
+async fn decline(client: &Client, context: &Context, args: Decline) -> Result<()> {
+    let Decline { proposal, reason, withdraw, dry_run } = args;
+    let found = client.find_proposal(&proposal).await?;
+    let which = if dry_run.is_meant() { found.to_string() } else { named(client, &found).await };
+    if withdraw {
+        let forecast = client.forecast_resumed_assignment(found.id, &which);
+        if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+            return Ok(());
+        }
+        client.api().resume_assignment(found.id).await?;
+        return context.out.done(&format!("you review {which} after all"));
+    }
+    if !act::goes_ahead(context, dry_run, Question::Never, client.forecast_decline(found.id, &which)).await? {
+        return Ok(());
+    }
+    client.api().decline_assignment(found.id, &DeclineAssignment { reason }).await?;
+    context.out.done(&format!("declined to review {which}; the call's officers are told"))?;
+    context.out.note(&format!(
+        "`entente assignment decline {found} --withdraw` takes it back until somebody else is assigned"
+    ));
+    Ok(())
+}
+
 async fn assign(
     client: &Client,
     context: &Context,
     call: CallId,
-    named: Vec<(FoundProposal, MemberId)>,
+    meant: Vec<(FoundProposal, MemberId)>,
     dry_run: Option<&PreviewArgs>,
 ) -> Result<()> {
-    let pairs: Vec<_> = named.iter().map(|(found, reviewer)| (found.id, reviewer.clone())).collect();
+    let pairs: Vec<_> = meant.iter().map(|(found, reviewer)| (found.id, reviewer.clone())).collect();
     let answer = client.assign(call, &pairs, dry_run.is_some()).await?;
     let Assigned { dry_run: _, accepted, faults, changes } = &answer;
     let foreseen = match dry_run {
@@ -168,7 +213,12 @@ async fn assign(
     let titles = client.kept_titles(&pairs.iter().map(|(proposal, _)| *proposal).collect()).await;
     context.out.answer(&answer, |screen| {
         let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
-        show_pairs(screen, head, &named, &titles, faults);
+        let state = |at: u32| faults.iter().find(|fault| fault.line == at).map(|fault| format!("NO: {}", fault.detail));
+        let lines = (1..).zip(&meant).map(|(at, (proposal, reviewer))| {
+            let state = state(at).unwrap_or_else(|| "yes".to_owned());
+            (at.into(), proposal, reviewer, state)
+        });
+        show_lines(screen, head, lines, &titles);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -186,11 +236,18 @@ async fn assign(
     if dry_run.is_some() {
         context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
     } else {
-        let reference = named.first().and_then(|(found, _)| found.reference.as_ref());
+        let reference = meant.first().and_then(|(found, _)| found.reference.as_ref());
         let call = reference.map_or_else(|| call.to_string(), |reference| reference.code().to_string());
-        context.out.note(&format!("give them the keys: entente key share --call {call}"));
+        note_keys(context, &call);
     }
     Ok(())
+}
+
+/// How the reviewers get their keys.
+pub(super) fn note_keys(context: &Context, call: &impl Display) {
+    context.out.note(&format!(
+        "your key agent gives them their keys once they have declared; without one: entente key share --call {call}"
+    ));
 }
 
 async fn list(client: &Client, context: &Context, List { proposal, call, titles }: List) -> Result<()> {
@@ -204,27 +261,24 @@ async fn list(client: &Client, context: &Context, List { proposal, call, titles 
         (proposals, extent) = (client.api().all_proposals(Some(call)).await?, ListExtent::Call(call));
     }
     for proposal in &proposals {
-        assignments.extend(client.api().assignments(proposal.id).await?);
+        assignments.extend(client.api().assignments_and_declined(proposal.id).await?);
     }
     let titles = titles.of(context, client, &proposals, extent, TitleUse::Shown).await;
     let (assignments, zone) = (titles.joined(assignments, |line| line.proposal), context.zone()?);
     context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
 }
 
-/// What can be assigned, or was, and what cannot.
-pub(super) fn show_pairs(
+/// What can be assigned, or was, and what cannot: each with its line.
+pub(super) fn show_lines<'l>(
     screen: &mut Screen,
     head: &str,
-    pairs: &[(FoundProposal, MemberId)],
+    lines: impl Iterator<Item = (u64, &'l FoundProposal, &'l MemberId, String)>,
     titles: &Titles,
-    faults: &[LineFault],
 ) {
-    let mut table = Table::new(["NO", "PROPOSAL", "TITLE", "REVIEWER", head]).cutting("TITLE");
-    for (at, (proposal, reviewer)) in (1..).zip(pairs) {
-        let fault = faults.iter().find(|fault| fault.line == at);
-        let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
+    let mut table = Table::new(["LINE", "PROPOSAL", "TITLE", "REVIEWER", head]).cutting("TITLE");
+    for (line, proposal, reviewer, state) in lines {
         let title = titles.title(proposal.id).unwrap_or_default().to_owned();
-        table.row([at.to_string(), screen.named(proposal, &proposal.id), title, reviewer.to_string(), state]);
+        table.row([line.to_string(), screen.named(proposal, &proposal.id), title, reviewer.to_string(), state]);
     }
     screen.table(&table, "no assignments");
 }
@@ -240,6 +294,11 @@ pub(super) fn lines(screen: &mut Screen, assignments: &[Titled<Assignment>], zon
         };
         let by = by_whom(line.reopened_by.as_ref());
         let review = zone.cell_of(|said| {
+            if let Some(declined) = &line.declined {
+                let reason = declined.reason.map(|reason| format!(" ({})", reason.in_words())).unwrap_or_default();
+                let replaced = if declined.replaced_at.is_some() { ", replaced" } else { "" };
+                return format!("declined {}{reason}{replaced}", said(declined.declined_at.0));
+            }
             let reopened = line.reopened_at.map(|at| format!("reopened {}{by}", said(at.0)));
             match (line.set_aside, reopened, line.has_reviewed) {
                 (Some(why), None, true) => format!("set aside: {why}"),

@@ -1,5 +1,6 @@
 //! `entente call`: calls for proposals: draft, publish, amend, extend, cancel, roles and progress.
 
+pub(super) mod chase;
 mod extend;
 mod file;
 pub(super) mod show;
@@ -196,6 +197,19 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
         /// The call
         call: CallName,
     },
+    /// Show what holds a call up and on whom it waits, by reviewer and by proposal (officers)
+    #[command(after_help = "Examples:
+  entente call chase $CALL
+  entente --csv call chase $CALL > chase.csv
+
+By reviewer: how many are assigned, declared, readable (with a key), in, late, set aside and declined. By proposal: what is to be done \
+next, and by whom; those with a late review first. Only submitted proposals that are not decided are shown.
+
+If reviews need more time, move the date, which is told to all: `entente call extend $CALL --reviews --until ... --reason ...`.")]
+    Chase {
+        /// The call
+        call: CallName,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -345,10 +359,8 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
             show::call(context, &verified(&client, call).await?, Some(&extensions), text)
         }
         CallCommand::Role(command) => role(command, &client, context).await,
-        CallCommand::Progress { call } => {
-            let progress = client.api().call_progress(client.find_call(&call).await?).await?;
-            context.out.answer(&progress, |screen| show::progress(screen, &progress))
-        }
+        CallCommand::Progress { call } => chase::progress(context, &client, client.find_call(&call).await?).await,
+        CallCommand::Chase { call } => chase::run(context, &client, client.find_call(&call).await?).await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `entente conflict`: declarations of interest. A member who judges declares before anything opens.
 
+pub(super) mod sheet;
+
 use super::{
     act::{self, DryRun, Question},
     context::{Context, reason},
@@ -24,6 +26,23 @@ pub enum ConflictCommand {
 A conflict is asked about first. Once you declare a conflict, you no longer see the proposal, not even in a count, and you lose your keys to it. Only \
 an officer from another nation can lift the conflict. `entente proposal show` lists the organisations concerned.")]
     Declare(Declare),
+    /// Declare on all proposals of a call at once: you tick those with a conflict
+    #[command(after_help = "Examples:
+  entente conflict sheet $CALL                          at a terminal
+  entente --csv conflict sheet $CALL > sheet.csv
+  entente conflict sheet $CALL --file sheet.csv --dry-run
+  entente conflict sheet $CALL --file sheet.csv
+
+For officers, reviewers and deciders. The list shows who takes part in each proposal. At a terminal you type the numbers of those with \
+which you have a conflict, and the ground of each; the others are declared to be without.
+
+In a file, fill in the column `conflict`: leave it empty (or write `none`) for no conflict, or write the ground: employment, family, \
+collaboration, financial, competition or other. Only the columns `proposal` and `conflict` are read. A proposal that the file does not \
+name stays as it is; take its line out if you cannot say yet.
+
+What would be declared is shown first, and asked about once. Each declaration is a statement that you sign. Run again after an \
+interruption, it goes on with what is left.")]
+    Sheet(sheet::Sheet),
     /// Take a member's conflict off the record, as an officer of another nation; the member declares again
     #[command(after_help = "Examples:
   entente conflict lift $PROPOSAL GBR:grace \\
@@ -79,6 +98,7 @@ pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<(
                 }
             }
         }
+        ConflictCommand::Sheet(args) => sheet::run(args, context, &client).await,
         ConflictCommand::Lift { proposal, member, reason: why, dry_run } => {
             let (why, proposal) = (reason(&why)?, client.find_proposal(&proposal).await?.id);
             let forecast = client.forecast_lifting(proposal, &member);

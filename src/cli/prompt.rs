@@ -150,6 +150,13 @@ impl Keyboard {
         None
     }
 
+    /// What somebody types on one line; none when nobody can be asked.
+    pub(super) async fn typed(&self, question: &str) -> Option<String> {
+        let (keyboard, question) = (self.clone(), question.to_owned());
+        // On a thread of its own, so that an interruption is heard meanwhile.
+        tokio::task::spawn_blocking(move || keyboard.line(&question)).await.ok().flatten()
+    }
+
     /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that was printed before.
     ///
     /// # Errors
@@ -163,7 +170,7 @@ impl Keyboard {
 }
 
 /// So often a question is asked until it is answered.
-const ASKED_AT_MOST: usize = 3;
+pub(super) const ASKED_AT_MOST: usize = 3;
 
 /// What an answer means, if it means anything: one of the two words that were offered, or else the usual ones. No answer is a no.
 fn meaning(answer: &str, [yes, no]: [&str; 2]) -> Option<bool> {

@@ -26,7 +26,7 @@ const WIDTH: usize = 80;
   entente --json todo | jq -r '.items[] | [.kind, .due_at, .command] | @tsv'
 
 Kinds: invited, void (sign again, since an amendment), sign, bytes_missing, deadline_near, sign_label, read_letter, declare, \
-pass_keys, read, review, sign_decision, approve_policy, card_expiring, renew_members.
+pass_keys, declined (a reviewer declined: assign another), read, review, sign_decision, approve_policy, card_expiring, renew_members.
 
 Before you declare, look at who takes part; then `entente conflict declare` with `--none` or the ground.
 

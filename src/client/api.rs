@@ -5,6 +5,7 @@ mod explanation;
 mod extensions;
 mod inbox;
 mod log;
+mod panel;
 mod parties;
 mod partners;
 
@@ -37,7 +38,7 @@ use crate::{
             AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, MissingKey, NewVault, Proposal, SignLabel,
             SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
-        review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
+        review::{Assign, Assigned, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
 };
 use bytes::Bytes;
@@ -425,10 +426,6 @@ impl ApiClient {
 
     pub async fn declarations(&self, id: ProposalId) -> Result<Vec<Declaration>> {
         self.all(&of(id, "/declarations"), &[]).await
-    }
-
-    pub async fn assignments(&self, id: ProposalId) -> Result<Vec<Assignment>> {
-        self.all(&of(id, "/assignments"), &[]).await
     }
 
     pub async fn unassign(&self, id: ProposalId, reviewer: &MemberId) -> Result<()> {

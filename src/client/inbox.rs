@@ -65,7 +65,12 @@ impl Client {
 fn is_readable(kind: ItemKind) -> bool {
     matches!(
         kind,
-        ItemKind::Read | ItemKind::Review | ItemKind::ReadLetter | ItemKind::PassKeys | ItemKind::BytesMissing
+        ItemKind::Read
+            | ItemKind::Review
+            | ItemKind::ReadLetter
+            | ItemKind::PassKeys
+            | ItemKind::BytesMissing
+            | ItemKind::Declined
     )
 }
 
@@ -109,6 +114,7 @@ fn what(item: &InboxItem) -> String {
         ItemKind::ReadLetter => "letter".into(),
         ItemKind::Declare => "declare".into(),
         ItemKind::PassKeys => "pass keys".into(),
+        ItemKind::Declined => "replace".into(),
         ItemKind::Read => "read".into(),
         ItemKind::Review => "review".into(),
         ItemKind::SignDecision => "decide".into(),
@@ -132,6 +138,7 @@ fn command(item: &InboxItem) -> String {
         }
         ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
         ItemKind::PassKeys => format!("entente key share {named}"),
+        ItemKind::Declined => format!("entente assignment list {named}"),
         ItemKind::Read => format!("entente proposal summary {named}"),
         ItemKind::Review => format!("entente review submit {named}"),
         ItemKind::SignDecision => format!("entente decision show {named}"),

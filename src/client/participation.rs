@@ -14,6 +14,7 @@ use crate::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         member::{CallRole, ConflictGround, Declared},
         reference::CallCode,
+        text::counted,
     },
     sealing::statement::{
         AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement, Signed, Statement, verify_signed,
@@ -248,7 +249,13 @@ impl Client {
         self.assign_in_parts(call, pairs, false).await
     }
 
-    async fn assign_in_parts(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
+    /// The same in as many requests as it takes, without a look beforehand.
+    pub(super) async fn assign_in_parts(
+        &self,
+        call: CallId,
+        pairs: &[(ProposalId, MemberId)],
+        dry_run: bool,
+    ) -> Result<Assigned> {
         let mut all = Assigned { dry_run, accepted: 0, faults: Vec::new(), changes: Vec::new() };
         for (before, part) in (0..).step_by(Assign::MOST).zip(pairs.chunks(Assign::MOST)) {
             let done = self.assign_at_once(call, part, dry_run).await;
@@ -428,7 +435,8 @@ fn check_repeated(pairs: &[(ProposalId, MemberId)]) -> Result<()> {
 fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
     let with_context = |what: String| match before {
         1.. if !dry_run => {
-            format!("lines 1 to {before} are assigned, and leave them out when you go on; after them: {what}")
+            let are = counted(before, "assignment is", "assignments are");
+            format!("the first {are} made, and a file that is loaded again skips what is there; after them: {what}")
         }
         _ => what,
     };
@@ -466,7 +474,7 @@ mod tests {
             ClientError::Problem { problem: Box::new(problem), request_id: None }
         };
         let later = in_part(refused(), 200, false);
-        assert!(later.to_string().starts_with("lines 1 to 200 are assigned, "), "{later}");
+        assert!(later.to_string().starts_with("the first 200 assignments are made, "), "{later}");
         assert_eq!(later.problem().unwrap().faults, [fault(207)]);
         assert_eq!(in_part(refused(), 200, true).to_string(), "1 line cannot be done");
         assert_eq!(in_part(refused(), 0, false).to_string(), "1 line cannot be done");

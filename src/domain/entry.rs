@@ -62,6 +62,8 @@ worded! {
         ConflictLifted = "interest.conflict_lifted",
         ReviewerAssigned = "reviewer.assigned",
         ReviewerUnassigned = "reviewer.unassigned",
+        AssignmentDeclined = "reviewer.declined",
+        AssignmentResumed = "reviewer.resumed",
         ReviewSubmitted = "review.submitted",
         ReviewReopened = "review.reopened",
         ReviewReinstated = "review.reinstated",
@@ -174,6 +176,8 @@ impl EntryKind {
             | Self::ConflictLifted
             | Self::ReviewerAssigned
             | Self::ReviewerUnassigned
+            | Self::AssignmentDeclined
+            | Self::AssignmentResumed
             | Self::ReviewSubmitted
             | Self::ReviewReopened
             | Self::ReviewReinstated

@@ -26,6 +26,8 @@ worded! {
         Declare = "declare",
         /// Pass keys on to members who lack them.
         PassKeys = "pass_keys",
+        /// Assign somebody in place of a reviewer who declined.
+        Declined = "declined",
         /// Read what is to be reviewed.
         Read = "read",
         /// Hand in a review.

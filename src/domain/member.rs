@@ -33,6 +33,19 @@ worded! {
     }
 }
 
+impl DeclineReason {
+    /// What people read.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Time => "no time",
+            Self::Field => "another field",
+            Self::Absence => "away or ill",
+            Self::Other => "another reason",
+        }
+    }
+}
+
 impl CallRole {
     /// The attribute of a call that policies ask for the members with this role.
     #[must_use]
@@ -61,6 +74,20 @@ worded! {
         Conflict = "conflict",
         /// A conflict was taken off the record; the member declares again.
         Lifted = "lifted",
+    }
+}
+
+worded! {
+    /// Why a reviewer declines an assignment. A closed list, as of conflicts: a reviewer may have read the proposal.
+    pub enum DeclineReason: "a reason to decline, one of" {
+        /// No time before reviews are due.
+        Time = "time",
+        /// Another field than the reviewer's own.
+        Field = "field",
+        /// Away or ill.
+        Absence = "absence",
+        /// Any other reason that is no conflict of interest.
+        Other = "other",
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Refusal {
     AlreadyAssigned { member: MemberId },
     #[error("`{member}` is not assigned to this proposal")]
     NotAssigned { member: MemberId },
+    #[error("somebody else was assigned since `{member}` declined")]
+    AssignmentReplaced { member: MemberId },
     #[error("the review of `{member}` is already in")]
     AlreadyReviewed { member: MemberId },
     #[error("there is no submitted review of `{member}`")]

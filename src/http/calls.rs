@@ -3,13 +3,13 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Calls, Everything, PathIds, RolesQuery, StrictQuery},
+    list::{Calls, Everything, PanelQuery, PathIds, RolesQuery, StrictQuery},
     named_subject::DraftedIn,
     principal::Caller,
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, assignments, calls, cancellation, extensions, roles, vaults},
+    service::{Answer, Result, assignments, calls, cancellation, extensions, panel, roles, vaults},
     wire::{
         call::{
             Amended, Call, CallExtension, DraftCall, EditCall, ExtendCall, Extended, GrantRoles, Progress, PublishCall,
@@ -18,7 +18,7 @@ use crate::{
         page::Page,
         policy::Preview,
         proposal::{MissingKey, Vault},
-        review::{Assign, Assigned},
+        review::{Assign, Assigned, PanelLine},
     },
 };
 use axum::extract::State;
@@ -183,6 +183,21 @@ pub(super) async fn preview_roles(
 #[utoipa::path(get, path = "/v1/calls/{call}/progress", tag = "calls", responses((status = 200, body = Progress)))]
 pub(super) async fn progress(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     Ok(Answer::json(200, &calls::progress(&api, &caller, ids.id("call")?).await?))
+}
+
+/// Who reviews each submitted proposal and where they stand, as far as you may know who judges it; for officers.
+///
+/// A page can be short, or empty, and still have a `next`.
+#[utoipa::path(get, path = "/v1/calls/{call}/panel", tag = "calls", params(PanelQuery),
+    responses((status = 200, body = Page<PanelLine>)))]
+pub(super) async fn panel(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<PanelQuery>,
+) -> Result<Answer> {
+    let (part, candidates) = ((query.cursor.as_deref(), query.limit()?), query.candidates.unwrap_or_default());
+    Ok(Answer::json(200, &panel::list(&api, &caller, ids.id("call")?, candidates, part).await?))
 }
 
 /// The call vault, with your key to it; for officers.

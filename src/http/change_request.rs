@@ -154,7 +154,7 @@ const A_SECOND: u64 = 16 << 10;
 
 change_bodies! {
     BodyLimit::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
-        proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
+        proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::DeclineAssignment, review::LiftConflict,
         decision::SignDecision;
 }
 

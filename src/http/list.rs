@@ -135,6 +135,12 @@ lists! {
         program: ProgramId,
     }
 
+    /// The panel of a call.
+    struct PanelQuery {
+        /// With every reviewer of the call, and whether you could assign them. A page has fewer proposals then.
+        candidates: bool,
+    }
+
     /// Proposals, narrowed by whatever is given.
     struct Proposals {
         /// Proposals to this call alone.

@@ -8,12 +8,12 @@ use super::{
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, assignments, reviews},
+    service::{Answer, Result, assignments, declines, reviews},
     wire::{
         call::Reason,
         page::Page,
         policy::Preview,
-        review::{Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
+        review::{Assignment, Declaration, DeclareConflict, DeclineAssignment, LiftConflict, Review, SubmitReview},
     },
 };
 use axum::extract::State;
@@ -53,7 +53,7 @@ pub(super) async fn declarations(
     Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
-/// Who is assigned to review the proposal; for a reviewer the own assignment.
+/// Who is assigned to review the proposal, and who declined; for a reviewer the own assignment.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews", params(Everything),
     responses((status = 200, body = Page<Assignment>)))]
 pub(super) async fn assignments(
@@ -84,6 +84,22 @@ pub(super) async fn unassign(
 pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     let (proposal, member) = (ids.id("proposal")?, ids.id("member")?);
     Ok(Answer::json(200, &assignments::preview_unassignment(&api, &caller, proposal, &member).await?))
+}
+
+/// Declines your own assignment. It is no conflict of interest, and does not count against you; your keys go.
+///
+/// The call's officers are told. Until they assign somebody else you can take it back.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/assignment/decline", tag = "reviews",
+    request_body = DeclineAssignment, responses((status = 204)))]
+pub(super) async fn decline(State(api): State<Api>, ids: PathIds, change: Change<DeclineAssignment>) -> Result<Answer> {
+    act!(api, change.context, |context| declines::decline(&api, context, ids.id("proposal")?, &change.body))
+}
+
+/// Takes back that you declined your assignment, until somebody else was assigned.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/assignment/resume", tag = "reviews",
+    responses((status = 204)))]
+pub(super) async fn resume(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    act!(api, context, |context| declines::resume(&api, context, ids.id("proposal")?))
 }
 
 /// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.

@@ -192,6 +192,10 @@ actions! {
         Assign,
         /// Take an assignment back.
         Unassign,
+        /// Decline one's own assignment.
+        DeclineAssignment,
+        /// Take that back.
+        ResumeAssignment,
         /// Declare a conflict of one's own.
         DeclareConflict,
         /// Declare that one has no conflict.

@@ -1,4 +1,4 @@
-//! Assignments: reviewers to proposals, many in one request and every line or none; taking one back; who is assigned.
+//! Assignments: reviewers to proposals, many in one request and every line or none; taking one back; who is assigned, and who declined.
 //!
 //! Others wait while lines are written. So one request has at most [`Assign::MOST`] of them. Their signatures are verified before its turn
 //! comes, their proposals and members are read at once, and they are written together. A dry run takes no turn at all.
@@ -12,7 +12,7 @@ use super::{
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
     surplus_keys,
-    unit::{Act, Reads, Rehearsal, Subject, View},
+    unit::{self, Act, Reads, Rehearsal, Subject, View},
     verified::Verified,
 };
 use crate::{
@@ -20,18 +20,19 @@ use crate::{
         Refusal,
         id::{CallId, MemberId, ProposalId},
     },
-    policy::{Action, Permit, Resource, counts, facts::MemberFacts},
+    policy::{Action, Engine, Permit, Resource, counts, facts::MemberFacts},
     sealing::statement::AssignmentStatement,
     storage::{
+        Tx,
         proposals::{self, ProposalRow},
-        reviews::{self, AssignmentRow, NewAssignment},
+        reviews::{self, AssignmentRow, DeclinedRow, NewAssignment},
     },
     wire::{
         entry::payloads::{ReviewerAssigned, ReviewerUnassigned},
         page::Page,
         policy::{Preview, PreviewedChange},
         problem::{Kind, LineFault, Problem},
-        review::{Assign, Assigned, Assignment, Pair},
+        review::{Assign, Assigned, Assignment, DeclinedAssignment, Pair},
     },
 };
 use std::{
@@ -128,7 +129,7 @@ async fn verify(body: &Assign) -> Result<Vec<Option<Verified<AssignmentStatement
 }
 
 /// Why a line is refused. An error that is not about the line is one of the whole request.
-fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
+pub(super) fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
     let problem = match error {
         ServiceError::Hidden => Problem::not_found(),
         ServiceError::Denied(detail) => Problem::new(Kind::Denied, detail),
@@ -175,20 +176,9 @@ impl Lines {
     /// Whether a line can be done, its statement aside.
     fn judge<T: Reads>(&mut self, act: &Act<'_, T>, pair: &Pair) -> Result<PossibleLine> {
         let before = self.proposal(act, pair.proposal)?.clone();
-        let subject = act.known(&self.members, &pair.reviewer)?;
-        let resource = Resource::ProposalMember { proposal: &before.facts, subject };
-        let permit = act.authorize(Action::Assign, resource)?;
-        need_review(&before)?;
-        if before.facts.assigned.contains(&pair.reviewer) {
-            return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
-        }
-        // Judged as if assigned already: some nations release to assigned reviewers only.
-        let then = with_assigned(&before, |assigned| assigned.insert(pair.reviewer.clone()));
-        if !act.policies.visible(subject, Resource::Proposal(&then.facts)) {
-            let fault =
-                "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
-            return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
-        }
+        let subject = self.members.get(&pair.reviewer);
+        let judged = possible(&act.policies, &act.me, &before, (&pair.reviewer, subject));
+        let (permit, then) = judged.map_err(|refused| act.unless_repeated(refused))?;
         Ok(PossibleLine { permit, before, then })
     }
 
@@ -207,6 +197,30 @@ impl Lines {
         }
         Ok(&self.proposals[&id])
     }
+}
+
+/// Whether a member with these facts, by a key card in force, can be assigned to a proposal, and what the proposal would be then.
+pub(super) fn possible(
+    policies: &Engine,
+    me: &MemberFacts,
+    before: &ProposalState,
+    (reviewer, facts): (&MemberId, Option<&MemberFacts>),
+) -> Result<(Permit, ProposalState)> {
+    let subject = facts.ok_or_else(|| Refusal::NoKeyCard { member: reviewer.clone() })?;
+    let resource = Resource::ProposalMember { proposal: &before.facts, subject };
+    let permit = unit::permit(policies, me, Action::Assign, resource)?;
+    need_review(before)?;
+    if before.facts.assigned.contains(reviewer) {
+        return Err(Refusal::AlreadyAssigned { member: reviewer.clone() }.into());
+    }
+    // Judged as if assigned already: some nations release to assigned reviewers only.
+    let then = with_assigned(before, |assigned| assigned.insert(reviewer.clone()));
+    if !policies.visible(subject, Resource::Proposal(&then.facts)) {
+        let fault =
+            "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
+        return Err(Refusal::Unsuitable { member: reviewer.clone(), fault }.into());
+    }
+    Ok((permit, then))
 }
 
 /// Whether a line can be done, with its statement.
@@ -248,7 +262,10 @@ async fn write(act: &mut Act<'_>, lines: Vec<(&Pair, SignedLine)>) -> Result<()>
 }
 
 /// The proposal as it would be with other assignments.
-fn with_assigned(proposal: &ProposalState, change: impl Fn(&mut BTreeSet<MemberId>) -> bool) -> ProposalState {
+pub(super) fn with_assigned(
+    proposal: &ProposalState,
+    change: impl Fn(&mut BTreeSet<MemberId>) -> bool,
+) -> ProposalState {
     let mut then = proposal.clone();
     change(&mut then.row.assigned);
     change(&mut then.facts.assigned);
@@ -268,7 +285,7 @@ pub async fn unassign(
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    check_unassignable(&proposal, reviewer)?;
+    check_unassignable(&mut act.tx, &proposal, reviewer).await?;
     reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
     act.log(Subject::proposal(&proposal), ReviewerUnassigned { reviewer: reviewer.clone() }).await?;
     surplus_keys::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
@@ -285,7 +302,7 @@ pub async fn preview_unassignment(
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
     view.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
-    check_unassignable(&proposal, reviewer)?;
+    check_unassignable(&mut view.tx, &proposal, reviewer).await?;
     let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
     let mut comparison = Comparison::new(exchange, &view.me.id, view.policies.clone(), view.policies.clone(), view.now);
     let mut items = Vec::new();
@@ -294,8 +311,10 @@ pub async fn preview_unassignment(
     Ok(Preview { considered: 1, items, needs_call_key: false, next: None })
 }
 
-fn check_unassignable(proposal: &ProposalState, reviewer: &MemberId) -> Result<()> {
-    if !proposal.facts.assigned.contains(reviewer) {
+/// Refuses to take back what is no assignment, or one whose review is in. One that was declined ends for good by it.
+async fn check_unassignable(tx: &mut Tx, proposal: &ProposalState, reviewer: &MemberId) -> Result<()> {
+    let is_assigned = proposal.facts.assigned.contains(reviewer);
+    if !is_assigned && reviews::find_declined(tx, proposal.row.id, reviewer).await?.is_none() {
         return Err(Refusal::NotAssigned { member: reviewer.clone() }.into());
     }
     if proposal.facts.reviewed.contains(reviewer) {
@@ -315,11 +334,12 @@ pub async fn assignments(
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
-    let is_assigned = proposal.facts.assigned.contains(&view.me.id);
-    if !sees_all && !is_assigned {
+    let me = view.me.id.clone();
+    let is_named = proposal.facts.assigned.contains(&me)
+        || reviews::find_declined(&mut view.tx, proposal.row.id, &me).await?.is_some();
+    if !sees_all && !is_named {
         return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
     }
-    let me = view.me.id.clone();
     let of = (!sees_all).then_some(&me);
     let cursors = SealedCursors::of(exchange, "assignments", &principal.member).within("proposal", &id);
     let mut page = StepwisePage::<MemberId, _>::new(limit, cursors, cursor)?;
@@ -327,7 +347,8 @@ pub async fn assignments(
         let rows = reviews::some_assignments(&mut view.tx, id, of, page.after(), STEP).await?;
         let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
         let (facts, rule) = (&proposal.facts, counts::review_set_aside);
-        let aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, rule).await?;
+        let mut aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, rule).await?;
+        aside.retain(|reviewer, _| facts.assigned.contains(reviewer));
         let item = |row: AssignmentRow| {
             let reopened = proposal.row.reopened.get(&row.reviewer);
             Assignment {
@@ -341,6 +362,7 @@ pub async fn assignments(
                 assigned_at: row.assigned_at.into(),
                 assigned_by: row.assigned_by,
                 statement: row.statement,
+                declined: row.declined.map(declined),
                 reviewer: row.reviewer,
             }
         };
@@ -349,7 +371,17 @@ pub async fn assignments(
     Ok(page.finish())
 }
 
-fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {
+/// That a reviewer declined, as it travels.
+pub(super) fn declined(row: DeclinedRow) -> DeclinedAssignment {
+    DeclinedAssignment {
+        declined_at: row.declined_at.into(),
+        reason: row.reason,
+        replaced_at: row.replaced_at.map(Into::into),
+    }
+}
+
+/// Whether a member declared a conflict; none until they declare.
+pub(super) fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {
     if proposal.facts.conflicts.contains(member) {
         Some(true)
     } else {

@@ -234,6 +234,8 @@ fn act(kind: ItemKind) -> Option<Action> {
         ItemKind::Declare => Action::DeclareClear,
         ItemKind::PassKeys => Action::WrapKey,
         ItemKind::Read | ItemKind::Review => Action::Review,
+        // An assignment names somebody; whether the officer may handle the panel at all does not hang on whom.
+        ItemKind::Declined => Action::Unassign,
         ItemKind::SignDecision => Action::Decide,
         ItemKind::ApprovePolicy | ItemKind::CardExpiring | ItemKind::RenewMembers => return None,
     })

@@ -2,7 +2,7 @@
 //!
 //! The last final decision on a proposal is in force; a decision that is neither final nor withdrawn is pending.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args, many};
 use crate::{
     domain::{
         decision::Outcome,
@@ -227,4 +227,23 @@ fn letter(row: &Row) -> Result<LetterRow, StoreError> {
         ciphertext: row.bytes("ciphertext")?,
         is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
     })
+}
+
+/// The funders that have signed decisions about these proposals that are not final, by proposal.
+pub async fn pending_signatures_among(
+    tx: &mut Tx,
+    proposals: &[ProposalId],
+) -> Result<Vec<(ProposalId, PartnerCode)>, StoreError> {
+    let mut found = Vec::new();
+    for some in proposals.chunks(many::AT_ONCE) {
+        let marks = many::marks(1, some.len());
+        let sql = format!(
+            "SELECT s.proposal_id, g.partner FROM decisions s JOIN decision_signatures g ON g.decision_id = s.decision_id \
+             WHERE s.final_at IS NULL AND s.withdrawn_at IS NULL AND s.proposal_id IN ({marks})"
+        );
+        for row in tx.fetch_all(Sql::once(sql), some.iter().map(Arg::text).collect()).await? {
+            found.push((row.parse("proposal_id")?, row.parse("partner")?));
+        }
+    }
+    Ok(found)
 }

@@ -152,6 +152,15 @@ pub async fn to_review(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<ToR
     tx.fetch_all(sql, args![me, limit]).await?.iter().map(row).collect()
 }
 
+/// The proposals in calls that the member runs where a reviewer declined and nobody was assigned since, the longest first.
+pub async fn declined_assignments(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT d.proposal_id, MIN(d.declined_at) AS since FROM call_roles r \
+               JOIN declined_assignments d ON d.call_id = r.call_id AND d.replaced_at IS NULL \
+               WHERE r.member = $1 AND r.role = 'officer' \
+               GROUP BY d.proposal_id ORDER BY MIN(d.declined_at), d.proposal_id LIMIT $2";
+    tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
+}
+
 /// The proposals with a decision that waits for the signature of the member's nation, in calls where the member decides, the longest first.
 pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
     let sql = "SELECT s.proposal_id, s.proposed_at AS since FROM call_roles r JOIN decisions s ON s.call_id = r.call_id \

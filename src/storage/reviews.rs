@@ -1,13 +1,13 @@
 //! Declarations of interest, assignments and sealed reviews.
 
 use super::{
-    Row, Sql, StoreError, Tx, WriteTx, args, many,
+    Arg, Row, Sql, StoreError, Tx, WriteTx, args, many,
     stated::{NewStated, NumberedPosition, Stated},
 };
 use crate::{
     domain::{
-        id::{MemberId, ProposalId, ReviewId, Sha256},
-        member::ConflictGround,
+        id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+        member::{ConflictGround, DeclineReason},
         reopening::Reopening,
     },
     policy::{Action, Permit},
@@ -36,6 +36,17 @@ pub struct AssignmentRow {
     pub assigned_at: Timestamp,
     /// Compact JWS; none for an assignment from before statements were required.
     pub statement: Option<String>,
+    /// None while it is in force.
+    pub declined: Option<DeclinedRow>,
+}
+
+/// That a reviewer declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeclinedRow {
+    pub reason: Option<DeclineReason>,
+    pub declined_at: Timestamp,
+    /// When somebody else was assigned.
+    pub replaced_at: Option<Timestamp>,
 }
 
 /// Records what a member declared about a proposal. A conflict replaces an earlier all-clear.
@@ -138,7 +149,7 @@ pub async fn lift(
     keep_declaration(tx, proposal, member, permit.principal(), statement, now).await
 }
 
-/// A page of a proposal's assignments, all or one reviewer's, by reviewer and after one.
+/// A page of a proposal's assignments, declined ones too, all or one reviewer's, by reviewer and after one.
 pub async fn some_assignments(
     tx: &mut Tx,
     proposal: ProposalId,
@@ -146,7 +157,11 @@ pub async fn some_assignments(
     after: Option<&MemberId>,
     limit: u32,
 ) -> Result<Vec<AssignmentRow>, StoreError> {
-    let sql = "SELECT reviewer, assigned_by, assigned_at, statement FROM assignments \
+    let sql = "SELECT reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at FROM (\
+               SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, NULL AS reason, NULL AS declined_at, \
+               NULL AS replaced_at FROM assignments \
+               UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at \
+               FROM declined_assignments) a \
                WHERE proposal_id = $1 AND ($2 = '' OR reviewer = $2) AND reviewer > $3 ORDER BY reviewer LIMIT $4";
     let [reviewer, after] = [reviewer, after].map(|member| member.map(ToString::to_string).unwrap_or_default());
     let rows = tx.fetch_all(sql, args![proposal, reviewer, after, limit]).await?;
@@ -156,9 +171,87 @@ pub async fn some_assignments(
             assigned_by: row.parse("assigned_by")?,
             assigned_at: row.time("assigned_at")?,
             statement: row.opt_text("statement")?,
+            declined: declined(row)?,
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// The assignments to these proposals, declined ones too, without their statements, by proposal and reviewer.
+pub async fn assignments_among(
+    tx: &mut Tx,
+    proposals: &[ProposalId],
+) -> Result<Vec<(ProposalId, AssignmentRow)>, StoreError> {
+    let mut found = Vec::new();
+    for some in proposals.chunks(many::AT_ONCE) {
+        let marks = many::marks(1, some.len());
+        let sql = format!(
+            "SELECT proposal_id, reviewer, assigned_by, assigned_at, NULL AS reason, NULL AS declined_at, NULL AS replaced_at \
+             FROM assignments WHERE proposal_id IN ({marks}) \
+             UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, reason, declined_at, replaced_at \
+             FROM declined_assignments WHERE proposal_id IN ({marks}) ORDER BY 1, 2"
+        );
+        for row in tx.fetch_all(Sql::once(sql), some.iter().map(Arg::text).collect()).await? {
+            let assignment = AssignmentRow {
+                reviewer: row.parse("reviewer")?,
+                assigned_by: row.parse("assigned_by")?,
+                assigned_at: row.time("assigned_at")?,
+                statement: None,
+                declined: declined(&row)?,
+            };
+            found.push((row.parse("proposal_id")?, assignment));
+        }
+    }
+    Ok(found)
+}
+
+fn declined(row: &Row) -> Result<Option<DeclinedRow>, StoreError> {
+    let Some(declined_at) = row.opt_time("declined_at")? else { return Ok(None) };
+    let (reason, replaced_at) = (row.opt_parse("reason")?, row.opt_time("replaced_at")?);
+    Ok(Some(DeclinedRow { reason, declined_at, replaced_at }))
+}
+
+/// That a member declined an assignment to a proposal.
+pub async fn find_declined(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    reviewer: &MemberId,
+) -> Result<Option<DeclinedRow>, StoreError> {
+    let sql =
+        "SELECT reason, declined_at, replaced_at FROM declined_assignments WHERE proposal_id = $1 AND reviewer = $2";
+    let row = tx.fetch_optional(sql, args![proposal, reviewer]).await?;
+    row.as_ref().map_or(Ok(None), declined)
+}
+
+/// Notes that the principal declines their assignment, which is none from then on.
+pub async fn decline(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    (call, proposal): (CallId, ProposalId),
+    reason: Option<DeclineReason>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::DeclineAssignment], proposal));
+    let me = permit.principal();
+    let sql = "INSERT INTO declined_assignments (proposal_id, reviewer, call_id, assigned_by, assigned_at, statement, reason, declined_at) \
+               SELECT proposal_id, reviewer, $3, assigned_by, assigned_at, statement, $4, $5 FROM assignments \
+               WHERE proposal_id = $1 AND reviewer = $2";
+    tx.execute(sql, args![proposal, me, call, reason.map(DeclineReason::as_str), now]).await?;
+    tx.execute("DELETE FROM assignments WHERE proposal_id = $1 AND reviewer = $2", args![proposal, me]).await?;
+    Ok(())
+}
+
+/// Makes what the principal declined an assignment again, as it was.
+pub async fn resume(tx: &mut WriteTx, permit: &Permit, proposal: ProposalId) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ResumeAssignment], proposal));
+    let me = permit.principal();
+    let sql = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement) \
+               SELECT proposal_id, reviewer, assigned_by, assigned_at, statement FROM declined_assignments \
+               WHERE proposal_id = $1 AND reviewer = $2";
+    tx.execute(sql, args![proposal, me]).await?;
+    tx.execute("DELETE FROM declined_assignments WHERE proposal_id = $1 AND reviewer = $2", args![proposal, me])
+        .await?;
+    Ok(())
 }
 
 /// An assignment to be made: of the permit's subject to a proposal, by the compact JWS.
@@ -170,17 +263,31 @@ pub struct NewAssignment<'a> {
     pub statement: &'a str,
 }
 
-/// Assigns reviewers to proposals.
+/// Assigns reviewers to proposals. Those who declined there are replaced, and one who is assigned again has declined nothing.
 pub async fn assign(tx: &mut WriteTx, new: &[NewAssignment<'_>], now: Timestamp) -> Result<(), StoreError> {
     assert!(new.iter().all(|NewAssignment { permit, proposal, reviewer, .. }| {
         permit.covers_proposal(&[Action::Assign], *proposal) && permit.subject() == Some(*reviewer)
     }));
     let into = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement)";
     let values = new.iter().map(|new| args![new.proposal, new.reviewer, new.permit.principal(), now, new.statement]);
-    many::insert(tx, into, values.collect()).await
+    many::insert(tx, into, values.collect()).await?;
+    let mut proposals: Vec<ProposalId> = new.iter().map(|new| new.proposal).collect();
+    proposals.sort_unstable();
+    proposals.dedup();
+    for some in proposals.chunks(many::AT_ONCE) {
+        let again = "DELETE FROM declined_assignments WHERE EXISTS (SELECT 1 FROM assignments a \
+                     WHERE a.proposal_id = declined_assignments.proposal_id AND a.reviewer = declined_assignments.reviewer)";
+        let ids: Vec<Arg> = some.iter().map(Arg::text).collect();
+        let sql = format!("{again} AND proposal_id IN ({})", many::marks(1, some.len()));
+        tx.execute(Sql::once(sql), ids.clone()).await?;
+        let replaced = "UPDATE declined_assignments SET replaced_at = $1 WHERE replaced_at IS NULL";
+        let sql = format!("{replaced} AND proposal_id IN ({})", many::marks(2, some.len()));
+        tx.execute(Sql::once(sql), args![now].into_iter().chain(ids).collect()).await?;
+    }
+    Ok(())
 }
 
-/// Takes an assignment back.
+/// Takes an assignment back, or one that was declined: its reviewer cannot take that back any more.
 pub async fn unassign(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -188,8 +295,12 @@ pub async fn unassign(
     reviewer: &MemberId,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Unassign], proposal));
-    let sql = "DELETE FROM assignments WHERE proposal_id = $1 AND reviewer = $2";
-    tx.execute(sql, args![proposal, reviewer]).await?;
+    for sql in [
+        "DELETE FROM assignments WHERE proposal_id = $1 AND reviewer = $2",
+        "DELETE FROM declined_assignments WHERE proposal_id = $1 AND reviewer = $2",
+    ] {
+        tx.execute(sql, args![proposal, reviewer]).await?;
+    }
     Ok(())
 }
 

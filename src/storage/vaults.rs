@@ -62,6 +62,7 @@ const WRITERS: &[Action] = &[
     Action::WrapDeliberation,
     Action::Assign,
     Action::Unassign,
+    Action::DeclineAssignment,
     Action::GrantRole,
     Action::RevokeRole,
     Action::DeclareConflict,
@@ -199,6 +200,19 @@ pub async fn panel_holders_among(
     let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
     let rows = tx.fetch_all(Sql::once(sql), args).await?;
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
+}
+
+/// Those of these proposals that have a vault for their reviews.
+pub async fn with_deliberation_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<HashSet<ProposalId>, StoreError> {
+    if proposals.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let marks = many::marks(2, proposals.len());
+    let sql = format!("SELECT proposal_id FROM vaults WHERE kind = $1 AND proposal_id IN ({marks})");
+    let kind = Arg::text(VaultKind::Deliberation.as_str());
+    let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
+    let rows = tx.fetch_all(Sql::once(sql), args).await?;
+    rows.iter().map(|row| row.parse("proposal_id")).collect()
 }
 
 /// A page of the vaults of a call's proposals to which a member holds a key, in order after one, without their statements: there can be many.

@@ -134,6 +134,7 @@ catalogue! {
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
     NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";
+    AssignmentReplaced "assignment-replaced" 409 "somebody else was assigned meanwhile" => "ask an officer of the call, who can assign you again (`entente assignment add`)";
     AlreadyReviewed "already-reviewed" 409 "the review is already in" => "nothing to do if it is to stay as it is; for another revision, an officer reopens it (`entente review reopen`)";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
@@ -294,6 +295,7 @@ impl From<&Refusal> for Kind {
             Refusal::AlreadyDeclared { .. } => Self::AlreadyDeclared,
             Refusal::NoConflict { .. } => Self::NoConflict,
             Refusal::AlreadyAssigned { .. } => Self::AlreadyAssigned,
+            Refusal::AssignmentReplaced { .. } => Self::AssignmentReplaced,
             Refusal::NotAssigned { .. } => Self::NotAssigned,
             Refusal::AlreadyReviewed { .. } => Self::AlreadyReviewed,
             Refusal::NoReview { .. } => Self::NoReview,

@@ -2,11 +2,13 @@
 
 use super::{Time, answer, policy::PreviewedChange, problem::LineFault, request};
 use crate::domain::{
-    id::{MemberId, ProposalId, ReviewId, Sha256},
-    member::ConflictGround,
+    decision::Outcome,
+    id::{MemberId, PartnerCode, ProposalId, ReviewId, Sha256, Slug},
+    member::{ConflictGround, DeclineReason},
     reference::Reference,
     set_aside::SetAside,
 };
+use std::collections::BTreeSet;
 
 request! {
     /// Declares whether the caller has a conflict of interest with a proposal.
@@ -41,6 +43,12 @@ request! {
         /// Compact JWS of type `entente-assignment+jws`; a dry run does without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub statement: Option<String>,
+    }
+
+    /// Declines the caller's own assignment.
+    pub struct DeclineAssignment {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<DeclineReason>,
     }
 
     /// Hands in a sealed review.
@@ -95,6 +103,66 @@ answer! {
         /// The officer who reopened it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reopened_by: Option<MemberId>,
+        /// That the reviewer declined: then it is no assignment any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub declined: Option<DeclinedAssignment>,
+    }
+
+    /// That a reviewer declined. It does not count against them: it is no conflict of interest.
+    pub struct DeclinedAssignment {
+        pub declined_at: Time,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<DeclineReason>,
+        /// When somebody else was assigned; until then the reviewer can take it back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub replaced_at: Option<Time>,
+    }
+
+    /// Where judging a proposal stands, for officers.
+    pub struct PanelLine {
+        pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub topic: Option<Slug>,
+        pub parties: BTreeSet<PartnerCode>,
+        /// The officers and deciders who declared to have no conflict.
+        pub clear: BTreeSet<MemberId>,
+        /// Without their statements, which the list of the proposal's own has.
+        pub assignments: Vec<Assignment>,
+        /// The reviewers among them who hold a key to what the panel reads, for each recipient of their key card.
+        pub with_key: BTreeSet<MemberId>,
+        /// Whether there is a vault to seal reviews to.
+        pub has_deliberation: bool,
+        /// The funders that have signed a decision that is not final.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        pub signed_by: BTreeSet<PartnerCode>,
+        /// The outcome of the decision in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub decided: Option<Outcome>,
+        /// Every reviewer of the call, if that was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub candidates: Vec<PanelCandidate>,
+    }
+
+    /// A reviewer of the call, and whether the caller could assign them to a proposal now.
+    pub struct PanelCandidate {
+        pub reviewer: MemberId,
+        /// None until declared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub conflict: Option<bool>,
+        /// Whether they work where a member of a party works.
+        pub same_organisation: bool,
+        /// Why they cannot be assigned; none if they can.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub refusal: Option<CandidateRefusal>,
+    }
+
+    /// Why somebody cannot be assigned.
+    pub struct CandidateRefusal {
+        /// Slug of the problem.
+        pub problem: String,
+        pub detail: String,
     }
 
     /// What was stated about a member's interest in a proposal.

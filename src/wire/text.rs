@@ -14,7 +14,7 @@ use crate::domain::{
     inbox::ItemKind,
     instant::instant,
     label::Label,
-    member::{CallRole, ConflictGround, Declared, PartnerRole},
+    member::{CallRole, ConflictGround, Declared, DeclineReason, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
     proposal::{Relation, Sort, Status},
     reference::{CallCode, Reference},
@@ -166,6 +166,7 @@ travels_as_text! {
     PartnerRole: "registrar", words!("A role in the partner itself.", PartnerRole);
     CallRole: "reviewer", words!("A role in a call.", CallRole);
     ConflictGround: "employment", words!("Why there is a conflict of interest.", ConflictGround);
+    DeclineReason: "time", words!("Why a reviewer declines.", DeclineReason);
     Declared: "clear", words!("What is declared.", Declared);
     Phase: "open", words!("The phase of a call.", Phase);
     Audience: "panel", words!("Who may read what is in a slot.", Audience);

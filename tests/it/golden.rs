@@ -144,6 +144,7 @@ samples! { refusals of Refusal {
     AlreadyDeclared { member: of("ISR:avi") }
     NoConflict { member: of("ISR:avi") }
     AlreadyAssigned { member: of("ISR:avi") }
+    AssignmentReplaced { member: of("ISR:avi") }
     NotAssigned { member: of("ISR:avi") }
     AlreadyReviewed { member: of("ISR:avi") }
     NoReview { member: of("ISR:avi") }

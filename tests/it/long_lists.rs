@@ -134,6 +134,14 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
             rows.version(proposal, 1, 1, "{}", true, true);
         }
     }
+    // Each is assigned to two.
+    let reviewers = [id("USA:carol"), id("ISR:maya")];
+    for reviewer in &reviewers {
+        rows.role(call, reviewer, "reviewer");
+        for number in 1..=TITLED {
+            rows.assignment(many::id("prop", number), reviewer);
+        }
+    }
     let db = &world.server.exchange.db;
     rows.write(db).await;
     many::index(db).await;
@@ -156,6 +164,16 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
             assert_eq!(list.said.matches(&part).count(), 1, "{part}");
         }
         assert_eq!(found.said.contains(&part), number == SOUGHT, "{part}");
+    }
+    // Who the call waits for, with a key and without: of a thousand proposals as much as of ten.
+    let dana = site.point_home("USA:dana", &server);
+    let chase = measure(&server, &dana, &["call", "chase", &call.to_string()]).await;
+    assert_eq!(chase.said.matches("an officer declares").count(), 1_000);
+    assert_eq!(chase.requests.get("/v1/calls/{call}/panel"), Some(&5), "{:?}", chase.requests);
+    let progress = measure(&server, &dana, &["call", "progress", &call.to_string()]).await;
+    assert!(progress.said.contains("1000 of 1000"), "{}", progress.said);
+    for measured in [&chase, &progress] {
+        assert!(measured.processor < BOUND, "{:?} of {:?}", measured.processor, measured.took);
     }
     // A request for each page and none for a title; what waits is one request, however much there is.
     let pages = BTreeMap::from([("/v1/proposals".to_owned(), 6)]);

@@ -26,6 +26,7 @@ mod blobs;
 #[cfg(feature = "client")]
 mod cases;
 #[cfg(feature = "client")]
+mod chase;
 mod clocks;
 mod connections;
 #[cfg(feature = "client")]
@@ -38,6 +39,7 @@ mod daily;
 #[cfg(feature = "client")]
 mod damage;
 #[cfg(feature = "client")]
+mod declines;
 mod demo;
 #[cfg(feature = "client")]
 mod described;
@@ -56,6 +58,7 @@ mod harness;
 #[cfg(feature = "client")]
 mod inbox;
 #[cfg(feature = "client")]
+mod interests;
 mod inverses;
 #[cfg(feature = "client")]
 mod joining;

@@ -239,16 +239,22 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
 
     // Its review, once the call is open.
     world.clock.set(deadline + SignedDuration::from_hours(25));
-    tour.play("Officer", "conflict declare", "USA:dana", &[]).await;
-    tour.write("assignments.csv", format!("proposal,reviewer\n{reference},ISR:maya\n").as_bytes());
+    tour.write("sheet.csv", format!("proposal,conflict\n{reference},\n").as_bytes());
+    // At a terminal the list is answered there.
+    let sheet = ["--file", "sheet.csv", "--yes"];
+    tour.play("Officer", "conflict sheet", "USA:dana", &sheet).await;
+    tour.play("Officer", "assignment suggest", "USA:dana", &[]).await;
     tour.play("Officer", "assignment load", "USA:dana", &[]).await;
-    tour.run("USA:dana", "assignment load BIRD26 assignments.csv", &[]).await;
-    tour.play("Reviewer", "conflict declare", "ISR:maya", &[]).await;
+    tour.play("Officer", "assignment load", "USA:dana", &[]).await;
+    tour.play("Reviewer", "conflict sheet", "ISR:maya", &sheet).await;
     tour.play("Decider", "conflict declare", "USA:frank", &[]).await;
     tour.run("ISR:eitan", &format!("conflict declare {SHOWN} --none"), &[]).await;
-    tour.play("Officer", "key share", "USA:dana", &[]).await;
+    let waits = tour.play("Officer", "call chase", "USA:dana", &[]).await;
+    assert!(waits.contains("gets a key") && waits.contains("ISR:maya"), "{waits}");
+    tour.play("Officer", "agent run", "USA:dana", &["--once"]).await;
     let listed = tour.play("Reviewer", "proposal list", "ISR:maya", &[]).await;
     assert!(listed.contains(&reference.to_string()), "{listed}");
+    tour.play("Reviewer", "assignment decline", "ISR:maya", &[]).await;
     tour.play("Reviewer", "proposal open", "ISR:maya", &[]).await;
     assert!(tour.folder.join(format!("reading/{reference} Lodestone/work-plan.pdf")).is_file());
     tour.play("Reviewer", "review form", "ISR:maya", &["--titles"]).await;

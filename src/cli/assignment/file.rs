@@ -14,7 +14,13 @@ use serde_json::Value;
 use std::fmt::Display;
 
 /// A proposal and who is to review it.
-type Line = (ProposalName, MemberId);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileLine {
+    /// As an editor counts; in JSON the place in the list, from 1.
+    pub(super) line: u64,
+    pub(super) proposal: ProposalName,
+    pub(super) reviewer: MemberId,
+}
 
 /// The same in JSON.
 #[derive(Debug, Deserialize)]
@@ -28,7 +34,7 @@ struct NamedPair {
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
+pub(super) fn read(content: &[u8]) -> Result<Vec<FileLine>, String> {
     let text = reading::text(content)?;
     let pairs = if text.trim_start().starts_with(['[', '{']) { json(&text)? } else { csv(content)? };
     if pairs.is_empty() {
@@ -38,7 +44,7 @@ pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
 }
 
 /// A list of pairs, or an object with such a list under `assignments` or `items`.
-fn json(text: &str) -> Result<Vec<Line>, String> {
+fn json(text: &str) -> Result<Vec<FileLine>, String> {
     let mut value = reading::value(text.as_bytes()).map_err(|fault| fault.to_string())?;
     for name in ["assignments", "items"] {
         if let Some(list) = value.get_mut(name) {
@@ -46,19 +52,21 @@ fn json(text: &str) -> Result<Vec<Line>, String> {
         }
     }
     let Value::Array(items) = value else { return Err("wanted a list of assignments".into()) };
-    let pairs = items.into_iter().enumerate().map(|(at, item)| {
-        let fault = |error: &dyn Display| format!("assignment {}: {error}", at + 1);
-        let pair: NamedPair = reading::typed(item).map_err(|error| fault(&error))?;
-        Ok((pair.proposal.parse().map_err(|error: ReferenceError| fault(&error))?, pair.reviewer))
+    let lines = (1..).zip(items).map(|(line, item)| {
+        let fault = |error: &dyn Display| format!("assignment {line}: {error}");
+        let NamedPair { proposal, reviewer } = reading::typed(item).map_err(|error| fault(&error))?;
+        let proposal = proposal.parse().map_err(|error: ReferenceError| fault(&error))?;
+        Ok(FileLine { line, proposal, reviewer })
     });
-    pairs.collect()
+    lines.collect()
 }
 
-fn csv(content: &[u8]) -> Result<Vec<Line>, String> {
+fn csv(content: &[u8]) -> Result<Vec<FileLine>, String> {
     let lines = rows::read(content, &["proposal", "reviewer"], &[])?.into_iter().map(|row| {
         let at = |error: &dyn Display| format!("line {}: {error}", row.line);
         let proposal = row.cell("proposal").parse().map_err(|error: ReferenceError| at(&error))?;
-        Ok((proposal, row.cell("reviewer").parse().map_err(|error: IdError| at(&error))?))
+        let reviewer = row.cell("reviewer").parse().map_err(|error: IdError| at(&error))?;
+        Ok(FileLine { line: row.line, proposal, reviewer })
     });
     lines.collect()
 }
@@ -72,7 +80,7 @@ mod tests {
 
     fn pairs(text: &str) -> Result<Vec<String>, String> {
         let pairs = read(text.as_bytes())?;
-        Ok(pairs.iter().map(|(proposal, reviewer)| format!("{proposal} {reviewer}")).collect())
+        Ok(pairs.iter().map(|line| format!("{} {}", line.proposal, line.reviewer)).collect())
     }
 
     #[test]
@@ -94,6 +102,13 @@ mod tests {
         assert_eq!(pairs(&text).unwrap(), ["BIRD26-48179 GBR:grace", &format!("{} KOR:jiwoo", &A[..14])]);
         let mistyped = pairs("proposal,reviewer\nBIRD26-48719,GBR:grace\n").unwrap_err();
         assert!(mistyped.starts_with("line 2: `BIRD26-48719` is mistyped"), "{mistyped}");
+    }
+
+    #[test]
+    fn lines_are_numbered_as_an_editor_does() {
+        let text = format!("proposal,reviewer\n\n{A},GBR:grace\n,\n{B},KOR:jiwoo\n");
+        let lines: Vec<u64> = read(text.as_bytes()).unwrap().iter().map(|line| line.line).collect();
+        assert_eq!(lines, [3, 5]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     },
     domain::{call::Audience, id::PartnerCode},
     wire::{
-        call::{Call, CallExtension, CallText, Progress, RoleHolder},
+        call::{Call, CallExtension, CallText, RoleHolder},
         page::Page,
     },
 };
@@ -117,23 +117,6 @@ pub(in crate::cli) fn holders(screen: &mut Screen, holders: &[RoleHolder]) {
         table.row([holder.member.to_string(), joined(&holder.roles)]);
     }
     screen.table(&table, "nobody has a role");
-}
-
-/// How far a call is.
-pub(in crate::cli) fn progress(screen: &mut Screen, progress: &Progress) {
-    let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));
-    let proposals: Vec<String> = proposals.collect();
-    let reviews = match progress.reopened {
-        0 => progress.reviews.to_string(),
-        reopened => format!("{}, and {reopened} reopened", progress.reviews),
-    };
-    screen.fields(&[
-        ("phase", progress.phase.to_string()),
-        ("proposals", if proposals.is_empty() { "none".to_owned() } else { proposals.join(", ") }),
-        ("assignments", progress.assignments.to_string()),
-        ("reviews", reviews),
-        ("decided", progress.decided.to_string()),
-    ]);
 }
 
 fn extended(screen: &mut Screen, extensions: &[CallExtension], zone: &Zone) {

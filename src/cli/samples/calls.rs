@@ -1,9 +1,17 @@
 //! Programs and calls.
 
-use super::{CALL, DIGEST, OTHER, PROGRAM, Pages, VAULT, now, of, reference_of, zone};
+use super::{CALL, DIGEST, OTHER, PROGRAM, PROPOSAL, Pages, VAULT, now, of, read, reference_of, zone};
 use crate::{
-    cli::{act, call::show, program},
-    client::forecast::{Effect, Forecast, Undo},
+    cli::{
+        act,
+        call::{chase, show},
+        program,
+    },
+    client::{
+        chase::{Block, BlockKind, CallStep, Chase, ChasedProposal, ChasedReviewer},
+        forecast::{Effect, Forecast, Undo},
+    },
+    domain::call::Phase,
     wire::{
         Time,
         call::{Call, CallExtension, Progress, RoleHolder},
@@ -37,7 +45,44 @@ pub(super) fn show(pages: &mut Pages) {
         "phase": "review", "proposals": { "submitted": 12, "withdrawn": 1 }, "assignments": 24, "reviews": 19,
         "reopened": 2, "decided": 3,
     }));
-    pages.show("call progress $CALL", |screen| show::progress(screen, &progress));
+    let steps =
+        [("officer declared", 12, 12), ("reviewer assigned", 11, 12), ("reviews in", 19, 24), ("decided", 3, 12)];
+    let steps = steps.map(|(step, done, of)| CallStep { step, done, of });
+    pages.show("call progress $CALL", |screen| chase::show_progress(screen, &progress, &steps));
+    pages.show("call chase $CALL", |screen| chase::show(screen, &chased(), &zone));
+}
+
+/// After the date for reviews.
+fn chased() -> Chase {
+    let reviewer = |reviewer: &str, [assigned, declared, with_key, handed_in, late, set_aside, declined]: [u32; 7]| {
+        let reviewer = read(reviewer);
+        ChasedReviewer { reviewer, assigned, declared, with_key, handed_in, late, set_aside, declined }
+    };
+    let block = |what: BlockKind, by: &[&str]| Block { what, by: by.iter().map(|name| (*name).to_owned()).collect() };
+    let proposal = |id: &str, title: Option<&str>, is_late: bool, blocks: Vec<Block>| ChasedProposal {
+        proposal: read(id),
+        reference: read(reference_of(id)),
+        title: title.map(str::to_owned),
+        is_late,
+        blocks,
+    };
+    let title = "Lodestone: navigation without satellites, by what the magnetic field tells";
+    let late = vec![block(BlockKind::Key, &["ISR:maya"]), block(BlockKind::ReviewLate, &["ISR:maya", "USA:carol"])];
+    let waiting = vec![block(BlockKind::Replace, &["USA:rhea"])];
+    Chase {
+        code: read("BIRD26"),
+        phase: Phase::Review,
+        reviews_due_at: of(json!("2026-03-01T15:00:00Z")),
+        now: now().into(),
+        steps: Vec::new(),
+        reviewers: vec![
+            reviewer("ISR:maya", [2, 2, 1, 1, 1, 0, 0]),
+            reviewer("ISR:yael", [0, 0, 0, 0, 0, 1, 0]),
+            reviewer("USA:carol", [3, 3, 3, 2, 1, 0, 0]),
+            reviewer("USA:rhea", [0, 0, 0, 0, 0, 0, 1]),
+        ],
+        proposals: vec![proposal(PROPOSAL, Some(title), true, late), proposal(OTHER, None, false, waiting)],
+    }
 }
 
 fn program() -> Value {

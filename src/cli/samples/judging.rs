@@ -1,37 +1,44 @@
 //! Assignments, reviews, the ranking, decisions and letters.
 
 use super::{
-    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, read, reference_of, zone,
+    CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, REFERENCE, THIRD, calls, of, proposals, read, reference_of,
+    zone,
 };
 use crate::{
-    cli::{assignment, decision, letter, ranking, review, todo},
+    cli::{
+        assignment::{self, suggest},
+        conflict::sheet,
+        decision, letter, ranking, review, todo,
+    },
     client::{
         inbox::{Todo, TodoItem, in_words},
+        interests::{InterestPlan, PlannedDeclaration},
         naming::FoundProposal,
         ranking::Ranking,
         review_batch::{LeftReview, ReadyReview, ReviewBatch},
         review_form::{FilledForm, FilledReview, FilledState},
         reviews::{OpenedReview, ReviewBody},
+        suggest::{BarredReviewer, Chosen, SuggestedLoad, SuggestedPanel, Suggestion},
         titles::{KnownTitle, Titles},
     },
     domain::{
         id::MemberId,
+        member::ConflictGround,
         reopening::Reopening,
         review::{Points, Ranked},
         score_total::ScoreTotal,
         set_aside::SetAside,
     },
-    wire::{
-        problem::LineFault,
-        review::{Assignment, Review},
-    },
+    wire::review::{Assignment, Review},
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
 pub(super) fn show(pages: &mut Pages) {
     waiting(pages);
+    interests(pages);
     assignments(pages);
     reviews(pages);
     forms(pages);
@@ -61,16 +68,40 @@ fn waiting(pages: &mut Pages) {
     pages.show("todo", |screen| todo::show(screen, &nothing, &zone()));
 }
 
+fn interests(pages: &mut Pages) {
+    let lines = titles().joined(proposals::proposals().into(), |proposal| proposal.id);
+    let names = [(read("ISR:avi"), "Avi Levi".to_owned()), (read("USA:bob"), "Bob Stone".to_owned())].into();
+    pages.show("conflict sheet $CALL", |screen| sheet::list(screen, &lines, &names));
+    pages.show_csv("conflict sheet $CALL", |screen| sheet::list(screen, &lines, &names));
+    let planned = |proposal: &str, ground: Option<ConflictGround>, ends_assignment: bool| PlannedDeclaration {
+        proposal: read(proposal),
+        reference: read(reference_of(proposal)),
+        ground,
+        ends_assignment,
+        sets_review_aside: false,
+    };
+    let plan = InterestPlan {
+        declarations: vec![planned(OTHER, Some(ConflictGround::Employment), true), planned(PROPOSAL, None, false)],
+        already: vec![read("BIRD26-77534")],
+        unnamed: Vec::new(),
+        not_shown: vec!["BIRD26-11112".to_owned()],
+    };
+    pages.show("conflict sheet $CALL --file sheet.csv --dry-run", |screen| sheet::show(screen, &plan, &titles()));
+}
+
 fn assignments(pages: &mut Pages) {
     let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
     let pairs: Vec<(FoundProposal, MemberId)> =
         [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (found(p), read(m))).into();
-    let fault: LineFault = of(json!({
-        "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
-    }));
+    let states = ["yes", "NO: `ISR:yael` has declared a conflict of interest in this proposal", "there already"];
     pages.show("assignment load pairs.csv --dry-run", |screen| {
-        assignment::show_pairs(screen, "POSSIBLE", &pairs, &titles(), &[fault]);
+        let lines = (2..)
+            .zip(&pairs)
+            .zip(states)
+            .map(|((line, (proposal, reviewer)), state)| (line, proposal, reviewer, state.to_owned()));
+        assignment::show_lines(screen, "POSSIBLE", lines, &titles());
     });
+    suggested(pages);
     let line = |proposal: &str,
                 reviewer: &str,
                 conflict: Option<bool>,
@@ -84,15 +115,55 @@ fn assignments(pages: &mut Pages) {
     let mut reopened = line(PROPOSAL, "USA:carol", Some(false), false, None);
     reopened["reopened_at"] = json!("2026-05-12T08:00:00Z");
     reopened["reopened_by"] = json!("ISR:noa");
+    let mut declined = line(OTHER, "ISR:gal", Some(false), false, None);
+    declined["declined"] = json!({ "declined_at": "2026-05-02T08:00:00Z", "reason": "time" });
     let lines: Vec<Assignment> = of(json!([
         reopened,
         line(OTHER, "USA:carol", Some(false), true, None),
         line(PROPOSAL, "ISR:yael", Some(true), true, Some(SetAside::Conflict)),
         line(PROPOSAL, "ISR:maya", None, false, None),
         line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
+        declined,
     ]));
     let lines = titles().joined(lines, |line| line.proposal);
     pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
+}
+
+fn suggested(pages: &mut Pages) {
+    let chosen = |reviewer: &str, why: &str| Chosen { reviewer: read(reviewer), why: why.to_owned() };
+    let barred = |reviewer: &str, why: &str| BarredReviewer { reviewer: read(reviewer), why: why.to_owned() };
+    let panel = |proposal: &str, chosen: Vec<Chosen>, barred: Vec<BarredReviewer>, unmet: &[&str]| SuggestedPanel {
+        proposal: read(proposal),
+        reference: read(reference_of(proposal)),
+        topic: Some(read("navigation")),
+        assigned: BTreeSet::new(),
+        chosen,
+        barred,
+        unmet: unmet.iter().map(|unmet| (*unmet).to_owned()).collect(),
+    };
+    let load = |reviewer: &str, assigned, suggested| SuggestedLoad { reviewer: read(reviewer), assigned, suggested };
+    let suggestion = Suggestion {
+        code: read("BIRD26"),
+        panels: vec![
+            panel(
+                PROPOSAL,
+                vec![chosen("ISR:maya", "ISR funds, knows navigation"), chosen("USA:carol", "USA funds")],
+                vec![barred("ISR:yael", "declared a conflict"), barred("USA:rhea", "declined (no time)")],
+                &[],
+            ),
+            panel(
+                OTHER,
+                vec![chosen("USA:carol", "USA funds")],
+                vec![
+                    barred("ISR:maya", "works where a member of a party works"),
+                    barred("ISR:yael", "declared a conflict"),
+                ],
+                &["no reviewer of ISR: none of its reviewers can be assigned", "1 reviewer of 2 missing"],
+            ),
+        ],
+        loads: vec![load("ISR:maya", 1, 1), load("ISR:yael", 0, 0), load("USA:carol", 0, 2), load("USA:rhea", 2, 0)],
+    };
+    pages.show("assignment suggest $CALL", |screen| suggest::show(screen, &suggestion, &titles()));
 }
 
 /// Of one of the proposals.

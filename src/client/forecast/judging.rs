@@ -9,9 +9,10 @@ use crate::{
         id::{DocumentId, MemberId, PartnerCode, ProposalId},
         member::{ConflictGround, Declared},
         policy::PolicyOwner,
+        reference::Reference,
     },
     sealing::statement::{DeclarationStatement, verify_signed},
-    wire::review::{Declaration, Review},
+    wire::review::{Assignment, Declaration, Review},
 };
 
 impl Client {
@@ -46,6 +47,65 @@ impl Client {
         }
         let undo = Undo::Others("only an officer from another nation can lift the conflict".to_owned());
         Ok(Forecast::new(format!("declaring a conflict ({ground}) with {which}"), effects, undo))
+    }
+
+    /// What declining one's own assignment would do.
+    pub async fn forecast_decline(&self, id: ProposalId, which: &str) -> Result<Forecast> {
+        let (reference, own) = self.own_assignment(id).await?;
+        let Some(own) = own.filter(|own| own.declined.is_none()) else {
+            return Err(ClientError::usage(
+                format!("you are not assigned to {reference}"),
+                "nothing is to be declined; `entente proposal list --assigned` shows what you are assigned to",
+            ));
+        };
+        if own.has_reviewed {
+            return Err(ClientError::usage(
+                format!("your review of {reference} is in"),
+                "nothing is to be declined; if it is not to count, ask an officer of the call",
+            ));
+        }
+        let effects = [
+            Effect::that("you no longer review it, and lose your keys to it"),
+            Effect::that("the call's officers are told, so that they can assign somebody else"),
+            Effect::that("it does not count against you: it is no conflict of interest"),
+        ];
+        let undo = Undo::Meanwhile(format!(
+            "`entente assignment decline {reference} --withdraw` takes it back until somebody else is assigned"
+        ));
+        Ok(Forecast::new(format!("declining to review {which}"), effects, undo))
+    }
+
+    /// What taking that back would do.
+    pub async fn forecast_resumed_assignment(&self, id: ProposalId, which: &str) -> Result<Forecast> {
+        let (reference, own) = self.own_assignment(id).await?;
+        let Some(declined) = own.and_then(|own| own.declined) else {
+            return Err(ClientError::usage(
+                format!("you have not declined to review {reference}"),
+                "nothing is to be taken back; `entente proposal list --assigned` shows what you are assigned to",
+            ));
+        };
+        if declined.replaced_at.is_some() {
+            return Err(ClientError::usage(
+                format!("somebody else was assigned to {reference} since you declined"),
+                "ask an officer of the call, who can assign you again",
+            ));
+        }
+        let effects = [
+            Effect::that("you are assigned again"),
+            Effect::that("you get your keys as soon as somebody who holds them passes them on"),
+        ];
+        let undo = Undo::Yourself(format!("entente assignment decline {reference}"));
+        Ok(Forecast::new(format!("reviewing {which} after all"), effects, undo))
+    }
+
+    async fn own_assignment(&self, id: ProposalId) -> Result<(Reference, Option<Assignment>)> {
+        let (me, reference) = (self.member_id().await?, self.api().proposal(id).await?.reference);
+        let own = match self.api().assignments_and_declined(id).await {
+            // The exchange names assignments to officers and to those who are assigned.
+            Err(ClientError::Problem { problem, .. }) if problem.status == 403 => Vec::new(),
+            assignments => assignments?,
+        };
+        Ok((reference, own.into_iter().find(|assignment| assignment.reviewer == me)))
     }
 
     /// What taking a member's conflict off the record would do.

@@ -227,6 +227,11 @@ fn judged(payload: &Payload, who: &str, it: &str) -> String {
         }
         Payload::ReviewerAssigned(told) => format!("{who} assigned {} to review {it}", told.reviewer),
         Payload::ReviewerUnassigned(told) => format!("{who} took the assignment of {it} from {}", told.reviewer),
+        Payload::AssignmentDeclined(told) => {
+            let reason = told.reason.map(|reason| format!(" ({})", reason.in_words())).unwrap_or_default();
+            format!("{who} declined to review {it}{reason}")
+        }
+        Payload::AssignmentResumed(_) => format!("{who} reviews {it} after all, which they had declined"),
         Payload::ReviewSubmitted(told) if told.revision > 1 => {
             format!("{who} handed in revision {} of the review of {it}", told.revision)
         }

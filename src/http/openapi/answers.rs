@@ -92,7 +92,11 @@ fn is_met(kind: Kind, tag: &str) -> bool {
             &["calls", "proposals", "vaults"]
         }
         Kind::LastKey => &["directory", "calls", "vaults"],
-        Kind::AlreadyDeclared | Kind::NoConflict | Kind::AlreadyReviewed | Kind::NoReview => &["reviews"],
+        Kind::AlreadyDeclared
+        | Kind::NoConflict
+        | Kind::AssignmentReplaced
+        | Kind::AlreadyReviewed
+        | Kind::NoReview => &["reviews"],
         Kind::DecisionDiffers | Kind::NoDecision | Kind::DecisionOpen | Kind::NotFunder => &["decisions", "proposals"],
         Kind::RolesCombined | Kind::Unsuitable => &["calls", "proposals", "reviews", "decisions"],
         Kind::NotSealed

@@ -164,8 +164,8 @@ pub(super) fn refine(description: &mut Value) {
     }
     property(schemas, "Slot", "media_types")["items"]["pattern"] = MEDIA_TYPE.into();
     property(schemas, "Problem", "type")["pattern"] = "^urn:entente:problem:[a-z-]+$".into();
-    for (schema, member) in [("LineFault", "problem"), ("MemberRefusal", "problem")] {
-        property(schemas, schema, member)["pattern"] = "^[a-z-]+$".into();
+    for schema in ["CandidateRefusal", "LineFault", "MemberRefusal"] {
+        property(schemas, schema, "problem")["pattern"] = "^[a-z-]+$".into();
     }
     describe_queries(description);
 }

@@ -1,4 +1,4 @@
-//! What waits for members who judge: to declare, to read, to review, to sign a decision.
+//! What waits for members who judge, and for officers where a reviewer declined: to declare, to read, to review, to sign a decision.
 
 use super::{CANDIDATES, FoundItems, on_proposal, permitted};
 use crate::{
@@ -28,6 +28,14 @@ impl FoundItems {
             is_judged(state).then(item).into_iter().collect()
         };
         self.take(view, found, review).await?;
+
+        let found = store::declined_assignments(&mut view.tx, &me, CANDIDATES).await?;
+        let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
+        let declined = |state: &ProposalState, since| {
+            let item = || on_proposal(state, ItemKind::Declined, Some(state.call.reviews_due_at()), since);
+            is_judged(state).then(item).into_iter().collect()
+        };
+        self.take(view, found, declined).await?;
 
         let found = store::unsigned_decisions(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();

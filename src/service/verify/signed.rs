@@ -290,6 +290,17 @@ pub(super) const SIGNED: &[SignedColumn] = &[
         read: |jws| said::<AssignmentStatement>(jws, |it, said| said.names([text(it.proposal), text(&it.reviewer)])),
     },
     SignedColumn {
+        table: "declined_assignments",
+        key: &[("proposal_id", Text), ("reviewer", Text)],
+        statement: "statement",
+        needed: Needed::Since("assigned_at"),
+        signer: Signer::Member("assigned_by"),
+        digest: None,
+        content: None,
+        names: &[("proposal_id", Text), ("reviewer", Text)],
+        read: |jws| said::<AssignmentStatement>(jws, |it, said| said.names([text(it.proposal), text(&it.reviewer)])),
+    },
+    SignedColumn {
         table: "declaration_statements",
         key: &[("proposal_id", Text), ("member", Text), ("number", Int)],
         statement: "statement",

@@ -126,6 +126,8 @@ kinds! {
     ConflictLifted,
     ReviewerAssigned,
     ReviewerUnassigned,
+    AssignmentDeclined,
+    AssignmentResumed,
     ReviewSubmitted,
     ReviewReopened,
     ReviewReinstated,

@@ -227,6 +227,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         put("/v1/calls/{call}/roles/{member}").note("revoke").at("member", "KOR:jiwoo").json(json!({ "roles": [] })),
         put("/v1/calls/{call}/roles/{member}").note("lay down").at("member", "USA:rhea").json(json!({ "roles": [] })),
         get("/v1/calls/{call}/progress"),
+        get("/v1/calls/{call}/panel"),
+        get("/v1/calls/{call}/panel").note("candidates").query("candidates", true),
         get("/v1/calls/{call}/vault"),
         post("/v1/calls/{call}/assignments").json(json!({ "assignments": [] })),
         get("/v1/proposals"),
@@ -283,6 +285,12 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/proposals/{proposal}/assignments"),
         get("/v1/proposals/{proposal}/assignments/{member}/preview").at("member", "ISR:gal"),
         delete("/v1/proposals/{proposal}/assignments/{member}").at("member", "ISR:gal"),
+        // Nothing is left to decline of a decided one.
+        post("/v1/proposals/{proposal}/assignment/decline")
+            .at("proposal", ids.decided)
+            .json(json!({ "reason": "time" })),
+        // Nobody has declined.
+        post("/v1/proposals/{proposal}/assignment/resume").at("proposal", ids.decided),
         get("/v1/proposals/{proposal}/reviews"),
         post("/v1/proposals/{proposal}/reviews").json(sealed()),
         get("/v1/reviews/{review}"),

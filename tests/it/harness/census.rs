@@ -40,6 +40,7 @@ const TABLES: &[&str] = &[
     "announced_bytes",
     "declarations",
     "assignments",
+    "declined_assignments",
     "reviews",
     "decisions",
     "decision_signatures",

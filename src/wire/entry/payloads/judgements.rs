@@ -4,7 +4,7 @@ use super::payload;
 use crate::domain::{
     decision::Outcome,
     id::{DecisionId, DocumentId, MemberId, PartnerCode, ReviewId, Sha256},
-    member::ConflictGround,
+    member::{ConflictGround, DeclineReason},
 };
 
 payload! {
@@ -35,6 +35,19 @@ payload! {
 
     /// An assignment was taken back.
     pub struct ReviewerUnassigned {
+        pub reviewer: MemberId,
+    }
+
+    /// A reviewer declined their assignment.
+    pub struct AssignmentDeclined {
+        pub reviewer: MemberId,
+        /// Left out if none was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<DeclineReason>,
+    }
+
+    /// A reviewer took back that they declined their assignment.
+    pub struct AssignmentResumed {
         pub reviewer: MemberId,
     }
 

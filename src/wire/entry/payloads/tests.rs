@@ -326,6 +326,11 @@ fn judgements() -> Vec<(Payload, Value)> {
         ),
         (ReviewerUnassigned { reviewer: id("USA:kim") }.into(), json!({ "reviewer": "USA:kim" })),
         (
+            AssignmentDeclined { reviewer: id("USA:kim"), reason: Some(id("time")) }.into(),
+            json!({ "reviewer": "USA:kim", "reason": "time" }),
+        ),
+        (AssignmentResumed { reviewer: id("USA:kim") }.into(), json!({ "reviewer": "USA:kim" })),
+        (
             ReviewSubmitted {
                 review: typed("rev"),
                 reviewer: id("USA:kim"),
