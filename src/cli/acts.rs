@@ -133,7 +133,7 @@ const READS: &[&str] = &[
     "policy diff",
     "program list",
     "program show",
-    "call example",
+    "call new",
     "call list",
     "call show",
     "call role list",

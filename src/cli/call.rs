@@ -1,8 +1,10 @@
-//! `entente call`: calls for proposals: draft, publish, amend, extend, cancel, roles and progress.
+//! `entente call`: calls for proposals: new files, draft, publish, amend, extend, cancel, roles and progress.
 
 mod extend;
 mod file;
+mod new;
 pub(super) mod show;
+mod templates;
 
 use super::{
     act::{self, DryRun, Question},
@@ -30,12 +32,23 @@ use std::{collections::BTreeSet, future::ready, path::PathBuf};
 /// Run calls for proposals
 #[derive(Debug, Subcommand)]
 pub enum CallCommand {
-    /// Print a commented call file to fill in
-    #[command(after_help = "Examples:\n  entente call example > call.toml")]
-    Example,
+    /// Write a call file to fill in, from a template or from an earlier call
+    #[command(after_help = "Examples:
+  entente call new > call.toml
+  entente call new --from joint-foundation --to call.toml
+  entente call new --from $CALL --to next-year.toml
+
+The dates and the code are blank: `entente call draft` names what is still to be filled in. Of an earlier call, the text in \
+force is taken once its signature verified. Templates need no connection:
+
+  bilateral-industry   one company from each of two nations, with all comments
+  joint-foundation     five criteria, the proposal as revised after an interview
+  multilateral-panel   at least three partners, one panel, national money
+  short-first-stage    four pages, two criteria, GO or NO-GO")]
+    New(new::NewCallFile),
     /// Draft a call; you become its first officer
     #[command(after_help = "Examples:
-  entente call example > call.toml
+  entente call new > call.toml
   entente call draft --program $PROGRAM --file call.toml")]
     Draft {
         /// The program it runs under
@@ -262,12 +275,13 @@ pub struct RoleSet {
 
 /// Runs the command.
 pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
-    if let CallCommand::Example = command {
-        return context.out.bytes(file::EXAMPLE.as_bytes());
-    }
+    let command = match command {
+        CallCommand::New(args) => return new::run(&args, context).await,
+        command => command,
+    };
     let client = context.client().await?;
     match command {
-        CallCommand::Example => Ok(()),
+        CallCommand::New(_) => Ok(()),
         CallCommand::Draft { program, file } => {
             let text = file::read(&file)?;
             let call = client.draft_call(client.find_program(&program).await?, &text).await?;

@@ -24,6 +24,8 @@ mod bare_files;
 mod blob_engines;
 mod blobs;
 #[cfg(feature = "client")]
+mod call_files;
+#[cfg(feature = "client")]
 mod cases;
 #[cfg(feature = "client")]
 mod clocks;
