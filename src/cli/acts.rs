@@ -136,6 +136,7 @@ const READS: &[&str] = &[
     "call new",
     "call list",
     "call show",
+    "call print",
     "call role list",
     "call progress",
     "proposal status",

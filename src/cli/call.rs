@@ -3,6 +3,7 @@
 mod extend;
 mod file;
 mod new;
+mod print;
 pub(super) mod show;
 mod templates;
 
@@ -200,6 +201,14 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
         #[arg(long)]
         text: bool,
     },
+    /// Print a call as one HTML page, good on paper
+    #[command(after_help = "Examples:
+  entente call print $CALL --to call.html
+  entente call print $CALL > call.html
+
+The page has the text, criteria, documents and dates, in UTC and in each partner's zone, and says who signed it. It runs \
+nothing and fetches nothing. A published call is printed once its signature verified.")]
+    Print(print::Print),
     /// Give and list roles in a call
     #[command(subcommand)]
     Role(RoleCommand),
@@ -358,6 +367,7 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
             let extensions = client.api().extensions(call).await?;
             show::call(context, &verified(&client, call).await?, Some(&extensions), text)
         }
+        CallCommand::Print(args) => print::run(&args, &client, context).await,
         CallCommand::Role(command) => role(command, &client, context).await,
         CallCommand::Progress { call } => {
             let progress = client.api().call_progress(client.find_call(&call).await?).await?;
