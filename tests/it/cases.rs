@@ -44,13 +44,14 @@ async fn call_that_nobody_could_fulfil_or_that_says_two_things_is_refused_in_the
     let program = stage.program.to_string();
     let words = ["call", "draft", "--program", &program, "--file"];
     // What is said of it; nothing of one that is taken.
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("call-unsat-parties.toml", &["2 parties are required, but a proposal has at most 1"]),
         ("call-unsat-size-threshold.toml", &["16 KiB", "least total"]),
         ("x-rev-before-deadline.toml", &["reviews are due by then, but the call stays sealed until"]),
         ("x-media-case.toml", &["write it like `application/pdf`, in lower case"]),
         ("x-offs.toml", &["is not an instant in the zone in brackets; its offset may be another one"]),
         ("x-est.toml", &["`EST` is an abbreviation"]),
+        ("last-year.toml", &["the deadline, 2024-12-05T15:00:00Z, has already passed"]),
         ("x-kor.toml", &[]),
     ];
     are_all("calls", cases.iter().map(|(name, _)| *name));
