@@ -57,7 +57,9 @@ const ACTS: &[Act] = &[
     ("call cancel", Others, "call reopen", "others go by it at once", DRY_RUN),
     ("call reopen", Others, "call cancel", "", DRY_RUN),
     ("call delete", Others, "", "always", DRY_RUN),
-    ("call role set", Others, "call role set", "", DRY_RUN),
+    ("call role add", Others, "call role remove", "", DRY_RUN),
+    ("call role remove", Others, "call role add", "when a nation loses its last officer or decider", DRY_RUN),
+    ("call role set", Others, "call role set", "when a nation loses its last officer or decider", DRY_RUN),
     ("proposal create", Others, "proposal withdraw", "", DRY_RUN),
     (
         "proposal summary",

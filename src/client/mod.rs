@@ -42,6 +42,7 @@ pub mod ranking;
 pub mod records;
 pub mod relay;
 pub mod reviews;
+pub mod roles;
 pub mod signing;
 pub mod titles;
 pub mod transport;

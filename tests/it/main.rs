@@ -26,6 +26,8 @@ mod blobs;
 #[cfg(feature = "client")]
 mod call_files;
 #[cfg(feature = "client")]
+mod call_roles;
+#[cfg(feature = "client")]
 mod cases;
 #[cfg(feature = "client")]
 mod clocks;
