@@ -78,6 +78,8 @@ mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;
 #[cfg(feature = "client")]
+mod observers;
+#[cfg(feature = "client")]
 mod older_states;
 mod packaging;
 #[cfg(feature = "client")]

@@ -134,7 +134,7 @@ mod tests {
         "assigned-reviewers",
         "only-after-opening",
         "never-organisation",
-        "observers-see-the-fact",
+        "no-observers",
         "restricted-slots-stay-home",
         "not-for-our-members",
     ];
