@@ -44,6 +44,7 @@ pub mod relay;
 pub mod reviews;
 pub mod roles;
 pub mod signing;
+pub mod text_diff;
 pub mod titles;
 pub mod transport;
 mod unasked;

@@ -91,6 +91,8 @@ mod plaintext;
 mod policies;
 mod policy_bounds;
 #[cfg(feature = "client")]
+mod policy_texts;
+#[cfg(feature = "client")]
 mod policy_trial;
 #[cfg(feature = "client")]
 mod previews;
