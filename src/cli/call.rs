@@ -1,16 +1,19 @@
-//! `entente call`: calls for proposals: draft, publish, amend, extend, cancel, roles and progress.
+//! `entente call`: calls for proposals: new files, draft, publish, amend, extend, cancel, roles and progress.
 
 pub(super) mod chase;
 mod extend;
 mod file;
+mod new;
+mod print;
+mod role;
 pub(super) mod show;
+mod templates;
 
 use super::{
     act::{self, DryRun, Question},
-    context::{Context, ListArgs, joined, reason, whole},
+    context::{Context, ListArgs, reason},
     error::{CliError, Result},
     output::Style,
-    preview::PreviewArgs,
     prompt::Consent,
 };
 use crate::{
@@ -18,25 +21,32 @@ use crate::{
         Client,
         naming::{CallName, ProgramName},
     },
-    domain::{
-        call::AmendmentEffect,
-        id::{CallId, MemberId},
-        member::CallRole,
-    },
+    domain::{call::AmendmentEffect, id::CallId},
     wire::call::Call,
 };
 use clap::{Args, Subcommand};
-use std::{collections::BTreeSet, future::ready, path::PathBuf};
+use std::{future::ready, path::PathBuf};
 
 /// Run calls for proposals
 #[derive(Debug, Subcommand)]
 pub enum CallCommand {
-    /// Print a commented call file to fill in
-    #[command(after_help = "Examples:\n  entente call example > call.toml")]
-    Example,
+    /// Write a call file to fill in, from a template or from an earlier call
+    #[command(after_help = "Examples:
+  entente call new > call.toml
+  entente call new --from joint-foundation --to call.toml
+  entente call new --from $CALL --to next-year.toml
+
+The dates and the code are blank: `entente call draft` names what is still to be filled in. Of an earlier call, the text in \
+force is taken once its signature verified. Templates need no connection:
+
+  bilateral-industry   one company from each of two nations, with all comments
+  joint-foundation     five criteria, the proposal as revised after an interview
+  multilateral-panel   at least three partners, one panel, national money
+  short-first-stage    four pages, two criteria, GO or NO-GO")]
+    New(new::NewCallFile),
     /// Draft a call; you become its first officer
     #[command(after_help = "Examples:
-  entente call example > call.toml
+  entente call new > call.toml
   entente call draft --program $PROGRAM --file call.toml")]
     Draft {
         /// The program it runs under
@@ -188,9 +198,17 @@ Asks first: nobody brings it back. A published call is cancelled instead.")]
         #[arg(long)]
         text: bool,
     },
-    /// Give and list roles in a call
+    /// Print a call as one HTML page, good on paper
+    #[command(after_help = "Examples:
+  entente call print $CALL --to call.html
+  entente call print $CALL > call.html
+
+The page has the text, criteria, documents and dates, in UTC and in each partner's zone, and says who signed it. It runs \
+nothing and fetches nothing. A published call is printed once its signature verified.")]
+    Print(print::Print),
+    /// Give, take away and list roles in a call
     #[command(subcommand)]
-    Role(RoleCommand),
+    Role(role::RoleCommand),
     /// Show how a call stands, counting what you may see
     #[command(after_help = "Examples:\n  entente call progress $CALL")]
     Progress {
@@ -229,59 +247,15 @@ pub struct Amend {
     consent: Consent,
 }
 
-/// Give and list roles in a call
-#[derive(Debug, Subcommand)]
-pub enum RoleCommand {
-    /// Set all roles of a member; they replace those the member has
-    #[command(after_help = "Examples:
-  entente call role set $CALL GBR:grace --role reviewer
-  entente call role set $CALL ISR:noa --role decider --role observer
-  entente call role set $CALL GBR:grace --none   takes all roles away
-  entente call role set $CALL GBR:grace --role reviewer --dry-run
-      what it would change
-
-`--none` also lays down your own roles. Once a nation has an officer in the call, only its own officers name its \
-deciders, and only they give its officers and deciders a further role or take a role from them.")]
-    Set(RoleSet),
-    /// List who has which role
-    #[command(after_help = "Examples:\n  entente call role list $CALL")]
-    List {
-        /// The call
-        call: CallName,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("roles").required(true).args(["role", "none"]))]
-pub struct RoleSet {
-    /// The call
-    call: CallName,
-    /// The member
-    member: MemberId,
-    /// officer, reviewer, decider or observer; may be given several times
-    #[arg(long)]
-    role: Vec<CallRole>,
-    /// Take all roles away
-    #[arg(long)]
-    none: bool,
-    /// Confirm this many role statements whose signer's card was later revoked as stolen
-    #[arg(long, value_name = "NUMBER", conflicts_with = "dry_run")]
-    vouch: Option<u32>,
-    /// Only say what it would change
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    shown: PreviewArgs,
-}
-
 /// Runs the command.
 pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
-    if let CallCommand::Example = command {
-        return context.out.bytes(file::EXAMPLE.as_bytes());
-    }
+    let command = match command {
+        CallCommand::New(args) => return new::run(&args, context).await,
+        command => command,
+    };
     let client = context.client().await?;
     match command {
-        CallCommand::Example => Ok(()),
+        CallCommand::New(_) => Ok(()),
         CallCommand::Draft { program, file } => {
             let text = file::read(&file)?;
             let call = client.draft_call(client.find_program(&program).await?, &text).await?;
@@ -358,7 +332,8 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
             let extensions = client.api().extensions(call).await?;
             show::call(context, &verified(&client, call).await?, Some(&extensions), text)
         }
-        CallCommand::Role(command) => role(command, &client, context).await,
+        CallCommand::Print(args) => print::run(&args, &client, context).await,
+        CallCommand::Role(command) => role::run(command, &client, context).await,
         CallCommand::Progress { call } => chase::progress(context, &client, client.find_call(&call).await?).await,
         CallCommand::Chase { call } => chase::run(context, &client, client.find_call(&call).await?).await,
     }
@@ -410,29 +385,6 @@ fn voids(proposals: u32) -> String {
         0 => "no proposal that you may see was handed in".into(),
         1 => "1 proposal that you may see is void until every party signs it again".into(),
         more => format!("{more} proposals that you may see are void until every party signs them again"),
-    }
-}
-
-async fn role(command: RoleCommand, client: &Client, context: &Context) -> Result<()> {
-    match command {
-        RoleCommand::Set(RoleSet { call, member, role, none: _, vouch, dry_run, shown }) => {
-            let roles: BTreeSet<CallRole> = role.into_iter().collect();
-            shown.only_with(dry_run)?;
-            let call = client.find_call(&call).await?;
-            if dry_run {
-                let (changes, summary) = client.preview_roles(call, &member, &roles).await?;
-                return shown.show(context, client, (&changes, &summary)).await;
-            }
-            let holder = client.grant_roles_vouching(call, &member, &roles, vouch).await?;
-            context.out.answer(&holder, |screen| {
-                let roles = if holder.roles.is_empty() { "none".to_owned() } else { joined(&holder.roles) };
-                screen.fields(&[("member", holder.member.to_string()), ("roles", roles)]);
-            })
-        }
-        RoleCommand::List { call } => {
-            let holders = client.api().roles(client.find_call(&call).await?).await?;
-            context.out.answer(&whole(&holders), |screen| show::holders(screen, &holders))
-        }
     }
 }
 

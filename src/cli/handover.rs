@@ -1,6 +1,9 @@
 //! Files that are made for somebody else: there whole or not at all, and never over another one unless that is said.
 
-use super::error::{CliError, Result};
+use super::{
+    context::Context,
+    error::{CliError, Result},
+};
 use std::{io::Write, path::Path};
 
 /// Whether a file of that name may be there already.
@@ -36,5 +39,16 @@ pub(super) fn write_text(path: &Path, text: &str, earlier: Earlier) -> Result<()
     match earlier {
         Earlier::Stays => file.persist_noclobber(path).map(drop).map_err(|error| failed(&error.error)),
         Earlier::IsReplaced => file.persist(path).map(drop).map_err(|error| failed(&error.error)),
+    }
+}
+
+/// Writes text to a new file, or prints it where none is named.
+pub(super) fn write_or_print(context: &Context, text: &str, to: Option<&Path>) -> Result<()> {
+    match to {
+        Some(file) => {
+            write_text(file, text, Earlier::Stays)?;
+            context.out.done(&format!("wrote {}", file.display()))
+        }
+        None => context.out.bytes(text.as_bytes()),
     }
 }

@@ -2,6 +2,7 @@
 //! who signed them.
 
 pub(super) mod cookbook;
+mod difference;
 pub(super) mod explanation;
 mod preview;
 mod trial;
@@ -12,6 +13,7 @@ use super::{
     cell::TableCell,
     context::{Context, whole},
     error::{CliError, Result, read_input},
+    handover::write_or_print,
     key_card::instant_argument,
     output::Screen,
     prompt::Consent,
@@ -20,11 +22,12 @@ use super::{
 };
 use crate::{
     client::{
+        Client,
         naming::ProposalName,
         policies::{ListedPolicy, check_text},
     },
     domain::policy::{MAX_POLICY_TEXT, PolicyOwner},
-    policy::{PolicyError, trial::WORLD},
+    policy::{PolicyError, StatedPolicy, stated, trial::WORLD},
     reading,
     wire::policy::{PolicySignature, PolicyVersion},
 };
@@ -89,7 +92,9 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     #[command(after_help = "Examples:
   entente policy show ISR
   entente policy show guardrails
-  entente policy show ISR --version 3 --text > ISR.cedar")]
+  entente policy show ISR --version 3 --text > ISR.cedar
+
+Each rule stands in plain words, those of its `@reason`, above the text.")]
     Show {
         /// Code of a partner, or `guardrails`
         owner: PolicyOwner,
@@ -108,23 +113,17 @@ The recipes are those of docs/policies.md; put your own nation's code in the pla
     },
     /// Propose a text as the next version (policy officers)
     #[command(after_help = "Examples:
+  entente policy propose --from-in-force ISR.cedar
+      writes the text in force to the file, to be edited
+  entente policy propose ISR.cedar --dry-run    how it differs
   entente policy propose ISR.cedar
-  entente policy propose ISR.cedar --dry-run
   entente policy propose draft.cedar --owner ISR \\
       --active-at '2026-04-01 00:00 Asia/Jerusalem'
   entente policy propose guardrails.cedar --active-at 2026-04-05T00:00:00Z
 
-A second policy officer of your partner approves it; until then nothing changes. Guardrails are the \
-host's and are announced three days ahead.")]
-    Propose {
-        #[command(flatten)]
-        file: TextFile,
-        /// When it takes effect [default: as soon as it is approved]
-        #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
-        active_at: Option<Timestamp>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+Shows in which lines the text differs from the one in force. A second policy officer of your partner approves it; until then \
+nothing changes. Guardrails are the host's and are announced three days ahead.")]
+    Propose(Propose),
     /// Show what a version would change: who gains and who loses access to which proposals (policy officers)
     #[command(after_help = "Examples:
   entente policy preview ISR 3
@@ -204,15 +203,24 @@ proposal, and about everybody on your nation's own proposals.")]
 
 The file is verified, then kept unchanged. It leaves out proposals with which you have a conflict yourself.")]
     Visibility(visibility::Visibility),
+    /// Show in which lines two versions differ, or a version and a file
+    #[command(after_help = "Examples:
+  entente policy diff ISR 3             what version 3 changes
+  entente policy diff ISR 2 3
+  entente policy diff ISR --file ISR.cedar
+  entente --json policy diff ISR 3 | jq '.groups[][]'
+
+Both versions are verified. What the difference means for who sees what: `entente policy preview`.")]
+    Diff(difference::Difference),
     /// Compare two visibility manifests: who gained and who lost access to what, and what may have caused it
     #[command(after_help = "Examples:
-  entente policy diff yesterday.jsonl today.jsonl
-  entente --json policy diff yesterday.jsonl today.jsonl | \\
+  entente policy visibility-diff yesterday.jsonl today.jsonl
+  entente --json policy visibility-diff yesterday.jsonl today.jsonl | \\
       jq '.items[] | select(.gains)'
 
 Both files are verified; nothing is sent. If several causes are named, any of them may be the reason: `entente policy \
 explain` says which.")]
-    Diff(visibility::Diff),
+    VisibilityDiff(visibility::VisibilityDiff),
 }
 
 #[derive(Debug, Args)]
@@ -222,6 +230,20 @@ pub struct TextFile {
     /// Code of a partner, or `guardrails` [default: the file's name]
     #[arg(long)]
     owner: Option<PolicyOwner>,
+}
+
+#[derive(Debug, Args)]
+pub struct Propose {
+    #[command(flatten)]
+    file: TextFile,
+    /// When it takes effect [default: as soon as it is approved]
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    active_at: Option<Timestamp>,
+    /// Write the text in force to the file, which is not there yet, and propose nothing
+    #[arg(long, conflicts_with_all = ["active_at", "dry_run"])]
+    from_in_force: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -242,7 +264,8 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::Explain(args) => explanation::explain(&args, context).await,
         PolicyCommand::Who { proposal } => explanation::who(&proposal, context).await,
         PolicyCommand::Visibility(args) => visibility::fetch(&args, context).await,
-        PolicyCommand::Diff(args) => visibility::diff(&args, context).await,
+        PolicyCommand::Diff(args) => difference::run(&args, context).await,
+        PolicyCommand::VisibilityDiff(args) => visibility::diff(&args, context).await,
         PolicyCommand::Preview { version: Numbered { owner, version }, all } => {
             preview::preview(&owner, version, all, context).await
         }
@@ -250,7 +273,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::List => list(context).await,
         PolicyCommand::Show { owner, version, text } => show_version(&owner, version, text, context).await,
         PolicyCommand::History { owner } => history(&owner, context).await,
-        PolicyCommand::Propose { file, active_at, dry_run } => propose(&file, active_at, dry_run, context).await,
+        PolicyCommand::Propose(args) => propose(&args, context).await,
         PolicyCommand::Approve { version: Numbered { owner, version }, dry_run, .. } if dry_run.is_meant() => {
             preview::preview(&owner, version, false, context).await?;
             context.out.note("dry run: nothing was done");
@@ -293,7 +316,12 @@ async fn show_version(owner: &PolicyOwner, version: Option<u32>, text: bool, con
     if text && !context.out.is_json() {
         return context.out.bytes(policy.text.as_deref().unwrap_or_default().as_bytes());
     }
-    context.out.answer(&policy, |screen| show(screen, &policy, &zone))
+    // A text of an earlier program may not be readable by the rules of this one: it is shown as it is.
+    let place = owner.to_string();
+    let rules = stated(&place, owner, policy.text.as_deref().unwrap_or_default()).unwrap_or_default();
+    let mut answer = serde_json::to_value(&policy).map_err(CliError::failed)?;
+    answer["rules"] = json!(rules);
+    context.out.answer(&answer, |screen| show(screen, &policy, &rules, &zone))
 }
 
 async fn history(owner: &PolicyOwner, context: &Context) -> Result<()> {
@@ -342,15 +370,41 @@ pub(super) fn show_versions(screen: &mut Screen, versions: &[PolicyVersion], zon
     screen.table(&table, "no versions that you may know of");
 }
 
-async fn propose(file: &TextFile, active_at: Option<Timestamp>, dry_run: DryRun, context: &Context) -> Result<()> {
+async fn propose(args: &Propose, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
-    let (owner, place, text) = read(file)?;
-    let forecast = client.forecast_proposed_policy(&owner, &place, &text, active_at);
-    if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+    if args.from_in_force {
+        return begin(&client, &args.file, context).await;
+    }
+    let (owner, place, text) = read(&args.file)?;
+    let compared = difference::from_in_force(&client, &owner, &place, &text, context).await?;
+    if let Some(compared) = &compared {
+        context.out.aside(|screen| {
+            compared.show(screen);
+            screen.gap();
+        });
+    }
+    let forecast = client.forecast_proposed_policy(&owner, &place, &text, args.active_at);
+    if !act::goes_ahead(context, args.dry_run, Question::Never, forecast).await? {
         return Ok(());
     }
-    let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
+    let proposed = client.propose_policy(&owner, &place, &text, args.active_at).await?;
     print_version(context, &proposed, &zone)
+}
+
+/// Gives an officer the text in force to begin from, once it verified.
+async fn begin(client: &Client, file: &TextFile, context: &Context) -> Result<()> {
+    let owner = owner_meant(file)?;
+    let policy = client.policy(&owner).await?;
+    let text = policy.text.unwrap_or_default();
+    if file.file.as_os_str() == "-" {
+        return context.out.bytes(text.as_bytes());
+    }
+    write_or_print(context, &text, Some(&file.file))?;
+    let place = file.file.display();
+    context
+        .out
+        .note(&format!("this is version {} of {owner}; edit it, then: entente policy propose {place}", policy.version));
+    Ok(())
 }
 
 async fn approve(Numbered { owner, version }: &Numbered, consent: Consent, context: &Context) -> Result<()> {
@@ -428,11 +482,16 @@ fn read(file: &TextFile) -> Result<(PolicyOwner, String, String)> {
     let place = file.file.display().to_string();
     let content = read_input(&file.file, MAX_POLICY_TEXT as u64)?;
     let text = reading::text(&content).map_err(|fault| CliError::usage(format!("`{place}`: {fault}")))?.into_owned();
-    let owner = file.owner.clone().or_else(|| owner_of(&file.file)).ok_or_else(|| {
-        CliError::usage(format!("whose policies `{place}` holds is not clear"))
-            .help("name the owner with `--owner`, or the file after it: `ISR.cedar`")
-    })?;
+    let owner = owner_meant(file)?;
     Ok((owner, place, text))
+}
+
+/// Whose policies a file holds: by what was said, or by its name.
+fn owner_meant(file: &TextFile) -> Result<PolicyOwner> {
+    file.owner.clone().or_else(|| owner_of(&file.file)).ok_or_else(|| {
+        CliError::usage(format!("whose policies `{}` holds is not clear", file.file.display()))
+            .help("name the owner with `--owner`, or the file after it: `ISR.cedar`")
+    })
 }
 
 fn owner_of(file: &Path) -> Option<PolicyOwner> {
@@ -443,10 +502,26 @@ fn print_version(context: &Context, policy: &PolicyVersion, zone: &Zone) -> Resu
     context.out.answer(policy, |screen| fields(screen, policy, zone))
 }
 
-fn show(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {
+fn show(screen: &mut Screen, policy: &PolicyVersion, rules: &[StatedPolicy], zone: &Zone) {
     fields(screen, policy, zone);
-    screen.gap();
+    if !rules.is_empty() {
+        screen.heading("In plain words");
+        show_rules(screen, rules);
+    }
+    screen.heading("Text");
     screen.paragraph(policy.text.as_deref().unwrap_or_default());
+}
+
+/// The rules of a text in the words that they carry, one a line.
+pub(super) fn show_rules(screen: &mut Screen, rules: &[StatedPolicy]) {
+    let mut table = Table::new(["RULE", "SIDE", "DOES", "IN PLAIN WORDS"]);
+    for rule in rules {
+        let does = if rule.permits { "permits" } else { "forbids" };
+        let acts = if rule.actions.is_empty() { "everything".to_owned() } else { rule.actions.join(" ") };
+        let side = rule.side.unwrap_or_default();
+        table.row([rule.policy.clone(), side.to_owned(), format!("{does} {acts}"), rule.words.clone()]);
+    }
+    screen.table(&table, "no rules");
 }
 
 fn fields(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {

@@ -192,6 +192,12 @@ impl Client {
         }
     }
 
+    /// Who has which role by what was signed, also where a signature can no longer be proven: an officer who changes
+    /// a role then vouches for it.
+    pub(super) async fn signed_roles(&self, call: &VerifiedCall) -> Result<BTreeMap<MemberId, BTreeSet<CallRole>>> {
+        Ok(self.role_chain(call).await?.roles.by_member)
+    }
+
     /// The change of a member's roles as it is sent: signed, once the call is published.
     pub(super) async fn role_change(
         &self,

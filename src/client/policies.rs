@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// The same; none for an owner that has no policies.
-    pub(super) async fn policy_in_force(&self, owner: &PolicyOwner) -> Result<Option<PolicyVersion>> {
+    pub async fn policy_in_force(&self, owner: &PolicyOwner) -> Result<Option<PolicyVersion>> {
         let policy = match self.api().policy(owner).await {
             Err(error) if error.is_not_found() => return Ok(None),
             policy => policy?,

@@ -79,7 +79,8 @@ worded! {
 }
 
 worded! {
-    /// Who may read an entry, beside its own actor; always under policy, never a conflicted member.
+    /// Who may read an entry, beside its own actor and observers ([`EntryKind::is_for_observers`]); always under policy, never a
+    /// conflicted member.
     pub enum Readers: "a circle of readers, one of" {
         /// Every member.
         Members = "members",
@@ -111,6 +112,24 @@ impl EntryKind {
     #[must_use]
     pub fn families() -> BTreeSet<&'static str> {
         Self::ALL.iter().filter_map(|kind| kind.as_str().split_once('.')).map(|(family, _)| family).collect()
+    }
+
+    /// Whether observers may read it, too: it says when something was handed in, who got more time, or who stepped aside. No kind is among
+    /// them that says what was judged or decided, or why.
+    #[must_use]
+    pub fn is_for_observers(self) -> bool {
+        matches!(
+            self,
+            Self::ProposalExtended
+                | Self::ProposalExtensionWithdrawn
+                | Self::ProposalSubmitted
+                | Self::ProposalWithdrawn
+                | Self::ProposalReinstated
+                | Self::ConflictDeclared
+                | Self::ClearDeclared
+                | Self::ConflictLifted
+                | Self::ReviewSubmitted
+        )
     }
 
     /// The circle that may read entries of this kind. `on_proposal` distinguishes the two uses of vault and key entries.

@@ -81,7 +81,7 @@ pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<
     act!(api, change.context, |context| extensions::extend(&api, context, ids.id("call")?, &change.body))
 }
 
-/// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
+/// The extensions in force that you may know of: for everyone, for your own partner and proposals; all for officers and observers.
 ///
 /// A page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls", params(Everything),

@@ -154,6 +154,8 @@ actions! {
         UseCallVault,
         /// See how many visible proposals stand where.
         ViewProgress,
+        /// See as an observer how many visible proposals stand where, and every extension.
+        ObserveCall,
         /// Read entries about the call's running that only officers may read.
         ViewCallLog,
         /// Begin a proposal.
@@ -224,6 +226,8 @@ actions! {
         ViewPartyLog,
         /// Read the entries that are for the officers.
         ViewOfficerLog,
+        /// Read the entries that say when something was handed in or given more time, and who stepped aside.
+        ObserveProposal,
         /// Ask who may see the proposal, and why.
         Explain,
     }

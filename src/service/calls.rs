@@ -38,6 +38,7 @@ use crate::{
         proposal::Filter,
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +53,7 @@ pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCa
     quotas::check_drafts(&mut act).await?;
     let text = body.text.to_domain()?;
     check_text(exchange, &text, &program.row.partners)?;
+    check_deadline(&text, act.now)?;
     quotas::check_slot_sizes(exchange, &text)?;
     check_code(&mut act, body.program, None, &body.text.code).await?;
     let id = CallId::new(&*exchange.clock, &*exchange.rng);
@@ -88,6 +90,7 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
     let text = body.text.to_domain()?;
     check_text(exchange, &text, &call.program.row.partners)?;
+    check_deadline(&text, act.now)?;
     quotas::check_slot_sizes(exchange, &text)?;
     check_code(&mut act, call.row.program, Some(id), &body.text.code).await?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
@@ -114,9 +117,7 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     if publication.text_sha256 != call.row.text_sha256 {
         return Err(statement("the publication says another text than the draft; edit the draft first"));
     }
-    if text.schedule.deadline_at <= act.now {
-        return Err(Refusal::CallText { fault: "the deadline has already passed".into() }.into());
-    }
+    check_deadline(&text, act.now)?;
     // Others may have published under it since the draft.
     check_code(&mut act, call.row.program, Some(id), &text.code).await?;
     let Some(vault) = made_vault else { return Err(statement("the call vault's statement is missing")) };
@@ -346,7 +347,9 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
         let call = view.call(id).await?;
-        view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
+        if !view.may(Action::ObserveCall, Resource::Call(&call.facts)) {
+            view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
+        }
         Ok((view, call))
     };
     drop(authorized().await?);
@@ -447,6 +450,15 @@ async fn verified_publication<T: Reads>(
 fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
     text.validate(participants)?;
     quotas::check_slots(exchange, text)
+}
+
+/// Checks that somebody can still hand something in: dates of an earlier year are found when the call is drafted.
+fn check_deadline(text: &rules::CallText, now: Timestamp) -> Result<()> {
+    let deadline_at = text.schedule.deadline_at;
+    if deadline_at > now {
+        return Ok(());
+    }
+    Err(Refusal::CallText { fault: format!("the deadline, {deadline_at}, has already passed") }.into())
 }
 
 /// Checks that no other call of the program was published under the code. Everybody whom the program concerns sees those calls, so the

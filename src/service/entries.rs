@@ -268,7 +268,9 @@ impl LogReading<'_> {
                     Readers::Parties => Action::ViewPartyLog,
                     _ => Action::ViewOfficerLog,
                 };
-                self.view.may(action, Resource::Proposal(&proposal.facts))
+                let facts = &proposal.facts;
+                self.view.may(action, Resource::Proposal(facts))
+                    || row.kind.is_for_observers() && self.view.may(Action::ObserveProposal, Resource::Proposal(facts))
             })));
         }
         if let Some(id) = row.call {

@@ -179,7 +179,7 @@ pub async fn withdraw(
 }
 
 /// A page of the extensions in force: those for everyone and of the date for reviews, that of the caller's own partner, and of the
-/// proposals that the caller is a party of. Officers read the others too, as far as they may know of the proposal.
+/// proposals that the caller is a party of. Officers and observers read the others too, as far as they may know of the proposal.
 ///
 /// It examines so many: it can be short, or empty, and still have a `next`.
 pub async fn list(
@@ -193,18 +193,20 @@ pub async fn list(
     let mut passed: u32 = cursors.open(cursor)?.unwrap_or(0);
     let mut view = View::open(exchange, principal).await?;
     let call = Arc::new(view.call(id).await?);
-    let is_officer = view.may(Action::ViewCallLog, Resource::Call(&call.facts));
+    let sees_all = [Action::ViewCallLog, Action::ObserveCall]
+        .into_iter()
+        .any(|action| view.may(action, Resource::Call(&call.facts)));
     let (mut items, mut room): (Vec<CallExtension>, _) = (Vec::new(), PageRoom::new(limit));
     for _ in 0..EXAMINED / AT_ONCE as usize {
         let rows = extensions::some_in_force(&mut view.tx, id, passed, AT_ONCE).await?;
         let is_last = rows.len() < AT_ONCE as usize;
         let extended = rows.iter().filter_map(|row| only_proposal(&row.moved)).collect();
-        let seen = seen_among(&mut view, &call, is_officer, extended).await?;
+        let seen = seen_among(&mut view, &call, sees_all, extended).await?;
         for row in rows {
             let number = row.number;
             let is_shown = match &row.moved {
                 Moved::Reviews | Moved::Deadline(ExtensionScope::Everyone) => true,
-                Moved::Deadline(ExtensionScope::Partner(partner)) => is_officer || partner == view.me.id.partner(),
+                Moved::Deadline(ExtensionScope::Partner(partner)) => sees_all || partner == view.me.id.partner(),
                 Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.contains_key(proposal),
             };
             if is_shown {
@@ -227,13 +229,13 @@ pub async fn list(
 async fn seen_among(
     view: &mut View<'_>,
     call: &Arc<CallState>,
-    is_officer: bool,
+    sees_all: bool,
     proposals: BTreeSet<ProposalId>,
 ) -> Result<BTreeMap<ProposalId, Reference>> {
     let ids: Vec<ProposalId> = proposals.into_iter().collect();
     let rows = proposals::some(&mut view.tx, &ids).await?;
     let states = rows.into_iter().map(|row| state::proposal_state(row, Arc::clone(call), view.now));
-    let states = states.filter(|state| is_officer || state.facts.shows_as_party(&view.me.id)).collect();
+    let states = states.filter(|state| sees_all || state.facts.shows_as_party(&view.me.id)).collect();
     let seen = view.seen_among(states).await?;
     Ok(seen.into_iter().map(|state| (state.row.id, state.reference())).collect())
 }

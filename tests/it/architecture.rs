@@ -77,6 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rpassword", &["cli"]),
     ("rustix", &["http", "jobs", "platform", "storage"]),
     ("serde_path_to_error", &["reading"]),
+    ("similar", &["client/text_diff"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
     ("terminal_size", &["cli/output", "demo/narrator"]),

@@ -51,6 +51,7 @@ async fn call_that_nobody_could_fulfil_or_that_says_two_things_is_refused_in_the
         ("x-media-case.toml", Some("write it like `application/pdf`, in lower case")),
         ("x-offs.toml", Some("is not an instant in the zone in brackets; its offset may be another one")),
         ("x-est.toml", Some("`EST` is an abbreviation")),
+        ("last-year.toml", Some("the deadline, 2024-12-05T15:00:00Z, has already passed")),
         ("x-kor.toml", None),
     ];
     are_all("calls", cases.iter().map(|(name, _)| *name));

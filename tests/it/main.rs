@@ -24,6 +24,10 @@ mod bare_files;
 mod blob_engines;
 mod blobs;
 #[cfg(feature = "client")]
+mod call_files;
+#[cfg(feature = "client")]
+mod call_roles;
+#[cfg(feature = "client")]
 mod cases;
 #[cfg(feature = "client")]
 mod chase;
@@ -77,6 +81,8 @@ mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;
 #[cfg(feature = "client")]
+mod observers;
+#[cfg(feature = "client")]
 mod older_states;
 mod packaging;
 #[cfg(feature = "client")]
@@ -87,6 +93,8 @@ mod plain_requests;
 mod plaintext;
 mod policies;
 mod policy_bounds;
+#[cfg(feature = "client")]
+mod policy_texts;
 #[cfg(feature = "client")]
 mod policy_trial;
 #[cfg(feature = "client")]

@@ -206,7 +206,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
 
     // A call, published by an officer.
     let deadline = now + SignedDuration::from_hours(24 * 30);
-    tour.play("Officer", "call example", "USA:dana", &[]).await;
+    tour.play("Officer", "call new", "USA:dana", &[]).await;
     tour.fill_in_the_call(now, deadline);
     tour.play("Officer", "call draft", "USA:dana", &[]).await;
     tour.play("Officer", "call role set", "USA:dana", &[]).await;
@@ -227,6 +227,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.write("plan.pdf", &pdf("the work plan"));
     tour.play("Submitter", "proposal summary", "ISR:avi", &[]).await;
     tour.play("Submitter", "proposal put", "ISR:avi", &[]).await;
+    tour.run("ISR:avi", &format!("proposal put {SHOWN} executive-summary plan.pdf"), &[]).await;
     for member in ["ISR:avi", "USA:bob"] {
         tour.run(member, &format!("proposal put {SHOWN} shareholders plan.pdf"), &[]).await;
     }

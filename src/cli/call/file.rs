@@ -16,11 +16,10 @@ use crate::{
 use serde_json::Value;
 use std::path::Path;
 
-/// A commented call to fill in.
-pub(super) const EXAMPLE: &str = include_str!("example.toml");
-
 /// Longest file read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
+/// The instants of a schedule.
+const INSTANTS: [&str; 4] = ["opens_at", "deadline_at", "reviews_due_at", "extendable_until"];
 
 /// Reads a call's text from a file; `-` is standard input.
 ///
@@ -28,16 +27,21 @@ const MAX_FILE: u64 = 1 << 20;
 /// When the file cannot be read, or is not a call's text.
 pub(super) fn read(path: &Path) -> Result<CallText> {
     let content = read_input(path, MAX_FILE)?;
-    parse(&content)
-        .map_err(|fault| CliError::usage(format!("`{}`: {fault}", path.display())).help("see `entente call example`"))
+    parse(&content).map_err(|fault| {
+        CliError::usage(format!("`{}`: {fault}", path.display())).help("`entente call new` writes one to fill in")
+    })
 }
 
-fn parse(content: &[u8]) -> Result<CallText, String> {
+pub(super) fn parse(content: &[u8]) -> Result<CallText, String> {
     let mut value = value_of(content)?;
+    let blanks = blanks(&value);
+    if !blanks.is_empty() {
+        return Err(format!("fill in {}, where it is blank", listed(&blanks)));
+    }
     if let Some(Value::String(code)) = value.get_mut("code") {
         *code = CallCode::typed(code).map_err(|error| format!("`code`: {error}"))?.to_string();
     }
-    for name in ["opens_at", "deadline_at", "reviews_due_at", "extendable_until"] {
+    for name in INSTANTS {
         if let Some(Value::String(text)) = value.pointer_mut(&format!("/schedule/{name}")) {
             let at = instant(text).map_err(|error| format!("`{name}`: {error}"))?;
             *text = at.to_string();
@@ -52,6 +56,22 @@ fn parse(content: &[u8]) -> Result<CallText, String> {
         }
     }
     serde_path(value)
+}
+
+/// What `entente call new` leaves to the officer, and the officer has not filled in yet.
+fn blanks(value: &Value) -> Vec<&'static str> {
+    let is_blank = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| text.trim().is_empty());
+    let schedule = value.get("schedule");
+    let instants = INSTANTS.into_iter().filter(|name| is_blank(schedule.and_then(|schedule| schedule.get(name))));
+    is_blank(value.get("code")).then_some("code").into_iter().chain(instants).collect()
+}
+
+fn listed(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
 }
 
 fn serde_path(value: Value) -> Result<CallText, String> {
@@ -75,35 +95,41 @@ fn bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::templates::{TEMPLATES, filled_in},
+        *,
+    };
+
+    fn example() -> String {
+        filled_in(TEMPLATES[0].1)
+    }
 
     #[test]
-    fn example_is_a_call_that_holds_together() {
-        let text = parse(EXAMPLE.as_bytes()).unwrap();
-        let partners = text.eligible.clone();
-        text.to_domain().unwrap().validate(&partners).unwrap();
-        assert_eq!(text.schedule.deadline_at.0.to_string(), "2027-04-01T14:00:00Z");
-        assert_eq!(text.slots[0].max_bytes, 25 << 20);
+    fn instants_and_sizes_are_read_as_people_write_them() {
+        let text = parse(example().as_bytes()).unwrap();
+        assert_eq!(text.schedule.deadline_at.0.to_string(), "2028-04-03T14:00:00Z");
+        assert_eq!(text.slots[1].max_bytes, 25 << 20);
     }
 
     #[test]
     fn json_of_the_wire_is_read_as_it_is() {
-        let text = parse(EXAMPLE.as_bytes()).unwrap();
+        let text = parse(example().as_bytes()).unwrap();
         assert_eq!(parse(&serde_json::to_vec(&text).unwrap()).unwrap(), text);
     }
 
     #[test]
     fn code_is_typed_in_any_case() {
-        assert_eq!(parse(EXAMPLE.replace("\"AGRI27\"", "\" agri27\"").as_bytes()).unwrap().code.as_str(), "AGRI27");
+        assert_eq!(parse(example().replace("\"BIRD28\"", "\" bird28\"").as_bytes()).unwrap().code.as_str(), "BIRD28");
     }
 
     #[test]
     fn fault_names_its_place() {
-        let fault = |from: &str, to: &str| parse(EXAMPLE.replacen(from, to, 1).as_bytes()).unwrap_err();
-        assert!(fault("17:00 Asia/Jerusalem", "17:00").contains("`deadline_at`"));
+        let fault = |from: &str, to: &str| parse(example().replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(fault("17:00 Asia/Jerusalem\"\ngrace", "17:00\"\ngrace").contains("`deadline_at`"));
         assert!(fault("25 MiB", "25 MB").contains("`25 MB` is not a size"));
         assert!(fault("step = 0.5", "stop = 0.5").contains("stop"));
         assert!(fault("title =", "title").contains("line"));
-        assert!(fault("AGRI27\"", "AGRI-27\"").contains("`code`: `AGRI-27` is not a code such as `BIRD26`"));
+        assert!(fault("BIRD28\"", "BIRD-28\"").contains("`code`: `BIRD-28` is not a code such as `BIRD26`"));
+        assert_eq!(fault("\"2028-06-01T00:00:00Z\"", "\" \""), "fill in `reviews_due_at`, where it is blank");
     }
 }

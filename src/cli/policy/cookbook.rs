@@ -37,7 +37,7 @@ pub(in crate::cli) fn recipes() -> Vec<Recipe> {
 }
 
 /// A complete text: the starter and the recipes of these names.
-pub(super) fn text(names: &[String]) -> Result<String> {
+pub(in crate::cli) fn text(names: &[String]) -> Result<String> {
     let chosen = chosen(names)?;
     let parts: Vec<&str> = chosen.iter().map(|recipe| recipe.policies).collect();
     Ok(format!("// From docs/policies.md: {}.\n\n{}", named(&chosen), parts.join("\n")))
@@ -118,7 +118,10 @@ mod tests {
         cli::Cli,
         client::policies::check_text,
         domain::policy::PolicyOwner,
-        policy::trial::{Case, Trial, TrialWorld},
+        policy::{
+            stated,
+            trial::{Case, Trial, TrialWorld},
+        },
     };
     use clap::Parser as _;
     use std::collections::BTreeSet;
@@ -134,7 +137,7 @@ mod tests {
         "assigned-reviewers",
         "only-after-opening",
         "never-organisation",
-        "observers-see-the-fact",
+        "no-observers",
         "restricted-slots-stay-home",
         "not-for-our-members",
     ];
@@ -177,6 +180,18 @@ mod tests {
         assert!(of_one_nation.len() > 8);
         let all = text(&of_one_nation).unwrap();
         check_text(&"ISR".parse().unwrap(), "all", &all).expect("recipes can be put beneath each other");
+    }
+
+    #[test]
+    fn every_rule_of_the_starter_and_the_recipes_says_itself_in_plain_words() {
+        for recipe in recipes() {
+            for rule in stated(recipe.name, &owner(&recipe), recipe.policies).unwrap() {
+                let words = &rule.words;
+                assert!(words.split(' ').count() >= 3, "{}: `{}` says only `{words}`", recipe.name, rule.policy);
+                let is_code = |word: &str| words.contains(word);
+                assert!(!["principal", "resource", "::", "()"].into_iter().any(is_code), "{}: {words}", recipe.name);
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `entente policy visibility` and `diff`: what a nation's members see and who sees what is its own, as the exchange signed it, and
+//! `entente policy visibility` and `visibility-diff`: what a nation's members see and who sees what is its own, as the exchange signed it, and
 //! what changed between two days.
 
 use super::super::{
@@ -26,7 +26,7 @@ pub struct Visibility {
 }
 
 #[derive(Debug, Args)]
-pub struct Diff {
+pub struct VisibilityDiff {
     /// The earlier manifest
     old: PathBuf,
     /// The later one
@@ -60,7 +60,7 @@ pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
 }
 
 /// Compares two manifests, both verified.
-pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
+pub(super) async fn diff(args: &VisibilityDiff, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let (old, new) = (client.read_visibility(&args.old)?, client.read_visibility(&args.new)?);
     if old.head.partner != new.head.partner || old.head.host != new.head.host {

@@ -4,6 +4,7 @@ use super::{DIGEST, OTHER_DIGEST, Pages, of, zone};
 use crate::{
     cli::policy::{self, cookbook},
     client::{ClientError, policies::ListedPolicy},
+    policy::stated,
     wire::policy::PolicyVersion,
 };
 use serde_json::json;
@@ -32,5 +33,8 @@ pub(super) fn show(pages: &mut Pages) {
         policy::show_in_force(screen, &in_force, &zone());
     });
     pages.show("policy history ISR", |screen| policy::show_versions(screen, &versions, &zone()));
+    let text = cookbook::text(&["topic".to_owned()]).unwrap();
+    let rules = stated("ISR", &super::read("ISR"), &text).unwrap();
+    pages.show("policy show ISR", |screen| policy::show_rules(screen, &rules));
     pages.show("policy example --list", |screen| policy::show_recipes(screen, &cookbook::recipes()));
 }

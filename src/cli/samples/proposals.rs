@@ -201,7 +201,7 @@ fn readers(pages: &mut Pages) {
         access(PROPOSAL, "USA:carol", "read", true, vec![policy, role, AccessCause::Assignment { assigned: true }]),
         access(OTHER, "ISR:maya", "view", false, vec![AccessCause::Declaration { conflict: Some(true) }]),
     ];
-    pages.show("policy diff march.json april.json", |screen| visibility::show(screen, &changes));
+    pages.show("policy visibility-diff march.json april.json", |screen| visibility::show(screen, &changes));
 }
 
 fn keys(pages: &mut Pages) {

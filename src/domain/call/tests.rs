@@ -125,6 +125,97 @@ fn text_that_nobody_could_meet_is_refused() {
     }
 }
 
+/// Every text of a grid around the bounds of its rules.
+fn texts_around_the_bounds() -> Vec<CallText> {
+    let codes = ["ISR", "KOR", "USA"].map(|code| code.parse::<PartnerCode>().unwrap());
+    let some = |bits: usize| -> BTreeSet<PartnerCode> {
+        codes.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, code)| code.clone()).collect()
+    };
+    let (mut found, points) = (Vec::new(), Points::from_hundredths);
+    for (eligible, required) in (0..8).flat_map(|eligible| (0..8).map(move |required| (eligible, required))) {
+        for (at_least, at_most) in (0..5).flat_map(|least| (0..5).map(move |most| (least, most))) {
+            let parties = PartyRule { at_least, at_most, required: some(required) };
+            found.push(CallText { eligible: some(eligible), parties, ..text() });
+        }
+    }
+    for (total, threshold, step) in (1498..1503)
+        .flat_map(|total| [None, Some(499), Some(500), Some(501)].map(|threshold| (total, threshold)))
+        .flat_map(|(total, threshold)| [10, 30, 500, 600].map(|step| (total, threshold, step)))
+    {
+        let mut text = CallText { total_threshold: Some(points(total)), ..text() };
+        text.criteria.iter_mut().for_each(|criterion| {
+            (criterion.threshold, criterion.step) = (threshold.map(points), points(step));
+        });
+        found.push(text);
+    }
+    for (max_bytes, types) in [(MIN_SLOT_BYTES - 1, &["text/csv"][..]), (MIN_SLOT_BYTES, &["text/csv"]), (1 << 20, &[])]
+    {
+        for audience in [Audience::Panel, Audience::Staff] {
+            found.push(CallText { slots: vec![slot("plan", audience, max_bytes, types)], ..text() });
+        }
+    }
+    for hours in -1..6 {
+        let mut text = text();
+        text.schedule.reviews_due_at = text.schedule.deadline_at + SignedDuration::from_hours(hours);
+        found.push(text);
+    }
+    found
+}
+
+#[test]
+fn text_that_is_taken_can_be_met_by_a_proposal_and_its_reviews() {
+    use crate::domain::{
+        proposal::{Listed, Parties, check_documents},
+        review::{Reviewed, check_scores, rank},
+    };
+    let participants: BTreeSet<PartnerCode> = ["ISR", "KOR", "USA"].map(|code| code.parse().unwrap()).into();
+    let (mut taken, mut refused) = (0, 0);
+    for text in texts_around_the_bounds() {
+        if text.validate(&participants).is_err() {
+            refused += 1;
+            continue;
+        }
+        taken += 1;
+        let mut owners = text.parties.required.clone();
+        for partner in &text.eligible {
+            if owners.len() < text.fewest_parties() {
+                owners.insert(partner.clone());
+            }
+        }
+        let member = |owner: &PartnerCode| format!("{owner}:avi").parse::<MemberId>().unwrap();
+        let parties: Parties = owners.iter().map(|owner| (owner.clone(), [member(owner)].into())).collect();
+        assert_eq!(text.parties.check(&text.eligible, &parties), Ok(()), "{text:?}");
+        let document = |slot: &Slot, party: Option<&PartnerCode>| Listed {
+            slot: slot.name.clone(),
+            party: party.cloned(),
+            size: MIN_SLOT_BYTES,
+            media_type: slot.media_types.first().unwrap().clone(),
+        };
+        let documents: Vec<Listed> = text
+            .all_slots()
+            .iter()
+            .flat_map(|slot| match slot.audience {
+                Audience::Panel => vec![document(slot, None)],
+                Audience::Staff => owners.iter().map(|owner| document(slot, Some(owner))).collect(),
+            })
+            .collect();
+        assert_eq!(check_documents(&text, &documents, &parties), Ok(()), "{text:?}");
+        let scores = text.criteria.iter().map(|criterion| (criterion.name.clone(), criterion.max)).collect();
+        assert_eq!(check_scores(&text.criteria, &scores), Ok(()), "{text:?}");
+        let reviewed = Reviewed {
+            proposal: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            scores: [("KOR:maya".parse().unwrap(), scores)].into(),
+            missing: BTreeSet::new(),
+            set_aside: std::collections::BTreeMap::new(),
+            reopened: std::collections::BTreeMap::new(),
+        };
+        let ranked = rank(&text.criteria, text.total_threshold, &[reviewed]);
+        assert_eq!(ranked[0].rank, Some(1), "the best proposal misses a threshold: {text:?}");
+        assert!(text.schedule.sealed_until(&[]) < text.schedule.reviews_due_at, "nobody can review: {text:?}");
+    }
+    assert!(taken > 50 && refused > 500, "{taken} taken, {refused} refused");
+}
+
 #[test]
 fn text_for_more_parties_than_a_proposal_has_is_refused() {
     let partners: BTreeSet<PartnerCode> = (10..50).map(|n| format!("N{n}").parse().unwrap()).collect();

@@ -99,6 +99,7 @@ async fn nation_comes_in_and_writes_its_rules_by_the_tour_alone() {
     for beginning in ["policy example", "policy example", "policy check", "policy test", "policy propose"] {
         tour.play(POLICY, beginning, "ISR:lior", &[]).await;
     }
+    tour.play(POLICY, "policy diff", "ISR:ruth", &[]).await;
     tour.play(POLICY, "policy preview", "ISR:ruth", &[]).await;
     tour.play(POLICY, "policy approve", "ISR:ruth", &["--yes"]).await;
     tour.play(POLICY, "member preview", "ISR:lior", &[]).await;
