@@ -102,6 +102,7 @@ mod refusals;
 mod relay;
 #[cfg(feature = "client")]
 mod repeats;
+mod resumable;
 #[cfg(feature = "client")]
 mod revocation;
 mod scrubs;
