@@ -1,7 +1,9 @@
 //! Upload and download of one large ciphertext over mutual TLS: the exchange beside nginx with the same certificates, on the
 //! same disk, in the same run. Figures are ratios; absolute times say more about the machine.
 //!
-//! `cargo bench --bench transfer` needs `nginx` (Debian's `nginx-core`) and `curl`. `ENTENTE_BENCH_MIB` sets the size (1024),
+//! A file is also sealed and sent, by the program on the one side and by `age | curl` on the other.
+//!
+//! `cargo bench --bench transfer` needs `nginx` (Debian's `nginx-core`), `age` and `curl`. `ENTENTE_BENCH_MIB` sets the size (1024),
 //! `ENTENTE_BENCH_ROUNDS` how often each is measured (3). nginx writes without fsync; the exchange checks the digest and the
 //! shape, syncs the file and commits a log entry, so a third figure has nginx followed by a `sync` of what it wrote.
 
@@ -12,7 +14,7 @@ mod server;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::proposals::NewProposal,
+    client::{Home, Profile, proposals::NewProposal},
     demo::world::{DemoPlan, DemoWorld, example_policies},
     dev_pki::cast::{BOB, DANA, DemoNation, USA},
     domain::{
@@ -30,10 +32,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fs::{self, File},
-    io::Read,
+    io::{Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,6 +58,10 @@ fn main() {
     let nginx = Nginx::start(folder.path(), &curl.pki);
     let server = Server::start(folder.path());
     let (mut put, mut put_nginx, mut put_synced, mut get, mut get_nginx) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut seal, mut seal_nginx) = (vec![], vec![]);
+    let plain = folder.path().join("plain.bin");
+    plain_file(&plain, mib);
+    let home = point_home(folder.path(), server.port);
     let at = |path: &str| format!("https://localhost:{}{path}", server.port);
     for round in 0..rounds {
         let address = format!("https://localhost:{}/{round}.age", nginx.port);
@@ -75,6 +81,18 @@ fn main() {
         let id = document["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
         get_nginx.push(curl.get(&address));
         get.push(curl.get(&at(&format!("/v1/proposals/{}/ciphertexts/{id}", target.proposal))));
+        let name = format!("sealed-{round}.age");
+        let began = Instant::now();
+        curl.seal_and_put(&plain, &target.recipient, &format!("https://localhost:{}/{name}", nginx.port));
+        Command::new("sync").arg(nginx.root.join(name)).status().unwrap();
+        seal_nginx.push(began.elapsed());
+        let began = Instant::now();
+        let words = ["proposal", "put", &target.proposal, "dataset"];
+        let mut put = Command::new(env!("CARGO_BIN_EXE_entente"));
+        put.arg("--home").arg(&home).args(words).arg(&plain).args(["--media-type", "application/octet-stream"]);
+        let output = put.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        seal.push(began.elapsed());
     }
     let peak = server.peak_kib();
     let (put, put_nginx, put_synced) = (median(put), median(put_nginx), median(put_synced));
@@ -86,6 +104,7 @@ fn main() {
     line("upload", put, put_nginx);
     line("upload, nginx followed by sync", put, put_synced);
     line("download", get, get_nginx);
+    line("seal and send, age | curl and sync", median(seal), median(seal_nginx));
     println!("peak memory of the server: {:.1} MiB", f64::from(peak) / 1024.0);
 }
 
@@ -148,6 +167,27 @@ fn sealed_file(path: &Path, mib: u64, recipient: &str) -> (Sha256, u64) {
     (sealed.sha256, sealed.size)
 }
 
+/// A file that does not shrink when anybody packs it.
+fn plain_file(path: &Path, mib: u64) {
+    let mut random = File::open("/dev/urandom").unwrap().take(1 << 20);
+    let mut piece = Vec::new();
+    random.read_to_end(&mut piece).unwrap();
+    let mut file = File::create(path).unwrap();
+    for _ in 0..mib {
+        file.write_all(&piece).unwrap();
+    }
+    file.sync_all().unwrap();
+}
+
+/// The home of the member who sends, with the server that serves now.
+fn point_home(folder: &Path, port: u16) -> PathBuf {
+    let root = folder.join("homes/USA.bob");
+    let home = Home::locate(Some(&root)).unwrap();
+    let profile = home.profile(None).unwrap();
+    home.save_profile(&Profile { server: format!("https://localhost:{port}"), ..profile }).unwrap();
+    root
+}
+
 struct Curl {
     pki: PathBuf,
     file: PathBuf,
@@ -172,6 +212,14 @@ impl Curl {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
         said
+    }
+
+    fn seal_and_put(&self, plain: &Path, recipient: &str, address: &str) {
+        let mut age = Command::new("age").args(["--recipient", recipient]).arg(plain).stdout(Stdio::piped()).spawn();
+        let age = age.as_mut().expect("age is installed (apt-get install age)");
+        let sealed = age.stdout.take().unwrap();
+        let output = self.command().args(["--upload-file", "-", address]).stdin(sealed).output().unwrap();
+        assert!(age.wait().unwrap().success() && output.status.success(), "{output:?}");
     }
 
     fn get(&self, address: &str) -> Duration {

@@ -9,6 +9,7 @@ use entente::{
     policy::{Engine, Guardrails, PartnerRules},
     service::{
         Exchange, LongWorkQueues,
+        appends::Appends,
         endings::SeenCertificates,
         feed::Feed,
         leftover_keys::LeftoverKeys,
@@ -72,6 +73,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         document_limit: 0,
         quotas: Quotas::default(),
         usage: Usage::default(),
+        appends: Appends::default(),
         seen_certificates: SeenCertificates::default(),
     }
 }

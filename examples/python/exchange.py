@@ -1,7 +1,7 @@
 """The connection to the exchange, and an answer or the refusal of each request.
 
 The functions of `exchange_client` come from `docs/openapi.json` by a generator. This module adds mutual TLS, the
-`Idempotency-Key` of each change, and pages.
+`Idempotency-Key` of each change, pages, and uploads by tus.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from exchange_client import Client
 from exchange_client.models import Problem
+from tusclient.client import TusClient
 
 
 def connect() -> Client:
@@ -24,6 +25,15 @@ def connect() -> Client:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(os.environ["CERT"], os.environ["KEY"])
     return Client(base_url=os.environ["EXCHANGE"], verify_ssl=context, timeout=60)
+
+
+def upload_to(path: str) -> TusClient:
+    """A client of tus for one upload, which goes on at the byte reached: its key is that of beginning it."""
+    # The library that it uses reads the CA from here alone.
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["EXCHANGE_CA"]
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
+    certificate = (os.environ["CERT"], os.environ["KEY"])
+    return TusClient(os.environ["EXCHANGE"] + path, headers=headers, client_cert=certificate)
 
 
 def answer(request: Callable[..., Any], /, *arguments: str, **options: Any) -> Any:

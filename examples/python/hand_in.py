@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import os
@@ -22,9 +21,9 @@ from typing import Any
 
 import pyrage
 from cryptography import x509
-from exchange import answer, change, connect, pages
+from exchange import answer, change, connect, pages, upload_to
 from exchange_client.api.calls import calls_show
-from exchange_client.api.documents import documents_fetch, documents_list, documents_put
+from exchange_client.api.documents import documents_fetch, documents_list, documents_show_upload
 from exchange_client.api.proposals import (
     proposals_accept,
     proposals_create,
@@ -43,7 +42,7 @@ from exchange_client.models import (
     SignManifest,
     WrappedKeyIn,
 )
-from exchange_client.types import UNSET, File
+from exchange_client.types import UNSET
 from statements import Trust, now, own_id, sha256, sign
 
 ME = os.environ["ME"]
@@ -108,19 +107,18 @@ def put(proposal: str, text: dict[str, Any], recipients: dict[str, str]) -> None
 
 
 def upload(proposal: str, slot: str, media_type: str, plain: bytes, recipient: str) -> None:
-    """Large files are better streamed, see `pyrage.encrypt_io`."""
+    """Goes on at the byte reached when the line breaks. Large files are better streamed, see `pyrage.encrypt_io`."""
     sealed = pyrage.encrypt(plain, [pyrage.x25519.Recipient.from_str(recipient)])
-    digest = base64.b64encode(hashlib.sha256(sealed).digest()).decode()
-    stored = change(
-        documents_put,
-        proposal,
-        slot,
-        client=CLIENT,
-        body=File(payload=io.BytesIO(sealed)),
-        repr_digest=f"sha-256=:{digest}:",
-        entente_media_type=media_type,
+    uploader = upload_to(f"/v1/proposals/{proposal}/documents/{slot}/uploads").uploader(
+        file_stream=io.BytesIO(sealed),
+        metadata={"media_type": media_type, "sha256": sha256(sealed)},
+        retries=5,
+        retry_delay=2,
     )
-    if stored.sha256 != sha256(sealed):
+    uploader.upload()
+    shown = answer(documents_show_upload.sync, proposal, uploader.url.rsplit("/", 1)[1], client=CLIENT)
+    stored = shown.document
+    if not stored or stored.sha256 != sha256(sealed):
         sys.exit(f"the exchange has stored other bytes in {slot}")
     sealed_here = {**sealed_before(proposal), slot: sha256(sealed)}
     sealed_file(proposal).write_text(json.dumps(sealed_here), encoding="utf-8")

@@ -113,7 +113,7 @@ impl Interrupted {
     pub fn advice(&self) -> &'static str {
         match *self.0.lock().expect("noting a step does not panic") {
             Some(ProgressStep::Sealing) => {
-                "run the same command again; nothing of this file was sent, and what was sealed before is kept"
+                "run the same command again: this file is sealed from its beginning, and what was sealed before is kept"
             }
             Some(ProgressStep::Uploading) => "run the same command again; sealing is not repeated",
             Some(ProgressStep::Downloading | ProgressStep::Opening | ProgressStep::Titles) => {

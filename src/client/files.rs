@@ -96,6 +96,12 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// Puts the content of a file on the disk.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    let synced = fs::File::options().write(true).open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| ClientError::io("write", path, &error))
+}
+
 /// A file of ours that is not as we wrote it.
 pub(super) fn damaged(path: &Path, error: &dyn Display) -> ClientError {
     let help = "somebody changed it; restore it from a copy, or remove it and confirm again what it held";

@@ -6,10 +6,12 @@
 
 mod fate;
 mod plain;
+mod resumable;
 mod signed;
 mod tls;
 
 pub use plain::{PlainAnswer, PlainRequest};
+pub use resumable::GrowingFile;
 pub(super) use tls::roots;
 
 use super::{

@@ -136,6 +136,11 @@ impl Unfinished {
         self.finish(path, |file, path| file.persist_noclobber(path).map(drop).map_err(|error| error.error))
     }
 
+    /// The same of a file that can be made again until [`files::sync`] was called for it: its name is on disk, its content may not be.
+    pub(super) fn name_new(self, path: &Path) -> io::Result<()> {
+        self.name(path, |file, path| file.persist_noclobber(path).map(drop).map_err(|error| error.error))
+    }
+
     /// Gives it its name, in place of a file that has it; it is on disk then.
     pub(super) fn finish_over(self, path: &Path) -> io::Result<()> {
         self.finish(path, |file, path| file.persist(path).map(drop).map_err(|error| error.error))
@@ -143,6 +148,10 @@ impl Unfinished {
 
     fn finish(mut self, path: &Path, name: impl FnOnce(NamedTempFile, &Path) -> io::Result<()>) -> io::Result<()> {
         self.named().as_file().sync_all()?;
+        self.name(path, name)
+    }
+
+    fn name(mut self, path: &Path, name: impl FnOnce(NamedTempFile, &Path) -> io::Result<()>) -> io::Result<()> {
         let mut open = open();
         if open.is_over {
             return Err(io::ErrorKind::Interrupted.into());

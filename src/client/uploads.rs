@@ -1,16 +1,18 @@
-//! Documents on their way up: sealed here into a file, kept until the exchange has it, sent again without sealing again.
+//! Documents on their way up: sealed here into a file, sent meanwhile, kept until the exchange has it, sent again without sealing again.
 //!
-//! Plaintext is read once and never copied. What was sealed is recorded first, so that an interruption at any instant leaves
-//! something to take up, and so that what is signed later can be compared with what was sealed here.
+//! Plaintext is read once and never copied. What was sealed is recorded before its last byte is sent, so that an interruption after that
+//! leaves something to take up, and so that what is signed later can be compared with what was sealed here. What was not sealed to its end is
+//! sealed again with other keys.
 //!
 //! INVARIANT: no signature names a file that this machine alone had and has thrown away. Marks are set, and records forgotten, in turns;
 //! a member who signs checks in theirs that everything is still there, one who forgets checks in theirs whether it was signed for since.
 
 mod sealing;
+mod sending;
 
 use super::{
     Client, ClientError, Result, files, progress::ProgressListener, proposals::Summary, records::UploadRecord,
-    signing::Signing, transport::Upload,
+    signing::Signing,
 };
 use crate::{
     domain::id::{ProposalId, Slug},
@@ -39,6 +41,9 @@ impl Client {
             }
             Planned::New(new) => {
                 self.send_signed(id, slot, None, &progress).await?;
+                if new.is_large() {
+                    return self.seal_and_send(*new, progress).await;
+                }
                 self.seal(*new, progress.clone()).await?
             }
         };
@@ -86,18 +91,17 @@ impl Client {
     /// # Errors
     /// When the sealed file is not where it belongs, too. That is no reason to forget it: it may be away, or be being written.
     pub async fn resume_upload(&self, record: &UploadRecord, progress: Arc<dyn ProgressListener>) -> Result<Document> {
-        let profile = &self.profile().name;
         let Some(sealed) = record.sealed.as_ref().filter(|_| record.is_unsent()) else {
             return Err(self.missing(record).await);
         };
-        let upload = Upload {
-            file: sealed,
-            sha256: record.sha256,
-            size: record.size,
-            media_type: &record.media_type,
-            idempotency_key: &record.idempotency_key,
-        };
-        let document = match self.api().put_document(record.proposal, &record.slot, &upload, &progress).await {
+        let sent = self.send_sealed(record, sealed, &progress).await;
+        self.settle(record, sent).await
+    }
+
+    /// What became of a file that was sent, in the records.
+    async fn settle(&self, record: &UploadRecord, sent: Result<Document>) -> Result<Document> {
+        let profile = &self.profile().name;
+        let document = match sent {
             Ok(document) => document,
             // The exchange has not taken these bytes, and to send them again fixes nothing. Where it may have, the transport says so.
             Err(error) if matches!(error.problem().map(|problem| problem.status), Some(413 | 415 | 422)) => {
@@ -115,7 +119,9 @@ impl Client {
             ));
         }
         self.home().note_sent(profile, record, document.id)?;
-        files::remove(sealed)?;
+        if let Some(sealed) = &record.sealed {
+            files::remove(sealed)?;
+        }
         for earlier in self.home().uploads_of(profile, record.proposal, &record.slot)? {
             let is_replaced = earlier.is_before(record) && earlier.idempotency_key != record.idempotency_key;
             if is_replaced && (earlier.sealed.is_none() || !self.is_signed_for(&earlier).await) {
@@ -211,6 +217,10 @@ impl Client {
                     "look at what is put in now, and sign again: `entente proposal sign`",
                 ));
             }
+        }
+        // A file that is being sent may not be on the disk: from here on nobody can make it again.
+        for record in records.iter().filter(|record| record.is_unsent()) {
+            record.sealed.as_deref().map_or(Ok(()), files::sync)?;
         }
         let mut marked = Vec::new();
         for mut record in records.into_iter().filter(|record| record.sealed.is_some()) {

@@ -254,6 +254,8 @@ typed_ids! {
     ProposalId = "prop";
     /// A sealed document in a slot of a proposal, or a sealed letter.
     DocumentId = "doc";
+    /// An upload that can be resumed: what is to become a document once its last byte is here.
+    UploadId = "upl";
     /// A key pair whose identity exists only wrapped.
     VaultId = "vault";
     /// A vault's identity, encrypted to one recipient.

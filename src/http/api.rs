@@ -5,7 +5,7 @@
 use super::{
     calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, inbox,
     openapi, plain_request::require_plain, policies, preconditions::keep_preconditions, problem, programs, proposals,
-    reviews, state::Api, visibility,
+    reviews, state::Api, uploads, visibility,
 };
 use axum::{
     Router,
@@ -96,6 +96,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(documents::list))
         .routes(routes!(documents::put, documents::remove))
         .routes(routes!(documents::fetch))
+        .routes(routes!(uploads::begin_upload))
+        .routes(routes!(uploads::show_upload, uploads::append_upload, uploads::remove_upload))
         .routes(routes!(reviews::declare))
         .routes(routes!(reviews::lift))
         .routes(routes!(reviews::declarations))
@@ -144,9 +146,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::typed_operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 98);
+        assert_eq!(names.len(), 102);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 98);
+        assert_eq!(names.len(), 102);
     }
 }

@@ -333,7 +333,7 @@ impl Conditions {
     }
 }
 
-fn credential(parts: &Parts) -> Option<Arc<dyn Credential>> {
+pub(super) fn credential(parts: &Parts) -> Option<Arc<dyn Credential>> {
     parts.extensions.get::<Peer>().map(|peer| Arc::new(peer.clone()) as Arc<dyn Credential>)
 }
 
@@ -394,7 +394,7 @@ impl Arriving {
     }
 
     /// All of it, and when its last byte was here.
-    async fn whole(self, api: &Api, headers: &HeaderMap, limit: usize) -> Result<(Bytes, Timestamp), Fault> {
+    pub(super) async fn whole(self, api: &Api, headers: &HeaderMap, limit: usize) -> Result<(Bytes, Timestamp), Fault> {
         match self {
             Self::Here(read, at) => Ok((read?, at)),
             Self::Coming(body) => {

@@ -55,8 +55,8 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -
 pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUpload) -> Result<Answer> {
     let SealedUpload { context, sha256, size, media_type, bytes, here_at, peer } = sealed;
     let (proposal, slot) = (ids.id("proposal")?, ids.id("slot")?);
-    let announced = documents::Announced { proposal, slot, sha256, size, media_type, here_at };
-    let stored = documents::put(&api, &context, &announced, while_accepted(peer.clone(), bytes)).await;
+    let announced = documents::Announced { proposal, slot, sha256: Some(sha256), size, media_type, here_at };
+    let stored = documents::put(&api, &context, &announced, sha256, while_accepted(peer.clone(), bytes)).await;
     match stored {
         // Said as what it is rather than as bytes that stopped coming.
         Err(ServiceError::Interrupted) => {
@@ -205,11 +205,15 @@ fn plaintext_type(headers: &HeaderMap) -> Result<String, Fault> {
         Fault::malformed(format!("send `{PLAINTEXT_TYPE}`, the media type of the plaintext, such as `application/pdf`"))
     };
     let given = one(headers, &PLAINTEXT_TYPE)?.ok_or_else(wrong)?;
+    if is_media_type(given) { Ok(given.to_owned()) } else { Err(wrong()) }
+}
+
+/// Whether it is a media type without parameters.
+pub(super) fn is_media_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
     };
-    let fits = given.len() <= 127 && given.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
-    if fits { Ok(given.to_owned()) } else { Err(wrong()) }
+    text.len() <= 127 && text.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
 }
 
 fn etag(document: &Document) -> String {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     metrics,
     share_table::{ANSWER_BYTES, BODY_BYTES, SMALL_BODY_BYTES, STREAMS_PER_CONNECTION, UNANNOUNCED_BODY_BYTES, WAITS},
-    wire::AGE_MEDIA_TYPE,
+    wire::{AGE_MEDIA_TYPE, UPLOAD_MEDIA_TYPE},
 };
 use axum::{
     Router,
@@ -532,9 +532,13 @@ fn no_more(what: &'static str, refusal: EdgeRefusal) -> axum::response::Response
 
 /// What a request's body may take of memory. More than any operation keeps is refused before it is read.
 fn kept_bytes(request: &Request) -> usize {
-    let is_document = request.method() == Method::PUT
-        && request.uri().path().contains("/documents/")
-        && request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == AGE_MEDIA_TYPE);
+    let is_sent = |method, place, kind| {
+        request.method() == method
+            && request.uri().path().contains(place)
+            && request.headers().get(header::CONTENT_TYPE).is_some_and(|given| given == kind)
+    };
+    let is_document =
+        is_sent(Method::PUT, "/documents/", AGE_MEDIA_TYPE) || is_sent(Method::PATCH, "/uploads/", UPLOAD_MEDIA_TYPE);
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let announced = request.body().size_hint();
     match announced.upper() {

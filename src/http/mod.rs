@@ -68,6 +68,7 @@ mod suspended;
 pub mod timeouts;
 pub mod tls;
 pub mod trust;
+mod uploads;
 mod visibility;
 mod waiting_room;
 

@@ -9,12 +9,15 @@ mod samples;
 
 use crate::{
     domain::{
-        id::{CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        id::{
+            CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, UploadId,
+            VaultId,
+        },
         policy::PolicyOwner,
         proposal::{Relation, Sort},
     },
     wire::{
-        AGE_MEDIA_TYPE, PROBLEM_JSON,
+        AGE_MEDIA_TYPE, PROBLEM_JSON, UPLOAD_MEDIA_TYPE,
         problem::{Kind, Problem},
     },
 };
@@ -71,6 +74,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
             (HttpMethod::Get, &mut item.get),
             (HttpMethod::Put, &mut item.put),
             (HttpMethod::Post, &mut item.post),
+            (HttpMethod::Patch, &mut item.patch),
             (HttpMethod::Delete, &mut item.delete),
         ];
         for (method, operation) in operations {
@@ -122,7 +126,13 @@ fn tell(operation: &mut Value) {
 #[cfg(test)]
 pub(super) fn typed_operations(description: &OpenApi) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
     description.paths.paths.iter().flat_map(|(path, item)| {
-        let operations = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
+        let operations = [
+            ("GET", &item.get),
+            ("PUT", &item.put),
+            ("POST", &item.post),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+        ];
         operations.into_iter().filter_map(move |(method, operation)| Some((path.as_str(), method, operation.as_ref()?)))
     })
 }
@@ -156,6 +166,7 @@ fn add_components(components: &mut Components) {
         named::<ReviewId>(),
         named::<Slug>(),
         named::<Sort>(),
+        named::<UploadId>(),
         named::<VaultId>(),
     ];
     components.schemas.extend(schemas);
@@ -198,10 +209,15 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         matches!(parameter.required, Required::True)
     });
     let has_bytes = operation.request_body.as_mut().is_some_and(|body| match body {
-        RefOr::T(body) => body.content.get_mut(AGE_MEDIA_TYPE).map(make_binary).is_some(),
+        RefOr::T(body) => {
+            body.content.get_mut(UPLOAD_MEDIA_TYPE).map(make_binary);
+            body.content.get_mut(AGE_MEDIA_TYPE).map(make_binary).is_some()
+        }
         RefOr::Ref(_) => false,
     });
-    if is_change {
+    // Bytes that are added to an upload are recognised by their offset.
+    let has_key = is_change && !matches!(method, HttpMethod::Patch);
+    if has_key {
         parameters.push(idempotency_key().into());
     }
     let in_path: Vec<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
@@ -237,7 +253,7 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         let RefOr::T(response) = response else { continue };
         response.content.get_mut(AGE_MEDIA_TYPE).map(make_binary);
         if status.starts_with('2') {
-            describe_success(status, response, is_change);
+            describe_success(status, response, has_key);
         } else if !status.starts_with('3') {
             let content = problem_response(String::new()).content;
             response.content.extend(content);
@@ -253,7 +269,7 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
     responses.entry("default".into()).or_insert_with(|| Ref::from_response_name("Problem").into());
 }
 
-fn describe_success(status: &str, response: &mut Response, is_change: bool) {
+fn describe_success(status: &str, response: &mut Response, has_key: bool) {
     response.description = match status {
         "201" => "Made.",
         "204" => "Done.",
@@ -264,7 +280,7 @@ fn describe_success(status: &str, response: &mut Response, is_change: bool) {
     if status == "201" {
         response.headers.insert("Location".into(), header("Address of what was made.").into());
     }
-    if is_change {
+    if has_key {
         let replay = header("`true` when it is the answer that the same request got before.");
         response.headers.insert("Idempotent-Replay".into(), replay.into());
     }
@@ -322,6 +338,7 @@ fn identifier(name: &str) -> Parameter {
         "vault" => ("VaultId", "A vault."),
         "slot" => ("Slug", "Name of a slot of the call."),
         "document" => ("DocumentId", "A document."),
+        "upload" => ("UploadId", "An upload of one's own."),
         "letter" => ("DocumentId", "A letter."),
         "owner" => ("PolicyOwner", "Whose policies: the code of a partner, or `guardrails`."),
         "review" => ("ReviewId", "A review."),
@@ -354,7 +371,7 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
                 let has_key = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
-                assert_eq!(has_key, method != "get", "{method} {path}");
+                assert_eq!(has_key, !matches!(&**method, "get" | "patch"), "{method} {path}");
                 assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
                 assert_eq!(operation["responses"]["401"]["$ref"], "#/components/responses/Problem401");
                 let names: BTreeSet<_> =

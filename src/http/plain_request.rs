@@ -5,7 +5,9 @@
 
 use super::{
     change_request::IDEMPOTENCY_KEY,
-    header_names::{CONTENT_DIGEST, PLAINTEXT_TYPE, REPR_DIGEST},
+    header_names::{
+        CONTENT_DIGEST, PLAINTEXT_TYPE, REPR_DIGEST, TUS_RESUMABLE, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET,
+    },
     problem::Fault,
 };
 use crate::wire::problem::Kind;
@@ -18,7 +20,7 @@ use axum::{
 use std::collections::HashSet;
 
 /// Headers with one value, which a request has once or not at all.
-const SINGLE: [HeaderName; 8] = [
+const SINGLE: [HeaderName; 12] = [
     header::CONTENT_TYPE,
     header::IF_MATCH,
     header::IF_RANGE,
@@ -27,6 +29,10 @@ const SINGLE: [HeaderName; 8] = [
     CONTENT_DIGEST,
     REPR_DIGEST,
     PLAINTEXT_TYPE,
+    TUS_RESUMABLE,
+    UPLOAD_LENGTH,
+    UPLOAD_OFFSET,
+    UPLOAD_METADATA,
 ];
 
 /// Refuses a request that is not plain.

@@ -184,6 +184,8 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::NotAsAnnounced(_) => Kind::DigestMismatch,
         ServiceError::TooLarge { .. } => Kind::TooLarge,
         ServiceError::Interrupted => Kind::Timeout,
+        ServiceError::OtherOffset { .. } => Kind::OtherOffset,
+        ServiceError::UploadBusy => Kind::UploadBusy,
         ServiceError::OutOfRange { .. } => Kind::RangeNotSatisfiable,
         ServiceError::Damaged => Kind::DocumentDamaged,
         ServiceError::NotAMember => Kind::NotAMember,

@@ -31,6 +31,7 @@ use crate::{
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
+        appends::Appends,
         endings::SeenCertificates,
         feed::Feed,
         leftover_keys::LeftoverKeys,
@@ -157,6 +158,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,
         usage: Usage::default(),
+        appends: Appends::default(),
         seen_certificates: SeenCertificates::default(),
     }))
 }

@@ -97,6 +97,13 @@ enum State {
     Payload,
 }
 
+/// The length of the age file with a header of this length that holds so much plaintext.
+#[must_use]
+pub fn sealed_len(header_len: u64, plaintext_len: u64) -> u64 {
+    let chunks = plaintext_len.div_ceil(SEALED_CHUNK - TAG).max(1);
+    header_len + NONCE + plaintext_len + chunks * TAG
+}
+
 impl Default for HeaderCheck {
     fn default() -> Self {
         Self::new()
@@ -140,6 +147,12 @@ impl HeaderCheck {
             }
         }
         Ok(if self.state == State::Payload { HeaderProgress::Payload } else { HeaderProgress::Header })
+    }
+
+    /// The length of the header in bytes, once it is complete.
+    #[must_use]
+    pub fn header_len(&self) -> Option<u64> {
+        (self.state == State::Payload && self.failed.is_none()).then_some(self.header_len)
     }
 
     /// The verdict, given the length of the whole file in bytes.

@@ -5,10 +5,10 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage, manifests, quotas,
-    sealed_bytes::{self, ExpectedBytes},
+    sealed_bytes::{self, ArrivedBytes, ExpectedBytes},
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
-    usage::Coming,
+    usage::{Arrival, Coming},
     versions,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         Reading, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
         held_blobs::HeldBlob,
+        uploads::{self, UploadRow},
         vaults,
     },
     wire::{
@@ -38,12 +39,13 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use std::{ops::Range, sync::Arc};
 
-/// The announcement that a client sends before the bytes of a document.
+/// What is announced of a document before its bytes come.
 #[derive(Debug, Clone)]
 pub struct Announced {
     pub proposal: ProposalId,
     pub slot: Slug,
-    pub sha256: Sha256,
+    /// Absent while the sender of an upload that can be resumed does not know it yet.
+    pub sha256: Option<Sha256>,
     pub size: u64,
     /// Of the plaintext, as the manifest will say.
     pub media_type: String,
@@ -52,7 +54,7 @@ pub struct Announced {
 }
 
 /// The place of a document, checked before the first byte is accepted.
-struct Place {
+pub(super) struct DocumentPlace {
     proposal: ProposalState,
     party: Option<PartnerCode>,
     vault: crate::storage::vaults::VaultRow,
@@ -64,45 +66,86 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     exchange: &Exchange,
     context: &RequestContext,
     announced: &Announced,
+    sha256: Sha256,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Answer> {
     let (arrival, expected) = {
         let mut first = Rehearsal::rehearse(exchange, context).await?;
-        let (proposal, _) = own(&mut first, announced).await?;
+        let (proposal, _) = own(&mut first, announced.proposal).await?;
         if let Some(answer) = first.replayed()? {
             return Ok(answer);
         }
-        let place = admit(&mut first, proposal, announced).await?;
-        if context.if_match.is_some() {
-            present(&mut first, announced.proposal, &announced.slot, place.party.as_ref()).await?;
-        }
-        let named = check_time(&mut first, &place, announced).await?;
-        let coming = coming(&first, announced);
-        let arrival = exchange.usage.coming(coming.clone());
-        // A second one that is sent meanwhile counts as any other: signed for is one.
-        let is_awaited = arrival.is_first() && is_awaited(&mut first, &place, announced, named.as_ref()).await?;
-        quotas::check_documents(&mut first, &arrival, &coming, is_awaited).await?;
-        let limit = exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes);
-        (arrival, ExpectedBytes { sha256: announced.sha256, size: announced.size, limit })
+        let (place, named) = check_place(&mut first, proposal, announced).await?;
+        let arrival = exchange.usage.coming(coming(&first, announced));
+        let limit = check_room(&mut first, &place, announced, named.as_ref(), Some(&arrival)).await?;
+        (arrival, ExpectedBytes { sha256, size: announced.size, limit })
     };
     let arrived = sealed_bytes::take(exchange, expected, bytes).await?;
+    adopt(exchange, context, announced, arrived, Counted::Arrival(&arrival)).await
+}
+
+/// By what a document counts while it is on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counted<'a> {
+    Arrival(&'a Arrival),
+    Upload(&'a UploadRow),
+}
+
+/// Whether a document may come to its place now; what a committed version that is not complete says of it, if it names it.
+pub(super) async fn check_place<T: Reads>(
+    act: &mut Act<'_, T>,
+    proposal: ProposalState,
+    announced: &Announced,
+) -> Result<(DocumentPlace, Option<ManifestDocument>)> {
+    let place = admit(act, proposal, announced).await?;
+    if act.names_state() {
+        present(act, announced.proposal, &announced.slot, place.party.as_ref()).await?;
+    }
+    let named = check_time(act, &place, announced).await?;
+    Ok((place, named))
+}
+
+/// Whether its sender may have it on its way: how many bytes are taken at most.
+pub(super) async fn check_room<T: Reads>(
+    act: &mut Act<'_, T>,
+    place: &DocumentPlace,
+    announced: &Announced,
+    named: Option<&ManifestDocument>,
+    arrival: Option<&Arrival>,
+) -> Result<u64> {
+    // A second one that is sent meanwhile counts as any other: signed for is one.
+    let is_awaited = arrival.is_none_or(Arrival::is_first) && is_awaited(act, place, announced, named).await?;
+    let coming = coming(act, announced);
+    quotas::check_documents(act, arrival, &coming, is_awaited).await?;
+    Ok(act.exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes))
+}
+
+/// Makes a document of bytes that are here as a whole.
+pub(super) async fn adopt(
+    exchange: &Exchange,
+    context: &RequestContext,
+    announced: &Announced,
+    arrived: ArrivedBytes,
+    counted: Counted<'_>,
+) -> Result<Answer> {
+    let announced = &Announced { sha256: Some(arrived.staged.sha256()), ..announced.clone() };
     let arrived_at = announced.here_at.unwrap_or(arrived.arrived_at);
     let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
-    let (proposal, permit) = own(&mut act, announced).await?;
+    let (proposal, permit) = own(&mut act, announced.proposal).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let place = admit(&mut act, proposal, announced).await?;
-    if context.if_match.is_some() {
-        present(&mut act, announced.proposal, &announced.slot, place.party.as_ref()).await?;
-    }
-    let named = check_time(&mut act, &place, announced).await?;
+    let (place, named) = check_place(&mut act, proposal, announced).await?;
     let coming = coming(&act, announced);
     // Its bytes are those that were signed for. Of several that came at once the first to be here is the one.
     let is_awaited = is_awaited(&mut act, &place, announced, named.as_ref()).await?;
-    quotas::check_documents(&mut act, &arrival, &coming, is_awaited).await?;
+    let arrival = match counted {
+        Counted::Arrival(arrival) => Some(arrival),
+        Counted::Upload(_) => None,
+    };
+    quotas::check_documents(&mut act, arrival, &coming, is_awaited).await?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -118,6 +161,11 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         is_current: true,
         is_damaged: false,
     };
+    if let Counted::Upload(upload) = counted {
+        // It may have been taken back, or have made room for another, since the last byte came.
+        let still = uploads::find(&mut act.tx, upload.id).await?.ok_or(ServiceError::Hidden)?;
+        uploads::end(&mut act.tx, &permit, &still, row.id).await?;
+    }
     documents::put(&mut act.tx, &permit, &row).await?;
     let payload = DocumentStored {
         document: row.id,
@@ -272,14 +320,18 @@ fn noting_damage(
 }
 
 /// The proposal, to which the caller may upload.
-async fn own<T: Reads>(act: &mut Act<'_, T>, announced: &Announced) -> Result<(ProposalState, Permit)> {
-    let proposal = act.proposal(announced.proposal).await?;
+pub(super) async fn own<T: Reads>(act: &mut Act<'_, T>, id: ProposalId) -> Result<(ProposalState, Permit)> {
+    let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
     Ok((proposal, permit))
 }
 
 /// Whether this document may be put here at all, apart from the time.
-async fn admit<T: Reads>(act: &mut Act<'_, T>, proposal: ProposalState, announced: &Announced) -> Result<Place> {
+async fn admit<T: Reads>(
+    act: &mut Act<'_, T>,
+    proposal: ProposalState,
+    announced: &Announced,
+) -> Result<DocumentPlace> {
     let party = own_party(act, &proposal, &announced.slot)?;
     let listed = Listed {
         slot: announced.slot.clone(),
@@ -297,7 +349,7 @@ async fn admit<T: Reads>(act: &mut Act<'_, T>, proposal: ProposalState, announce
     let vault = vault.ok_or_else(|| Refusal::ManifestMismatch {
         fault: format!("the proposal has no `{kind}` vault for this slot; make it first"),
     })?;
-    Ok(Place { proposal, party, vault })
+    Ok(DocumentPlace { proposal, party, vault })
 }
 
 /// The `ETag` of a slot: of the document that is in it, or of none.
@@ -328,7 +380,7 @@ fn own_party<T: Reads>(act: &Act<'_, T>, proposal: &ProposalState, slot: &Slug) 
 /// Refuses a document that may not arrive now; what a committed version that is not complete says of it, if it names it.
 async fn check_time<T: Reads>(
     act: &mut Act<'_, T>,
-    place: &Place,
+    place: &DocumentPlace,
     announced: &Announced,
 ) -> Result<Option<ManifestDocument>> {
     let proposal = &place.proposal;
@@ -344,7 +396,8 @@ async fn check_time<T: Reads>(
         Some(version) => versions::of_version(&mut act.tx, proposal.row.id, version.number)
             .await?
             .document(&announced.slot, place.party.as_ref())
-            .filter(|document| document.sha256 == announced.sha256)
+            // As long as its digest is not known, it may be the one if it has as many bytes.
+            .filter(|document| announced.sha256.map_or(document.size == announced.size, |is| is == document.sha256))
             .cloned(),
         None => None,
     };
@@ -362,14 +415,12 @@ async fn check_time<T: Reads>(
 /// Whether every party has signed for the document and no undamaged copy of it is in its place.
 async fn is_awaited<T: Reads>(
     act: &mut Act<'_, T>,
-    place: &Place,
+    place: &DocumentPlace,
     announced: &Announced,
     named: Option<&ManifestDocument>,
 ) -> Result<bool> {
-    if named.is_none_or(|document| document.size != announced.size) {
-        return Ok(false);
-    }
-    let known = documents::with_digests(&mut act.tx, announced.proposal, &[announced.sha256]).await?;
+    let Some(document) = named.filter(|document| document.size == announced.size) else { return Ok(false) };
+    let known = documents::with_digests(&mut act.tx, announced.proposal, &[document.sha256]).await?;
     Ok(!known.iter().any(|row| row.slot == announced.slot && row.party == place.party && !row.is_damaged))
 }
 
@@ -386,7 +437,7 @@ fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bo
     }
 }
 
-fn answer(row: DocumentRow) -> Document {
+pub(super) fn answer(row: DocumentRow) -> Document {
     Document {
         id: row.id,
         slot: row.slot,

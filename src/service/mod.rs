@@ -5,6 +5,7 @@
 //! [`unit::Act`], a function that only looks through [`unit::View`].
 
 mod announcements;
+pub mod appends;
 pub mod assignments;
 pub mod calls;
 pub mod cancellation;
@@ -53,6 +54,7 @@ mod ties;
 pub mod time;
 pub mod unit;
 pub mod upkeep;
+pub mod uploads;
 pub mod usage;
 mod vault_access;
 pub mod vaults;
@@ -194,6 +196,8 @@ pub struct Exchange {
     pub quotas: quotas::Quotas,
     /// The amounts that count towards them and are in no row of the database.
     pub usage: usage::Usage,
+    /// The uploads to which requests of this server add.
+    pub appends: appends::Appends,
     /// The certificates that came to this server and end soon.
     pub seen_certificates: endings::SeenCertificates,
 }
@@ -304,6 +308,10 @@ pub enum ServiceError {
     TooLarge { limit: u64 },
     #[error("the upload ended before all bytes had arrived")]
     Interrupted,
+    #[error("the upload goes on at byte {at}")]
+    OtherOffset { at: u64 },
+    #[error("another request still adds to this upload")]
+    UploadBusy,
     #[error("the range begins past the end, {size} bytes")]
     OutOfRange { size: u64 },
     #[error("the stored bytes of the document are missing or damaged")]

@@ -23,6 +23,7 @@ use crate::{
         calls, documents, extensions,
         members::{self, MemberRow},
         policies, programs, proposals,
+        uploads::{self, UploadRow},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -55,6 +56,8 @@ pub struct Quotas {
     pub arriving_per_slot_per_member: u64,
     /// Bytes of one member's documents that are on their way at the same time.
     pub arriving_bytes_per_member: u64,
+    /// So many hours after it was begun, an upload that is not at its end goes; at least one.
+    pub unfinished_uploads_hours: u16,
     /// Bytes of documents that a member has signed for, over all proposals, and that are not here yet.
     pub announced_bytes_per_member: u64,
     /// So many days after it was replaced or taken out, a document that no version names goes; at least one.
@@ -109,6 +112,7 @@ impl Default for Quotas {
             documents_per_slot: share_table::DOCUMENTS_PER_SLOT,
             arriving_per_slot_per_member: share_table::ARRIVING_PER_SLOT_PER_MEMBER,
             arriving_bytes_per_member: share_table::ARRIVING_BYTES_PER_MEMBER,
+            unfinished_uploads_hours: 168,
             announced_bytes_per_member: share_table::ANNOUNCED_BYTES_PER_MEMBER,
             replaced_documents_days: 30,
             versions_per_proposal: share_table::VERSIONS_PER_PROPOSAL,
@@ -195,17 +199,26 @@ pub(super) fn check_slot_sizes(exchange: &Exchange, text: &CallText) -> Result<(
 
 /// Whether the caller's party may upload this document. Those that are on their way count as those that are here. One that is awaited,
 /// since every party has signed for it, is taken whatever its party keeps: it was counted when it was signed for.
+///
+/// Of an upload that can be resumed, the row counts: `arrival` is for documents that come in one request.
 pub(super) async fn check_documents<T: Reads>(
     act: &mut Act<'_, T>,
-    arrival: &Arrival,
+    arrival: Option<&Arrival>,
     coming: &Coming,
     is_awaited: bool,
 ) -> Result<()> {
     let Coming { member, proposal: id, slot, size, .. } = coming;
     let (quotas, party) = (act.exchange.quotas, member.partner());
-    let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.member.partner() == party).collect();
+    let at_once = arrival.map_or_else(|| act.exchange.usage.all_coming(), Arrival::others);
+    let mut others: Vec<Coming> = at_once.into_iter().filter(|other| other.member.partner() == party).collect();
+    let is_own =
+        |row: &UploadRow| arrival.is_none() && row.member == *member && row.proposal == *id && row.slot == *slot;
+    let open = uploads::open_of_partner(&mut act.tx, party).await?;
+    others.extend(open.into_iter().filter(|row| !is_own(row)).map(Coming::from));
     check_arriving(&quotas, &others, coming)?;
-    arrival.note(is_awaited);
+    if let Some(arrival) = arrival {
+        arrival.note(is_awaited);
+    }
     if is_awaited {
         return Ok(());
     }
@@ -261,7 +274,8 @@ pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64, by_member
     check_bytes(0, by_member, act.exchange.quotas.announced_bytes_per_member, what)?;
     let party = act.me.id.partner().clone();
     let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
-    let present = kept.saturating_add(act.exchange.usage.coming_of(&party));
+    let open = uploads::open_of_partner(&mut act.tx, &party).await?.iter().map(|row| row.size).sum();
+    let present = kept.saturating_add(act.exchange.usage.coming_of(&party)).saturating_add(open);
     let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
     check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, what)
 }

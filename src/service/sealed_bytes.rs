@@ -8,7 +8,11 @@ use super::{Answer, Exchange, Result, ServiceError, aside, unit::Act};
 use crate::{
     domain::id::Sha256,
     sealing::header::HeaderCheck,
-    storage::{Expected, StageError, Staged},
+    storage::{
+        Expected, StageError, Staged,
+        resumable::{Appended, Resumed},
+        uploads::UploadRow,
+    },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -67,6 +71,111 @@ async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         return Err(ServiceError::NotSealed(error.to_string()));
     }
     Ok(staged)
+}
+
+/// An upload after bytes were added to it.
+#[derive(Debug)]
+pub(super) struct TakenBytes {
+    appended: Appended,
+    check: HeaderCheck,
+    /// When the last byte was here.
+    arrived_at: Timestamp,
+}
+
+impl TakenBytes {
+    /// How many bytes are here.
+    pub(super) fn at(&self) -> u64 {
+        self.appended.at
+    }
+
+    /// Lets other requests add to it.
+    pub(super) async fn release(self) {
+        self.appended.release().await;
+    }
+}
+
+/// Streams sealed bytes behind those of an upload that are here. What came stays, however it ends, unless it is seen not to be sealed.
+pub(super) async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    row: &UploadRow,
+    resumed: Resumed,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<TakenBytes> {
+    let (mut check, mut arrived_at) = (HeaderCheck::new(), exchange.time.now());
+    let bytes = bytes.inspect(|_| arrived_at = exchange.time.now());
+    let at = resumed.at();
+    let appended = if at == row.size {
+        same_last_byte(exchange, row, bytes).await?;
+        resumed.whole()
+    } else {
+        // The header is in the first bytes; whether all that follows is here is seen at the end.
+        let inspect = |chunk: &[u8]| if at == 0 { check.push(chunk).map(drop) } else { Ok(()) };
+        match exchange.blobs.append(resumed, row.size, bytes, inspect).await {
+            Ok(appended) => appended,
+            Err(StageError::Refused(error)) => {
+                exchange.blobs.remove_resumable(&row.blob).await?;
+                return Err(ServiceError::NotSealed(error.to_string()));
+            }
+            Err(StageError::TooLarge { .. }) => return Err(ServiceError::TooLarge { limit: row.size }),
+            Err(StageError::NotAsAnnounced { what }) => return Err(ServiceError::NotAsAnnounced(what)),
+            Err(StageError::Interrupted(_)) => return Err(ServiceError::Interrupted),
+            Err(StageError::Store(error)) => return Err(error.into()),
+        }
+    };
+    Ok(TakenBytes { appended, check, arrived_at })
+}
+
+/// Takes the last byte again of an upload whose bytes are all here and that did not become a document. It is compared, and written nowhere.
+async fn same_last_byte<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    row: &UploadRow,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<()> {
+    let (mut bytes, mut came) = (std::pin::pin!(bytes), Vec::new());
+    while let Some(piece) = bytes.next().await {
+        came.extend_from_slice(&piece.map_err(|_| ServiceError::Interrupted)?);
+        if came.len() > 1 {
+            return Err(ServiceError::TooLarge { limit: row.size });
+        }
+    }
+    let kept = exchange.blobs.last_byte(&row.blob, row.size).await?;
+    match came.first() {
+        Some(last) if Some(*last) == kept => Ok(()),
+        Some(_) => Err(ServiceError::NotAsAnnounced("digest")),
+        None => Err(ServiceError::Interrupted),
+    }
+}
+
+/// The bytes of an upload if all are here, checked and safe, and in no row yet. An upload that is not what was announced is empty again.
+pub(super) async fn whole(
+    exchange: &Exchange,
+    row: &UploadRow,
+    taken: &mut TakenBytes,
+) -> Result<Option<ArrivedBytes>> {
+    if taken.appended.at < row.size {
+        return Ok(None);
+    }
+    let (sha256, check) = match taken.appended.sha256 {
+        Some(sha256) => (sha256, std::mem::take(&mut taken.check)),
+        None => {
+            // Over several requests they were hashed by none. The check remembers its failure.
+            let see = |check: &mut HeaderCheck, piece: &[u8]| drop(check.push(piece));
+            let (sha256, _, check) = exchange.blobs.look_through(&row.blob, HeaderCheck::new(), see).await?;
+            (sha256, check)
+        }
+    };
+    let fault = match (check.finish(row.size), row.sha256) {
+        (Err(error), _) => Some(ServiceError::NotSealed(error.to_string())),
+        (Ok(_), Some(announced)) if announced != sha256 => Some(ServiceError::NotAsAnnounced("digest")),
+        (Ok(_), _) => None,
+    };
+    if let Some(fault) = fault {
+        exchange.blobs.remove_resumable(&row.blob).await?;
+        return Err(fault);
+    }
+    let staged = exchange.blobs.publish_resumable(&row.blob, sha256, row.size).await?;
+    let staged = staged.ok_or(ServiceError::Hidden)?;
+    Ok(Some(ArrivedBytes { staged, arrived_at: taken.arrived_at }))
 }
 
 impl ArrivedBytes {

@@ -367,6 +367,11 @@ impl<'e, T: Reads> Act<'e, T> {
         self.check_match(current)
     }
 
+    /// Whether the caller named a state.
+    pub fn names_state(&self) -> bool {
+        self.context.if_match.is_some()
+    }
+
     /// Refuses when the caller named a state and it is not the present one.
     pub fn check_match(&self, current: &str) -> Result<()> {
         match &self.context.if_match {

@@ -6,6 +6,7 @@
 use super::{
     Exchange, Result, damage, state, time,
     unit::{Subject, new_entry},
+    uploads::give_up,
 };
 use crate::{
     domain::id::ProposalId,
@@ -18,6 +19,7 @@ use crate::{
         pulse,
         scrub::{self, Scrub},
         sweep::{Extent, Quarantined, Swept},
+        uploads,
     },
     wire::entry::payloads::{DocumentNamed, Payload},
 };
@@ -116,6 +118,29 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
         dropped += gone.len() as u64;
         // If the machine stops here, a sweep finds the bytes that stay behind.
         exchange.blobs.set_aside(gone, now).await?;
+    }
+}
+
+/// Lets uploads go whose time is over: those that never came to their end, with what is here of them, and the memory of those that did. How
+/// many.
+pub async fn drop_uploads(exchange: &Exchange) -> Result<u64> {
+    let on_record = instants(exchange).await?.on_record;
+    let mut dropped = 0;
+    loop {
+        let rows = uploads::expired(&mut *exchange.db.read().await?, on_record, AT_ONCE).await?;
+        if rows.is_empty() {
+            return Ok(dropped);
+        }
+        let mut tx = exchange.db.write().await?;
+        for row in &rows {
+            uploads::drop_expired(&mut tx, row.id, on_record).await?;
+        }
+        tx.commit().await?;
+        dropped += rows.len() as u64;
+        // If the machine stops here, a sweep finds the bytes that stay behind.
+        for row in &rows {
+            give_up(exchange, row).await;
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 //! documents that are on their way.
 
 use super::Result;
-use crate::domain::{
-    DailyQuota, Refusal,
-    id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+use crate::{
+    domain::{
+        DailyQuota, Refusal,
+        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+    },
+    storage::uploads::UploadRow,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -44,7 +47,8 @@ pub(super) struct Coming {
     pub(super) member: MemberId,
     pub(super) proposal: ProposalId,
     pub(super) slot: Slug,
-    pub(super) sha256: Sha256,
+    /// Absent where its sender does not know it yet.
+    pub(super) sha256: Option<Sha256>,
     pub(super) size: u64,
     /// Whether it was signed for and so counts as announced.
     pub(super) is_awaited: bool,
@@ -55,6 +59,14 @@ impl Coming {
     fn is_same(&self, other: &Self) -> bool {
         self.member.partner() == other.member.partner()
             && (self.proposal, &self.slot, self.sha256) == (other.proposal, &other.slot, other.sha256)
+    }
+}
+
+/// An upload that is not at its end counts as coming, whether bytes of it come at this moment or not.
+impl From<UploadRow> for Coming {
+    fn from(row: UploadRow) -> Self {
+        let UploadRow { member, proposal, slot, size, sha256, .. } = row;
+        Self { member, proposal, slot, sha256, size, is_awaited: false }
     }
 }
 
@@ -101,6 +113,11 @@ impl Usage {
         let counted = self.counted();
         let theirs = counted.coming.values().filter(|coming| coming.member.partner() == partner && !coming.is_awaited);
         theirs.map(|coming| coming.size).fold(0, u64::saturating_add)
+    }
+
+    /// All documents that come in one request.
+    pub(super) fn all_coming(&self) -> Vec<Coming> {
+        self.counted().coming.values().cloned().collect()
     }
 
     /// Counts a document as coming.
@@ -255,7 +272,7 @@ mod tests {
             member: id("ISR:avi"),
             proposal: "prop_00000000000000000000000000".parse().unwrap(),
             slot: slot.parse().unwrap(),
-            sha256: Sha256::of(b"a document"),
+            sha256: Some(Sha256::of(b"a document")),
             size: 7,
             is_awaited: false,
         };
@@ -274,7 +291,7 @@ mod tests {
                 member: id(member),
                 proposal: "prop_00000000000000000000000000".parse().unwrap(),
                 slot: slot.parse().unwrap(),
-                sha256: Sha256::of(content),
+                sha256: Some(Sha256::of(content)),
                 size: 7,
                 is_awaited: false,
             })

@@ -47,6 +47,29 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     /// [`StoreError::Full`] when the place has no room for so many.
     fn begin(&self, key: &BlobKey, announced: u64) -> Result<Box<dyn IncomingBlob>, StoreError>;
 
+    /// Goes on with a resumable blob where it was left, or begins it: `announced` bytes are still to come. What is written stays when the blob is
+    /// dropped, or the process ends; it is published by [`BlobEngine::publish_resumable`], under another key. None while somebody else adds to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when the place has no room for so many.
+    fn resume(&self, key: &BlobKey, announced: u64) -> Result<Option<ResumedBlob>, StoreError>;
+
+    /// How many bytes of a resumable blob are here, all of which outlast a power failure when this returns; 0 where there is none.
+    fn resumable_size(&self, key: &BlobKey) -> Result<u64, StoreError>;
+
+    /// A resumable blob, to be read from its byte `from` on.
+    fn open_resumable(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError>;
+
+    /// Makes what is here of a resumable blob visible under the key `as_key`, whole and at once, as [`IncomingBlob::publish`] does; whether there
+    /// is one. It stays resumable until it is removed, and nobody adds to it from here on.
+    fn publish_resumable(&self, key: &BlobKey, as_key: &BlobKey) -> Result<bool, StoreError>;
+
+    /// Removes a resumable blob for good, but for what was published of it. One that is not there is not missed.
+    fn remove_resumable(&self, key: &BlobKey) -> Result<(), StoreError>;
+
+    /// The resumable blobs, in any order.
+    fn resumables(&self) -> Result<Vec<ListedBlob>, StoreError>;
+
     /// A published blob, to be read from its byte `from` on, which may be its end. None where there is none under the key, one
     /// that was moved aside included.
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError>;
@@ -84,8 +107,8 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     fn remove_quarantined(&self, key: &BlobKey) -> Result<bool, StoreError>;
 }
 
-/// A blob that is being taken. Nobody sees any of it before it is published. Dropped before that, it leaves nothing; dropping must
-/// not wait for a network.
+/// A blob that is being taken. Nobody sees any of it before it is published. Dropped before that, it leaves nothing unless it was resumed;
+/// dropping must not wait for a network.
 pub trait IncomingBlob: fmt::Debug + Send {
     /// Takes the next bytes, some hundred KiB at a time. They need not be safe when this returns.
     ///
@@ -96,6 +119,15 @@ pub trait IncomingBlob: fmt::Debug + Send {
     /// Makes the blob visible, whole and at once. When this returns, every byte and the key outlast a power failure. After an
     /// error the blob may be visible or not, and the caller deletes it.
     fn publish(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// A resumable blob that somebody adds to. Nobody else does until it is dropped.
+#[derive(Debug)]
+pub struct ResumedBlob {
+    /// How many bytes are here.
+    pub at: u64,
+    /// Takes those that follow. It is never published by itself.
+    pub incoming: Box<dyn IncomingBlob>,
 }
 
 /// A blob that is read. It stays readable to its end when it is moved aside or deleted meanwhile, or reading fails.

@@ -22,7 +22,7 @@ use super::{
     blob_engine::{self, BlobEngine, PutBack, require_mark},
     blob_key::BlobKey,
     error::{BoxedCause, StoreError},
-    intake::{self, Expected, Received, StageError},
+    intake::{self, Cut, Expected, Received, StageError},
     mark::Mark,
     reading::{Reading, Stored},
 };
@@ -35,8 +35,8 @@ use std::{ops::Range, sync::Arc};
 #[derive(Debug, Clone)]
 pub struct Blobs {
     pub(super) engine: Arc<dyn BlobEngine>,
-    mark: Mark,
-    rng: Arc<dyn Rng>,
+    pub(super) mark: Mark,
+    pub(super) rng: Arc<dyn Rng>,
 }
 
 /// Bytes that are safe but in no row yet; removed when dropped, unless kept.
@@ -91,8 +91,9 @@ impl Blobs {
         let key = BlobKey::random(&*self.rng);
         let (begun, announced) = (key.clone(), expected.size.unwrap_or_default());
         let incoming = self.marked(move |engine| engine.begin(&begun, announced)).await?;
-        let Received { sha256, size, incoming } = intake::receive(incoming, bytes, limit, expected, inspect).await?;
-        let staged = Staged { key, sha256, size, unkept: Some(Arc::clone(&self.engine)) };
+        let Received { sha256, size, incoming } =
+            intake::receive(incoming, bytes, limit, expected, Cut::Discards, inspect).await?;
+        let staged = Staged::new(key, sha256, size, &self.engine);
         let mark = self.mark.clone();
         // Handed over and back, so that a request cancelled meanwhile leaves nothing either.
         let staged = blob_engine::ask(&self.engine, move |engine| {
@@ -154,6 +155,10 @@ impl Blobs {
 }
 
 impl Staged {
+    pub(super) fn new(key: BlobKey, sha256: Sha256, size: u64, engine: &Arc<dyn BlobEngine>) -> Self {
+        Self { key, sha256, size, unkept: Some(Arc::clone(engine)) }
+    }
+
     /// The key to store in the row.
     #[must_use]
     pub fn key(&self) -> &BlobKey {

@@ -5,6 +5,7 @@
 //! entente-….json               notes about backups
 //! blobs/3f/3f…                 a published blob, under its key
 //! blobs/3f/3f…#1               one that is being taken
+//! resumable/3f…                one that is taken over several requests; locked while bytes are added
 //! quarantine/3f…               one that no row named; its time is that of the move
 //! ```
 //!
@@ -15,7 +16,7 @@ mod incoming;
 
 use self::incoming::{IncomingFile, PARTIAL};
 use super::{
-    blob_engine::{BlobEngine, IncomingBlob, ListedBlob, OpenedBlob, PutBack},
+    blob_engine::{BlobEngine, IncomingBlob, ListedBlob, OpenedBlob, PutBack, ResumedBlob},
     blob_key::BlobKey,
     durable::{above, create_folder, sync_folder},
     error::StoreError,
@@ -34,6 +35,9 @@ use std::{
 
 /// The folder from which blobs are served.
 const LIVE: &str = "blobs";
+
+/// The folder for blobs that are taken over several requests.
+const RESUMABLE: &str = "resumable";
 
 /// The folder for blobs that no row names.
 const QUARANTINE: &str = "quarantine";
@@ -117,6 +121,46 @@ impl BlobEngine for BlobFolder {
     fn begin(&self, key: &BlobKey, announced: u64) -> Result<Box<dyn IncomingBlob>, StoreError> {
         self.leave_free(announced)?;
         Ok(Box::new(IncomingFile::create(live(&self.path, key), self.reserve)?))
+    }
+
+    fn resume(&self, key: &BlobKey, announced: u64) -> Result<Option<ResumedBlob>, StoreError> {
+        self.leave_free(announced)?;
+        let resumed = IncomingFile::resume(resumable(&self.path, key), self.reserve)?;
+        Ok(resumed.map(|(at, file)| ResumedBlob { at, incoming: Box::new(file) }))
+    }
+
+    fn resumable_size(&self, key: &BlobKey) -> Result<u64, StoreError> {
+        let path = resumable(&self.path, key);
+        let Some(file) = absent(File::open(&path))? else { return Ok(0) };
+        // Before the sync: bytes that come meanwhile may not be safe when it returns.
+        let size = file.metadata()?.len();
+        file.sync_all()?;
+        sync_folder(above(&path))?;
+        Ok(size)
+    }
+
+    fn open_resumable(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
+        opened(&resumable(&self.path, key), from)
+    }
+
+    fn publish_resumable(&self, key: &BlobKey, as_key: &BlobKey) -> Result<bool, StoreError> {
+        let (from, to) = (resumable(&self.path, key), live(&self.path, as_key));
+        let Some(file) = absent(File::open(&from))? else { return Ok(false) };
+        file.sync_all()?;
+        create_folder(above(&to))?;
+        // A second name of the same file: its bytes are not written twice, and an attempt that fails after this leaves the first.
+        let is_there = absent(fs::hard_link(from, &to))?.is_some();
+        sync_folder(above(&to))?;
+        Ok(is_there)
+    }
+
+    fn remove_resumable(&self, key: &BlobKey) -> Result<(), StoreError> {
+        absent(fs::remove_file(resumable(&self.path, key)))?;
+        Ok(())
+    }
+
+    fn resumables(&self) -> Result<Vec<ListedBlob>, StoreError> {
+        listed(&self.path.join(RESUMABLE))
     }
 
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
@@ -216,6 +260,11 @@ fn live(folder: &Path, key: &BlobKey) -> PathBuf {
     let name = key.to_string();
     // 256 folders, so that none grows past what file systems like.
     folder.join(LIVE).join(&name[..2]).join(name)
+}
+
+/// The file of a blob that is taken over several requests.
+fn resumable(folder: &Path, key: &BlobKey) -> PathBuf {
+    folder.join(RESUMABLE).join(key.to_string())
 }
 
 /// The file of a blob in quarantine.

@@ -8,6 +8,7 @@ use super::{
     BlobKey, StoreError, Stored, Tx, WriteTx,
     db::tables::{Cell, Cells, Column, ColumnKind, Tables},
     documents::{self, DocumentRow},
+    uploads,
 };
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
@@ -71,9 +72,11 @@ impl fmt::Display for HeldBlob {
     }
 }
 
-/// Which of these blobs a row names.
+/// Which of these blobs a row names, those of uploads that are not at their end among them.
 pub async fn named(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
-    documents::known_blobs(tx, keys).await
+    let mut named = uploads::known_blobs(tx, &keys).await?;
+    named.extend(documents::known_blobs(tx, keys).await?);
+    Ok(named)
 }
 
 /// The next blobs of the whole exchange that a row names, in the order of their keys.

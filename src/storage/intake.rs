@@ -26,7 +26,16 @@ pub struct Expected {
     pub size: Option<u64>,
 }
 
-/// Why bytes were not taken. Nothing of them remains.
+/// What becomes of bytes whose sender stops before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// They go with the blob.
+    Discards,
+    /// All that came is written; the blob stays.
+    Keeps,
+}
+
+/// Why bytes were not taken. Nothing of them remains, unless the blob is resumable.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError<E> {
     /// More bytes came than are allowed.
@@ -65,10 +74,11 @@ pub(super) async fn receive<E, X: Into<BoxedCause>>(
     bytes: impl Stream<Item = Result<Bytes, X>>,
     limit: u64,
     expected: Expected,
+    cut: Cut,
     inspect: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Received, StageError<E>> {
     let mut writer = Writer::new(incoming);
-    match take(&mut writer, bytes, limit, expected, inspect).await {
+    match take(&mut writer, bytes, limit, expected, cut, inspect).await {
         Ok(size) => {
             let (sha256, incoming) = writer.finish().await?;
             if expected.sha256.is_some_and(|expected| expected != sha256) {
@@ -93,6 +103,7 @@ async fn take<E, X: Into<BoxedCause>>(
     bytes: impl Stream<Item = Result<Bytes, X>>,
     limit: u64,
     expected: Expected,
+    cut: Cut,
     mut inspect: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<u64, StageError<E>> {
     let limit = expected.size.map_or(limit, |size| size.min(limit));
@@ -105,7 +116,15 @@ async fn take<E, X: Into<BoxedCause>>(
     let mut size = 0_u64;
     let mut bytes = pin!(bytes);
     while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(|error| StageError::Interrupted(error.into()))?;
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => {
+                if cut == Cut::Keeps && !gathered.is_empty() {
+                    writer.write(gathered).await?;
+                }
+                return Err(StageError::Interrupted(error.into()));
+            }
+        };
         size += piece.len() as u64;
         if size > limit {
             return Err(too_large());

@@ -54,7 +54,8 @@ pub const ALL: &[Migration] = &[
     migration!(26, "references", "0026_references"),
     migration!(27, "suspensions", "0027_suspensions"),
     migration!(28, "inbox", "0028_inbox"),
-    migration!(30, "declined_assignments", "0030_declined_assignments"),
+    migration!(29, "declined_assignments", "0029_declined_assignments"),
+    migration!(30, "uploads", "0030_uploads"),
 ];
 
 #[cfg(test)]

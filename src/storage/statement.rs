@@ -6,8 +6,8 @@
 use super::{blob_key::BlobKey, error::StoreError};
 use crate::domain::{
     id::{
-        CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
-        WrappedKeyId,
+        CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, UploadId,
+        VaultId, WrappedKeyId,
     },
     reference::CallCode,
 };
@@ -118,7 +118,7 @@ macro_rules! to_arg {
     )*};
 }
 
-to_arg!(Text: str, PartnerCode, MemberId, Slug, Sha256, ProgramId, CallId, ProposalId, DocumentId, VaultId,
+to_arg!(Text: str, PartnerCode, MemberId, Slug, Sha256, ProgramId, CallId, ProposalId, DocumentId, UploadId, VaultId,
     WrappedKeyId, ReviewId, DecisionId, BlobKey, CallCode => |value| value.to_string());
 to_arg!(Text: String => |value| value.clone());
 to_arg!(Int: i64 => |value| *value);

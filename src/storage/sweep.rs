@@ -104,6 +104,7 @@ impl Blobs {
                 }
             }
         }
+        swept.partial += self.remove_forgotten(older_than, is_dry, &mut known).await?;
         if is_dry || (extent == Extent::SmallShare && swept.is_too_much()) {
             return Ok(swept);
         }
@@ -111,6 +112,31 @@ impl Blobs {
             swept.moved += self.set_aside(batch.to_vec(), now).await?;
         }
         Ok(swept)
+    }
+
+    /// Removes resumable blobs that no upload names and that nobody has added to since `before`: how many. A dry run counts.
+    async fn remove_forgotten<F>(
+        &self,
+        before: Timestamp,
+        is_dry: bool,
+        known: &mut impl FnMut(Vec<BlobKey>) -> F,
+    ) -> Result<u64, StoreError>
+    where
+        F: Future<Output = Result<HashSet<BlobKey>, StoreError>>,
+    {
+        let mut old = self.marked(|engine| engine.resumables()).await?;
+        old.retain(|blob| blob.at < before);
+        let mut removed = 0;
+        for batch in old.chunks(BATCH) {
+            let named = known(batch.iter().map(|blob| blob.key.clone()).collect()).await?;
+            for blob in batch.iter().filter(|blob| !named.contains(&blob.key)) {
+                if !is_dry {
+                    self.remove_resumable(&blob.key).await?;
+                }
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Moves blobs that no row names any more into quarantine.

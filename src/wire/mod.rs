@@ -45,3 +45,5 @@ use {answer, request};
 pub const PROBLEM_JSON: &str = "application/problem+json";
 /// The media type under which ciphertext travels.
 pub const AGE_MEDIA_TYPE: &str = "application/vnd.age";
+/// The media type of bytes that are added to an upload (tus 1.0).
+pub const UPLOAD_MEDIA_TYPE: &str = "application/offset+octet-stream";

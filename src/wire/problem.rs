@@ -67,6 +67,9 @@ catalogue! {
     WrongMediaType "wrong-media-type" 415 "the body is of another media type" => "send the media type named in the detail";
     PreconditionRequired "precondition-required" 428 "this change needs an `If-Match` header" => "read the resource first and send the `ETag` you got";
     PreconditionFailed "precondition-failed" 412 "the resource has changed since you read it" => "read it again, look at what changed, and repeat with the new `ETag`";
+    TusVersion "tus-version" 412 "the request follows no version of tus that is served" => "send `Tus-Resumable: 1.0.0`";
+    OtherOffset "other-offset" 409 "the upload goes on at another byte" => "ask for `Upload-Offset` with `HEAD`, and go on there";
+    UploadBusy "upload-busy" 423 "another request adds to this upload" => "try again in a moment; the other request ends with its connection";
     RangeNotSatisfiable "range-not-satisfiable" 416 "the range begins past the end" => "ask for a range within the size named in `Content-Range`";
     HeadersTooLarge "headers-too-large" 431 "the request headers are too large" => "send fewer or shorter headers";
     // sealing

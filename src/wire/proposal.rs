@@ -8,7 +8,10 @@ use super::{
 use crate::domain::{
     call::Phase,
     decision::Outcome,
-    id::{CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
+    id::{
+        CallId, DocumentId, IdBeginning, MemberId, PartnerCode, ProposalId, Sha256, Slug, UploadId, VaultId,
+        WrappedKeyId,
+    },
     label::Label,
     proposal::{Relation, Status},
     reference::Reference,
@@ -273,6 +276,21 @@ answer! {
         pub media_type: String,
         pub uploaded_by: MemberId,
         pub uploaded_at: Time,
+    }
+
+    /// An upload that can be resumed.
+    pub struct ResumableUpload {
+        pub id: UploadId,
+        pub slot: Slug,
+        /// Bytes of the whole.
+        pub size: u64,
+        /// The byte at which it goes on; the size once it became a document.
+        pub offset: u64,
+        /// When it goes, whatever is here of it. A document stays.
+        pub expires_at: Time,
+        /// The document that it became.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub document: Option<Document>,
     }
 
     /// A version's manifest with the signatures under it. All signatures carry the same payload.

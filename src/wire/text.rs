@@ -9,7 +9,7 @@ use crate::domain::{
     entry::EntryKind,
     id::{
         CallId, DecisionId, DocumentId, IdBeginning, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256,
-        Slug, VaultId, WrappedKeyId,
+        Slug, UploadId, VaultId, WrappedKeyId,
     },
     inbox::ItemKind,
     instant::instant,
@@ -159,6 +159,7 @@ travels_as_text! {
     CallId: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A call.", "call");
     ProposalId: "prop_01J9ZQ4N6M8V7X5T3RGY5RS8GG", ulid!("A proposal.", "prop");
     DocumentId: "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A document or a letter.", "doc");
+    UploadId: "upl_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("An upload that can be resumed.", "upl");
     VaultId: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A vault.", "vault");
     WrappedKeyId: "key_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A wrapped key.", "key");
     ReviewId: "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF", ulid!("A review.", "rev");

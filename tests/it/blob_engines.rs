@@ -401,3 +401,58 @@ fn folder_leaves_the_reserve_of_its_disk_and_is_not_made_before_it_has_a_mark() 
     absent.set_mark(&Mark::random(&SystemRng)).unwrap();
     absent.probe().unwrap();
 }
+
+#[test]
+fn resumable_blob_goes_on_where_it_was_left_and_is_published_under_another_key() {
+    for place in places() {
+        let (engine, bytes, resumed, published) = (&place.engine, content(120_000), key('a'), key('b'));
+        assert_eq!(engine.resumable_size(&resumed).unwrap(), 0, "{}", place.name);
+        for (from, to) in [(0, 1), (1, 70_000), (70_000, 70_000), (70_000, 120_000)] {
+            let mut part = engine.resume(&resumed, 120_000).unwrap().unwrap();
+            assert_eq!(part.at, from as u64, "{}", place.name);
+            assert!(engine.resume(&resumed, 120_000).unwrap().is_none(), "{}: one at a time adds to it", place.name);
+            part.incoming.write(&bytes[from..to]).unwrap();
+            drop(part);
+            assert_eq!(engine.resumable_size(&resumed).unwrap(), to as u64, "{}", place.name);
+        }
+        // It is none of those that are served, swept or taken for unfinished.
+        assert_eq!((place.read(&resumed, 0), engine.size(&resumed).unwrap()), (None, None), "{}", place.name);
+        assert_eq!((place.keys(), place.remove_unfinished(LATER, true)), (HashSet::new(), 0), "{}", place.name);
+        let listed = engine.resumables().unwrap();
+        let [ListedBlob { key: found, size: 120_000, at }] = &listed[..] else { panic!("{}: {listed:?}", place.name) };
+        assert!(*found == resumed && Timestamp::UNIX_EPOCH < *at && *at < LATER, "{}", place.name);
+        let mut opened = engine.open_resumable(&resumed, 70_000).unwrap().unwrap();
+        let mut rest = Vec::new();
+        opened.bytes.read_to_end(&mut rest).unwrap();
+        assert!(opened.size == 120_000 && rest == bytes[70_000..], "{}", place.name);
+
+        assert!(engine.publish_resumable(&resumed, &published).unwrap(), "{}", place.name);
+        assert!(place.read(&published, 0).unwrap() == bytes, "{}", place.name);
+        // An attempt that comes to nothing leaves it as it was.
+        engine.delete(&published).unwrap();
+        assert_eq!(engine.resumable_size(&resumed).unwrap(), 120_000, "{}", place.name);
+        assert!(engine.publish_resumable(&resumed, &published).unwrap(), "{}", place.name);
+        for _ in 0..2 {
+            engine.remove_resumable(&resumed).unwrap();
+        }
+        assert!(place.read(&published, 0).unwrap() == bytes, "{}: what was published stays", place.name);
+        assert!(engine.resumables().unwrap().is_empty(), "{}", place.name);
+        assert!(!engine.publish_resumable(&resumed, &key('c')).unwrap(), "{}", place.name);
+        assert!(engine.open_resumable(&resumed, 0).unwrap().is_none(), "{}", place.name);
+    }
+}
+
+#[test]
+fn resumable_blob_outlasts_a_process_that_ends_while_it_adds_to_it() {
+    let folder = scratch();
+    let engine = BlobFolder::new(folder.path(), 0);
+    let mut part = engine.resume(&key('a'), 3).unwrap().unwrap();
+    part.incoming.write(b"ab").unwrap();
+    // A process that is killed closes its files, and with them goes the lock.
+    drop(part);
+    let part = BlobFolder::new(folder.path(), 0).resume(&key('a'), 1).unwrap().unwrap();
+    assert_eq!(part.at, 2);
+    let path = folder.path().join("resumable").join(key('a').to_string());
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(BlobFolder::new(folder.path(), u64::MAX).resume(&key('b'), 1), Err(StoreError::Full(_))));
+}

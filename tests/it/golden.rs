@@ -196,6 +196,8 @@ samples! { answers_of_the_service of ServiceError {
     Policies("policy `ISR/embargo` cannot be evaluated".into())
     CannotSign("the signing key failed: no answer".into())
     Clock(ClockFault::Behind(SignedDuration::from_secs(90)))
+    OtherOffset { at: 1_048_576 }
+    UploadBusy
     Store(StoreError::NoSuchBlob("01J9ZQ4N6M8V7X5T3R2P1K0HGF".into()))
 } }
 

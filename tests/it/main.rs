@@ -113,6 +113,7 @@ mod refusals;
 mod relay;
 #[cfg(feature = "client")]
 mod repeats;
+mod resumable;
 #[cfg(feature = "client")]
 mod review_forms;
 #[cfg(feature = "client")]

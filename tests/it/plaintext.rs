@@ -30,7 +30,7 @@ use entente::{
         config::{LogConfig, LogFormat, LogLevel},
         logging,
     },
-    wire::AGE_MEDIA_TYPE,
+    wire::{AGE_MEDIA_TYPE, UPLOAD_MEDIA_TYPE},
 };
 use jiff::SignedDuration;
 use memchr::memmem::{self, Finder};
@@ -265,6 +265,7 @@ async fn misplaced_everywhere(stage: &Stage, proposal: ProposalId, answers: &mut
         format!("/v1/partners/{MISPLACED}"),
         format!("/v1/proposals/{MISPLACED}"),
         format!("/v1/proposals/{proposal}/ciphertexts/{MISPLACED}"),
+        format!("/v1/proposals/{proposal}/uploads/{MISPLACED}"),
         format!("/v1/proposals?call={MISPLACED}"),
         format!("/v1/proposals?cursor={MISPLACED}"),
         format!("/v1/proposals?limit={MISPLACED}"),
@@ -321,6 +322,27 @@ async fn misplaced_everywhere(stage: &Stage, proposal: ProposalId, answers: &mut
             request.header("Content-Type", AGE_MEDIA_TYPE).header("Entente-Media-Type", "application/octet-stream");
         requests.push(request.body(content));
     }
+    // What a client of tus likes to send beside the bytes, and bytes that nobody sealed.
+    let path = format!("/v1/proposals/{open}/documents/annex/uploads");
+    let begins = |key: &str, metadata: String| {
+        let request = bob.request(Method::POST, &path).header("Idempotency-Key", key).header("Tus-Resumable", "1.0.0");
+        request.header("Upload-Length", 1000).header("Upload-Metadata", metadata)
+    };
+    let media_type = format!("media_type {}", BASE64_STANDARD.encode("application/octet-stream"));
+    let word = BASE64_STANDARD.encode(MISPLACED);
+    for metadata in [
+        format!("{media_type},filename {word}"),
+        format!("{media_type},sha256 {word}"),
+        format!("media_type {word}"),
+        format!("{media_type},{MISPLACED} {word}"),
+        format!("{media_type},{MISPLACED}"),
+    ] {
+        requests.push(begins("misplaced", metadata));
+    }
+    let begun = begins("well-placed", media_type).send().await.unwrap();
+    let upload = begun.headers()["location"].to_str().unwrap().to_owned();
+    let append = bob.request(Method::PATCH, &upload).header("Tus-Resumable", "1.0.0").header("Upload-Offset", 0);
+    requests.push(append.header("Content-Type", UPLOAD_MEDIA_TYPE).body(MISPLACED.repeat(10)));
     for request in requests {
         let response = request.send().await.unwrap();
         let (status, address) = (response.status(), response.url().path().to_owned());

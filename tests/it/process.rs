@@ -4,6 +4,7 @@ use crate::harness::{
     exchange::{Answered, Ca, Nation},
     pki::{Issued, TestAuthority, dns, self_signed},
     process::{PATIENCE, Server, Site, ended, entente, signal, tls, until},
+    process_acts::Numbers,
 };
 use bytes::Bytes;
 use entente::{
@@ -375,9 +376,17 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
     let sealed = sealed_file(&home);
     let sha256 = Sha256::of(&fs::read(&sealed).unwrap());
 
+    // How far the exchange has come, as the client will ask it.
+    let record: Value = serde_json::from_slice(&fs::read(sealed.with_extension("json")).unwrap()).unwrap();
+    let upload = format!("{}{}", server.base(), record["upload"].as_str().unwrap());
+    let reached = avi.http.get(&upload).send().await.unwrap().expect_status(200).await;
+    let tenths = reached["offset"].as_u64().unwrap() * 10 / reached["size"].as_u64().unwrap();
     let (code, said, notes) = spoken(ended(entente(&words)).await);
     assert_eq!(code, 0, "{notes}");
     assert!(notes.contains("not sealed again") && !notes.contains("sealing "), "{notes}");
+    let first = notes.lines().find_map(|line| line.strip_prefix("uploading work-plan.pdf: ")?.split(' ').next());
+    let first: u64 = first.unwrap().parse().unwrap();
+    assert!(first >= (tenths * 10).max(10), "it goes on at {tenths} tenths: {notes}");
     assert!(said.contains(&sha256.to_string()), "{said}");
     assert!(!sealed.exists(), "what the exchange has needs not be kept");
     let held = avi.http.get(&documents).send().await.unwrap().expect_status(200).await;
@@ -387,6 +396,56 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
     // A member who runs it a third time means a new version, and gets one.
     let (code, _, notes) = spoken(ended(entente(&words)).await);
     assert!(code == 0 && notes.contains("sealing "), "{notes}");
+    assert!(server.stop().await.success());
+}
+
+/// Kills the client or the server again and again while a file is sealed and sent.
+#[tokio::test]
+async fn file_that_is_put_arrives_whichever_side_is_killed_meanwhile() {
+    let mut numbers = Numbers::new(20_260_303);
+    let site = Site::new(None);
+    let world = site.world(NATIONS).await;
+    let proposal = open_proposal(&world).await;
+    world.stop().await;
+    let mut server = site.serve().await;
+    let home = site.point_home("ISR:avi", &server);
+    let file = site.path("work-plan.pdf");
+    let mut content = b"%PDF-1.7\n".to_vec();
+    content.resize(20 << 20, b'x');
+    fs::write(&file, &content).unwrap();
+    let (id, home_word) = (proposal.to_string(), home.to_str().unwrap().to_owned());
+    let words = ["--home", &home_word, "proposal", "put", &id, "work-plan", file.to_str().unwrap()];
+    for _ in 0..8 {
+        let mut command = entente(&words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        // Some tenth of sealing or of sending; the end, if there are not so many lines.
+        for _ in 0..=numbers.below(20) {
+            if timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().is_none() {
+                break;
+            }
+        }
+        if numbers.below(2) == 0 {
+            signal(&child, "KILL").await;
+            child.wait().await.unwrap();
+        } else {
+            server.child.kill().await.unwrap();
+            signal(&child, "KILL").await;
+            child.wait().await.unwrap();
+            server = site.serve().await;
+            site.point_home("ISR:avi", &server);
+        }
+    }
+    let (code, said, notes) = spoken(ended(entente(&words)).await);
+    assert_eq!(code, 0, "{notes}");
+    let avi = site.speaker("ISR:avi");
+    let documents = format!("{}/v1/proposals/{id}/documents", server.base());
+    let held = avi.http.get(&documents).send().await.unwrap().expect_status(200).await;
+    let held: Vec<Document> = serde_json::from_value(held["items"].clone()).unwrap();
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert!(said.contains(&held[0].sha256.to_string()), "{said}");
+    let (code, said, _) = spoken(ended(entente(&["--home", &home_word, "proposal", "resume", "--list"])).await);
+    assert!(code == 0 && said.contains("no upload was interrupted"), "{said}");
     assert!(server.stop().await.success());
 }
 

@@ -17,6 +17,7 @@ use entente::{
         id::{MemberId, ProposalId, Sha256},
         proposal::Status,
     },
+    sealing::{identity::new_identity, seal::seal_bytes},
 };
 use std::{
     env,
@@ -33,6 +34,8 @@ struct StockClient {
     interpreter: PathBuf,
     hand_in: &'static str,
     nightly_sync: &'static str,
+    /// Of this folder, beside the programs: an upload that is broken off and gone on with.
+    go_on: &'static str,
     /// Nobody else works in the folder meanwhile.
     _lock: File,
 }
@@ -66,6 +69,13 @@ async fn hands_in_and_follows(stock: &StockClient) {
 
     let begun = run("ISR:avi", stock.hand_in, &["begin", &stage.call.to_string(), "USA:bob"]).await;
     let proposal: ProposalId = begun.parse().unwrap();
+    let annex = stage.file("annex.age", &seal_bytes(&[new_identity().recipient().to_owned()], &[7; 90_000]).unwrap());
+    let uploads = format!("/v1/proposals/{proposal}/documents/annex/uploads");
+    let told = run("ISR:avi", stock.go_on, &[&uploads, annex.to_str().unwrap()]).await;
+    assert_eq!(told, format!("1000 {}", fs::metadata(&annex).unwrap().len()));
+    let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap();
+    let digest = Sha256::of(&fs::read(&annex).unwrap());
+    assert!(held.iter().any(|document| document.slot == slug("annex") && document.sha256 == digest), "{held:?}");
     run("USA:bob", stock.hand_in, &["join", &begun]).await;
     assert_eq!(run("USA:bob", stock.hand_in, &["sign", &begun]).await, format!("{begun} is preparing"));
     assert_eq!(run("ISR:avi", stock.hand_in, &["sign", &begun]).await, format!("{begun} is submitted"));
@@ -140,6 +150,7 @@ async fn python() -> Option<StockClient> {
     let (folder, lock) = place("stock-client-python");
     let bin = folder.join("venv/bin");
     copy("examples/python", &folder, &["py", "yaml", "txt"]);
+    copy("tests/it/stock_clients", &folder, &["py"]);
     let made = folder.join("venv").display().to_string();
     let pip = bin.join("pip").display().to_string();
     let steps: [&[&str]; 2] = [
@@ -153,7 +164,8 @@ async fn python() -> Option<StockClient> {
     let said = succeeded(generate, &folder).await;
     assert!(!said.contains("WARNING"), "the generator leaves something out: {said}");
     let interpreter = bin.join("python");
-    Some(StockClient { folder, interpreter, hand_in: "hand_in.py", nightly_sync: "nightly_sync.py", _lock: lock })
+    let (hand_in, nightly_sync, go_on) = ("hand_in.py", "nightly_sync.py", "go_on.py");
+    Some(StockClient { folder, interpreter, hand_in, nightly_sync, go_on, _lock: lock })
 }
 
 /// The TypeScript example, compiled with types that were generated for it; `None` where Node or its registry cannot be reached.
@@ -161,6 +173,7 @@ async fn typescript() -> Option<StockClient> {
     let (folder, lock) = place("stock-client-typescript");
     copy("examples/typescript", &folder, &["json"]);
     copy("examples/typescript/src", &folder.join("src"), &["ts"]);
+    copy("tests/it/stock_clients", &folder, &["mjs"]);
     let steps: [&[&str]; 2] =
         [&["node", "--version"], &["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]];
     installed(&folder, "package-lock.json", &steps).await?;
@@ -169,8 +182,8 @@ async fn typescript() -> Option<StockClient> {
     generate.arg(root().join("docs/openapi.json")).args(["--output", "src/schema.ts"]);
     succeeded(generate, &folder).await;
     succeeded(Command::new(bin.join("tsc")), &folder).await;
-    let (hand_in, nightly_sync) = ("dist/hand-in.js", "dist/nightly-sync.js");
-    Some(StockClient { folder, interpreter: "node".into(), hand_in, nightly_sync, _lock: lock })
+    let (hand_in, nightly_sync, go_on) = ("dist/hand-in.js", "dist/nightly-sync.js", "go_on.mjs");
+    Some(StockClient { folder, interpreter: "node".into(), hand_in, nightly_sync, go_on, _lock: lock })
 }
 
 /// A folder that stays from one run to the next, held until the lock is dropped.

@@ -270,3 +270,24 @@ async fn place_that_is_unmounted_meanwhile_keeps_its_quarantine() {
         assert_eq!(place.aside(), HashSet::from([7]), "{}", place.name);
     }
 }
+
+#[tokio::test]
+async fn resumable_blob_that_no_upload_names_is_removed_once_it_is_old() {
+    for place in places(1).await {
+        let [named, forgotten] = ["a", "b"].map(|digit| digit.repeat(32).parse::<BlobKey>().unwrap());
+        for key in [&named, &forgotten] {
+            place.engine.resume(key, 4).unwrap().unwrap().incoming.write(b"half").unwrap();
+        }
+        let sweep = async |extent, older_than| {
+            let known = async |asked: Vec<BlobKey>| {
+                Ok(asked.into_iter().filter(|key| *key == named || place.keys.contains(key)).collect())
+            };
+            place.blobs.sweep(now(), older_than, extent, known).await.unwrap().partial
+        };
+        assert_eq!(sweep(Extent::SmallShare, Timestamp::UNIX_EPOCH).await, 0, "{}: it may still come", place.name);
+        assert_eq!(sweep(Extent::DryRun, LATER).await, 1, "{}", place.name);
+        assert_eq!(sweep(Extent::SmallShare, LATER).await, 1, "{}", place.name);
+        let left: Vec<_> = place.engine.resumables().unwrap().into_iter().map(|blob| blob.key).collect();
+        assert_eq!(left, [named], "{}", place.name);
+    }
+}

@@ -2,7 +2,9 @@
 //! else is put, discarded, taken out or interrupted; and a member who resumes hears of each.
 
 use crate::harness::{
+    census::files,
     process::{ended, entente},
+    world::Store,
     stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
 };
 use entente::{
@@ -445,5 +447,67 @@ async fn sealed_file_of_a_client_that_was_killed_once_the_exchange_had_it_goes_w
     let (code, said, faults) = run(&stage, "proposal resume --list").await;
     assert!(code == 0 && said.contains("no upload was interrupted"), "{said}{faults}");
     assert!(!sealed.exists());
+    stage.stop().await;
+}
+
+/// What a large file is, which is sent while it is sealed.
+fn large() -> Vec<u8> {
+    let mut content = b"%PDF-1.7\n".to_vec();
+    content.resize(3 << 20, b'x');
+    content
+}
+
+/// Changes the file that is sealed once so much of it was read.
+struct Changer(PathBuf, AtomicBool);
+
+impl ProgressListener for Changer {
+    fn update(&self, step: ProgressStep, done: u64, total: u64) {
+        if step == ProgressStep::Sealing && done == total && !self.1.swap(true, Ordering::Relaxed) {
+            fs::OpenOptions::new().append(true).open(&self.0).unwrap().write_all(b"more").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn file_that_changes_while_it_is_sealed_and_sent_becomes_no_document() {
+    let stage = Stage::open().await;
+    let proposal = stage.begun().await;
+    let plan = stage.file("plan.pdf", &large());
+    let avi = stage.client("ISR:avi");
+    let changer = Arc::new(Changer(plan.clone(), AtomicBool::new(false)));
+    let changed = avi.put_document(proposal, &slug("work-plan"), &plan, None, changer).await.unwrap_err();
+    assert!(changed.to_string().contains("changed while it was sealed"), "{changed}");
+    assert!(avi.api().documents(proposal).await.unwrap().is_empty());
+    assert!(avi.interrupted_uploads().unwrap().is_empty());
+    // What was sent of it is gone from the exchange, too, and the same command does it again.
+    assert!(files(&stage.blobs_folder().join("resumable")).is_empty());
+    let document = avi.put_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
+    assert_eq!(avi.api().documents(proposal).await.unwrap(), [document]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn large_file_that_is_refused_is_kept_and_goes_on_where_it_stopped() {
+    let stage = Stage::open_with(Store::Sqlite, &[("quotas.bytes_per_party", "4000000")]).await.unwrap();
+    let proposal = stage.begun().await;
+    let plan = stage.file("plan.pdf", &large());
+    let avi = stage.client("ISR:avi");
+    let first = avi.put_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
+    // A second one has no room. It is sealed all the same, so that it can be signed for.
+    let better = stage.file("better.pdf", &large());
+    let refused = avi.put_document(proposal, &slug("work-plan"), &better, None, quiet()).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("quota-reached"), "{refused}");
+    let kept = avi.interrupted_uploads().unwrap();
+    assert!(kept.len() == 1 && is_kept(&kept[0]), "{kept:?}");
+    assert_eq!(avi.api().documents(proposal).await.unwrap(), [first]);
+    for member in ["ISR:avi", "USA:bob"] {
+        stage.put(member, proposal, "shareholders", &stage.file(&format!("{}.pdf", &member[..3]), &pdf(member))).await;
+    }
+    avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
+    avi.discard_upload(&kept[0]).await.unwrap();
+    for member in ["ISR:avi", "USA:bob"] {
+        stage.sign(member, proposal).await;
+    }
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
     stage.stop().await;
 }

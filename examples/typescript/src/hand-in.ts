@@ -9,11 +9,10 @@
  * `EXCHANGE`, `EXCHANGE_CA`, `PINS`, `ME`, `CERT`, `KEY`, `AGE_KEY` and `DOCUMENTS` are as in `docs/api.md`.
  */
 import "./webcrypto.js";
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { extname, join as path } from "node:path";
 import { Decrypter, Encrypter, generateIdentity, identityToRecipient } from "age-encryption";
-import { type Schemas, all, answer, change, client, setting } from "./exchange.js";
+import { type Schemas, all, answer, change, client, setting, upload } from "./exchange.js";
 import { canonical, keyCard, now, ownId, sha256, sign, signedByOneOf, verify } from "./statements.js";
 
 interface Publication {
@@ -104,23 +103,15 @@ async function put(proposal: string, text: Schemas["CallText"], recipients: Reco
         const recipient = recipients[audience];
         if (file === undefined || recipient === undefined) continue;
         const bytes = await sealed(readFileSync(path(setting("DOCUMENTS"), file)), recipient);
-        const stored = await answer(
-            client.PUT("/v1/proposals/{proposal}/documents/{slot}", {
-                params: {
-                    path: { proposal, slot: name },
-                    header: {
-                        ...change(),
-                        "Repr-Digest": `sha-256=:${createHash("sha256").update(bytes).digest("base64")}:`,
-                        "Entente-Media-Type": MEDIA_TYPES[extname(file)] ?? "application/octet-stream",
-                    },
-                },
-                headers: { "Content-Type": "application/vnd.age" },
-                // The generated type of binary content is `string`; the bytes are sent as they are.
-                body: bytes as unknown as string,
-                bodySerializer: (body) => body as unknown as BodyInit,
+        const media_type = MEDIA_TYPES[extname(file)] ?? "application/octet-stream";
+        const to = `/v1/proposals/${proposal}/documents/${name}/uploads`;
+        const address = await upload(to, bytes, { media_type, sha256: sha256(bytes) });
+        const { document: stored } = await answer(
+            client.GET("/v1/proposals/{proposal}/uploads/{upload}", {
+                params: { path: { proposal, upload: address.split("/").pop() ?? "" } },
             }),
         );
-        if (stored.sha256 !== sha256(bytes)) throw new Error(`the exchange has stored other bytes in ${name}`);
+        if (stored?.sha256 !== sha256(bytes)) throw new Error(`the exchange has stored other bytes in ${name}`);
         const sealedHere = { ...sealedBefore(proposal), [name]: stored.sha256 };
         writeFileSync(sealedFile(proposal), JSON.stringify(sealedHere));
     }

@@ -40,6 +40,9 @@ pub struct UploadRecord {
     pub media_type: String,
     /// Sent with every try, so that the exchange takes the file once.
     pub idempotency_key: String,
+    /// Where the exchange takes it from the byte reached on, once that was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
     /// The file that was sealed; none for a summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -296,6 +299,7 @@ mod tests {
             size: 6,
             media_type: "application/pdf".into(),
             idempotency_key: "k".into(),
+            upload: None,
             source: Some(Source { path: "plan.pdf".into(), size: 5, modified: 1 }),
             sealed: Some(sealed),
             document: None,

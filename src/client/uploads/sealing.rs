@@ -2,10 +2,11 @@
 
 use crate::{
     client::{
-        Client, ClientError, Result, blocking, media,
+        Client, ClientError, Home, Result, blocking, media,
         progress::{ProgressListener, ProgressStep},
         proposals::{MAX_SUMMARY, Summary},
         records::{Source, UploadRecord},
+        transport::GrowingFile,
         unfinished::Unfinished,
         vaults::VaultPlan,
         verified::{VerifiedCall, VerifiedVault},
@@ -16,18 +17,25 @@ use crate::{
         vault::VaultKind,
     },
     platform, reading,
-    sealing::seal::{Sealed, seal_to},
+    sealing::{
+        header::{HeaderCheck, sealed_len},
+        seal::{Sealed, seal_to},
+    },
     wire::proposal::Proposal,
 };
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::UNIX_EPOCH,
 };
+use tokio::sync::watch;
 use zeroize::Zeroizing;
+
+/// A file of at most so many bytes of ciphertext is sealed and then sent in one request: to go on with it would take as many.
+pub(super) const AT_ONCE: u64 = 1 << 20;
 
 /// Where a document goes: the slot, whose it is and the vault to seal it to.
 pub(super) struct UploadTarget {
@@ -55,6 +63,98 @@ pub(super) struct Unsealed {
 enum Content {
     File(Source),
     Bytes(Zeroizing<Vec<u8>>),
+}
+
+/// The sender of a file that is being sealed, and its sealer: what one has to know of the other.
+pub(super) struct Following {
+    growing: watch::Sender<GrowingFile>,
+    pub(super) upload: NotedUpload,
+}
+
+/// Where the exchange takes a file, and the record of it, whichever is known first.
+#[derive(Clone, Default)]
+pub(super) struct NotedUpload(Arc<Mutex<(Option<String>, Option<UploadRecord>)>>);
+
+impl Following {
+    /// The sealer's end, and what the sender looks at.
+    pub(super) fn begin() -> (Self, watch::Receiver<GrowingFile>) {
+        let (growing, followed) = watch::channel(GrowingFile::default());
+        (Self { growing, upload: NotedUpload::default() }, followed)
+    }
+}
+
+impl NotedUpload {
+    pub(super) fn address(&self) -> Option<String> {
+        self.lock().0.clone()
+    }
+
+    /// Notes where the exchange takes the file, in its record if there is one.
+    pub(super) fn note(&self, home: &Home, profile: &str, address: &str) -> Result<()> {
+        let mut noted = self.lock();
+        noted.0 = Some(address.to_owned());
+        if let Some(record) = &noted.1 {
+            home.change_upload(profile, record, |now| now.upload = Some(address.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the record of the file, with where the exchange takes it if that is known.
+    fn record(&self, home: &Home, profile: &str, record: UploadRecord) -> Result<UploadRecord> {
+        let mut noted = self.lock();
+        let record = home.add_upload(profile, UploadRecord { upload: noted.0.clone(), ..record })?;
+        noted.1 = Some(record.clone());
+        Ok(record)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Option<String>, Option<UploadRecord>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is written and sent at the same time. All of it but the last byte may be sent as soon as it is written.
+struct FollowedFile<'f> {
+    file: &'f mut fs::File,
+    following: Option<&'f Following>,
+    plaintext_len: u64,
+    written: u64,
+    header: HeaderCheck,
+    size: Option<u64>,
+}
+
+impl Write for FollowedFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.file.write(bytes)?;
+        self.written += len as u64;
+        let Some(following) = self.following else { return Ok(len) };
+        if self.size.is_none() {
+            self.header.push(&bytes[..len]).map_err(io::Error::other)?;
+            self.size = self.header.header_len().map(|header_len| sealed_len(header_len, self.plaintext_len));
+        }
+        if let Some(size) = self.size {
+            let ready = self.written.min(size - 1);
+            following.growing.send_modify(|growing| {
+                growing.size = Some(size);
+                growing.ready = ready;
+            });
+        }
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Unsealed {
+    /// Whether it is worth going on with when it is broken off.
+    pub(super) fn is_large(&self) -> bool {
+        matches!(&self.content, Content::File(source) if source.size > AT_ONCE)
+    }
+
+    /// Where it goes, and what it is.
+    pub(super) fn destination(&self) -> (ProposalId, Slug, String) {
+        (self.place.proposal.id, self.place.slot.name.clone(), self.media_type.clone())
+    }
 }
 
 impl Client {
@@ -206,6 +306,25 @@ impl Client {
 
     /// Seals beside what was sealed before: that goes only once the exchange has this one.
     pub(super) async fn seal(&self, new: Unsealed, progress: Arc<dyn ProgressListener>) -> Result<UploadRecord> {
+        self.seal_into_file(new, progress, None).await
+    }
+
+    /// The same of a file that is sent meanwhile.
+    pub(super) async fn seal_followed(
+        &self,
+        new: Unsealed,
+        progress: Arc<dyn ProgressListener>,
+        following: Following,
+    ) -> Result<UploadRecord> {
+        self.seal_into_file(new, progress, Some(following)).await
+    }
+
+    async fn seal_into_file(
+        &self,
+        new: Unsealed,
+        progress: Arc<dyn ProgressListener>,
+        following: Option<Following>,
+    ) -> Result<UploadRecord> {
         let Unsealed { place, content, media_type } = new;
         let (home, profile) = (self.home().clone(), self.profile().name.clone());
         let idempotency_key = self.api().transport().new_key();
@@ -215,20 +334,34 @@ impl Client {
             let recipients = [place.vault.statement.recipient.clone()];
             let failed = |error: io::Error| ClientError::io("write", &path, &error);
             let mut partial = Unfinished::begin(&home, &folder)?;
+            if let Some(following) = &following {
+                following.growing.send_modify(|growing| growing.path = partial.path().to_owned());
+            }
+            let plaintext_len = match &content {
+                Content::File(source) => source.size,
+                Content::Bytes(bytes) => bytes.len() as u64,
+            };
+            let mut hear = |done| progress.update(ProgressStep::Sealing, done, plaintext_len);
+            let mut file = FollowedFile {
+                file: partial.file(),
+                following: following.as_ref(),
+                plaintext_len,
+                written: 0,
+                header: HeaderCheck::new(),
+                size: None,
+            };
             let (sealed, source) = match content {
                 Content::File(source) => {
-                    let file = fs::File::open(&source.path);
-                    let file = file.map_err(|error| ClientError::io("open", &source.path, &error))?;
-                    let mut hear = |done| progress.update(ProgressStep::Sealing, done, source.size);
-                    (seal_to(&recipients, file, partial.file(), &mut hear)?, Some(source))
+                    let opened = fs::File::open(&source.path);
+                    let opened = opened.map_err(|error| ClientError::io("open", &source.path, &error))?;
+                    // A file that grows meanwhile is seen to have changed, and is not sent to its end.
+                    (seal_to(&recipients, opened.take(source.size), &mut file, &mut hear)?, Some(source))
                 }
-                Content::Bytes(bytes) => {
-                    let mut hear = |done| progress.update(ProgressStep::Sealing, done, bytes.len() as u64);
-                    (seal_to(&recipients, bytes.as_slice(), partial.file(), &mut hear)?, None)
-                }
+                Content::Bytes(bytes) => (seal_to(&recipients, bytes.as_slice(), &mut file, &mut hear)?, None),
             };
+            let announced = file.size;
             if let Some(source) = &source
-                && look_at(&source.path)?.0 != *source
+                && (look_at(&source.path)?.0 != *source || announced.is_some_and(|announced| announced != sealed.size))
             {
                 let what = format!("`{}` changed while it was sealed", source.path.display());
                 return Err(ClientError::local(what, "try again when nothing writes to it"));
@@ -246,6 +379,7 @@ impl Client {
                 size,
                 media_type,
                 idempotency_key,
+                upload: None,
                 source,
                 sealed: Some(path.clone()),
                 document: None,
@@ -255,9 +389,16 @@ impl Client {
             };
             // The record first: without its file it counts for nothing, while a file without a record would stay for ever. All that is
             // left then is to name the file.
-            partial.file().sync_all().map_err(failed)?;
-            let record = home.add_upload(&profile, record)?;
-            partial.finish_new(&path).map_err(failed)?;
+            let Some(following) = following else {
+                partial.file().sync_all().map_err(failed)?;
+                let record = home.add_upload(&profile, record)?;
+                partial.finish_new(&path).map_err(failed)?;
+                return Ok(record);
+            };
+            // It reaches the disk when somebody signs for it, if the exchange does not have it by then.
+            let record = following.upload.record(&home, &profile, record)?;
+            partial.name_new(&path).map_err(failed)?;
+            following.growing.send_replace(GrowingFile { path, ready: size, size: Some(size) });
             Ok(record)
         })
         .await

@@ -62,6 +62,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         documents_per_slot,
         arriving_per_slot_per_member,
         arriving_bytes_per_member,
+        unfinished_uploads_hours,
         announced_bytes_per_member,
         replaced_documents_days,
         versions_per_proposal,
@@ -114,7 +115,10 @@ fn tables_of_the_decisions_have_the_defaults() {
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adr").join(page);
     let days = format!("`replaced_documents_days` ({replaced_documents_days})");
-    assert!(std::fs::read_to_string(path).unwrap().contains(&days), "{days}");
+    assert!(std::fs::read_to_string(&path).unwrap().contains(&days), "{days}");
+    let hours = format!("`unfinished_uploads_hours` ({unfinished_uploads_hours})");
+    let page = path.with_file_name("0049-resumable-uploads.md");
+    assert!(std::fs::read_to_string(page).unwrap().contains(&hours), "{hours}");
 
     let Limits { connections, connections_per_partner, connections_per_member, .. } = Limits::default();
     let Limits { connections_without_key_card, handshakes, handshakes_per_address, .. } = Limits::default();

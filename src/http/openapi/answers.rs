@@ -87,6 +87,7 @@ fn is_met(kind: Kind, tag: &str) -> bool {
         Kind::UnknownSlot | Kind::SlotMediaType | Kind::NotCommitted | Kind::DigestMismatch => {
             &["documents", "proposals"]
         }
+        Kind::OtherOffset => &["documents"],
         Kind::DeadlinePassed | Kind::GracePassed => &["calls", "proposals", "documents", "vaults"],
         Kind::WrapRefused | Kind::AlreadyWrapped | Kind::WrappedOften | Kind::StillAdmitted => {
             &["calls", "proposals", "vaults"]
@@ -197,6 +198,7 @@ fn header_reference(name: &str) -> Value {
 fn headers() -> Value {
     let text =
         |said: &str, example: &str| json!({ "description": said, "schema": { "type": "string" }, "example": example });
+    let count = |said: &str, example: u64| json!({ "description": said, "schema": { "type": "integer", "minimum": 0 }, "example": example });
     json!({
         "Accept-Ranges": text("A part can be asked for with `Range`.", "bytes"),
         "Content-Range": text("Which part it is, and of how many bytes.", "bytes 1048576-2097151/7340032"),
@@ -221,6 +223,9 @@ fn headers() -> Value {
         "Retry-After": {
             "description": "Seconds after which to try again.", "schema": { "type": "integer", "minimum": 0 }, "example": 5,
         },
+        "Upload-Expires": text("When the upload goes.", "Sun, 06 Dec 2026 08:49:37 GMT"),
+        "Upload-Length": count("Bytes of the whole.", 7_340_032),
+        "Upload-Offset": count("The byte at which the upload goes on.", 1_048_576),
         "X-Request-Id": text("Names the request in the server's log; tell it to the host's operator with a 500.", "01J9ZQ4N6M8V7X5T3R2P1K0HGF"),
     })
 }

@@ -10,7 +10,7 @@ use crate::storage::{
     error::StoreError,
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
@@ -30,7 +30,7 @@ const FLUSH_EVERY: u64 = 32 << 20;
 /// Marks a partial file: no key has it in its name, and the sweep looks for it.
 pub(super) const PARTIAL: u8 = b'#';
 
-/// A file without its final name; removed when dropped.
+/// A file without its final name; removed when dropped, unless it is resumable.
 #[derive(Debug)]
 pub(super) struct IncomingFile {
     file: Arc<File>,
@@ -39,7 +39,7 @@ pub(super) struct IncomingFile {
     reserve: u64,
     unflushed: u64,
     flushing: Option<JoinHandle<io::Result<()>>>,
-    is_published: bool,
+    stays: bool,
 }
 
 impl IncomingFile {
@@ -56,7 +56,27 @@ impl IncomingFile {
             opened => opened?,
         };
         let file = Arc::new(file);
-        Ok(Self { file, path, place, reserve, unflushed: 0, flushing: None, is_published: false })
+        Ok(Self { file, path, place, reserve, unflushed: 0, flushing: None, stays: false })
+    }
+
+    /// Opens a file that stays, made if absent, behind its last byte; how many there are. None while another process or thread has it.
+    pub(super) fn resume(path: PathBuf, reserve: u64) -> io::Result<Option<(u64, Self)>> {
+        let open = || File::options().append(true).create(true).mode(0o600).open(&path);
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_folder(above(&path))?;
+                open()?
+            }
+            opened => opened?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let at = file.metadata()?.len();
+        let (file, place) = (Arc::new(file), path.clone());
+        Ok(Some((at, Self { file, path, place, reserve, unflushed: 0, flushing: None, stays: true })))
     }
 
     /// Waits for the flush that was begun.
@@ -91,14 +111,14 @@ impl IncomingBlob for IncomingFile {
         self.flushed()?;
         self.file.sync_all()?;
         fs::rename(&self.path, &self.place)?;
-        self.is_published = true;
+        self.stays = true;
         Ok(sync_folder(above(&self.place))?)
     }
 }
 
 impl Drop for IncomingFile {
     fn drop(&mut self) {
-        if self.is_published {
+        if self.stays {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path)

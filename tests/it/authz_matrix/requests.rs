@@ -6,7 +6,7 @@
 use super::setting::Ids;
 use crate::harness::{exchange::fresh_key, world::Raw};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use entente::domain::id::Sha256;
+use entente::{domain::id::Sha256, wire::UPLOAD_MEDIA_TYPE};
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -72,6 +72,18 @@ impl Ask {
                     .header("Repr-Digest", format!("sha-256=:{digest}:"))
                     .body(bytes.as_slice())
             }
+            None if self.template.ends_with("/uploads") => {
+                let metadata = format!("media_type {}", BASE64_STANDARD.encode("application/pdf"));
+                request
+                    .header("Tus-Resumable", "1.0.0")
+                    .header("Upload-Length", 1000)
+                    .header("Upload-Metadata", metadata)
+            }
+            None if self.method == Method::PATCH => request
+                .header("Tus-Resumable", "1.0.0")
+                .header("Upload-Offset", 7)
+                .header("Content-Type", UPLOAD_MEDIA_TYPE)
+                .body("never looked at"),
             None => request,
         }
     }
@@ -129,6 +141,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             ("proposal", ids.open.to_string()),
             ("slot", "work-plan".to_owned()),
             ("review", ids.review.to_string()),
+            ("upload", ids.upload.to_string()),
         ];
         let (note, query) = ("", String::new());
         Ask { method, template, note, places, query, body: None, if_match: false, key: None }
@@ -267,6 +280,10 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/proposals/{proposal}/documents"),
         put("/v1/proposals/{proposal}/documents/{slot}"),
         delete("/v1/proposals/{proposal}/documents/{slot}"),
+        post("/v1/proposals/{proposal}/documents/{slot}/uploads"),
+        get("/v1/proposals/{proposal}/uploads/{upload}"),
+        ask(Method::PATCH, "/v1/proposals/{proposal}/uploads/{upload}"),
+        delete("/v1/proposals/{proposal}/uploads/{upload}").under(SPENT),
         get("/v1/proposals/{proposal}/manifests"),
         post("/v1/proposals/{proposal}/manifests").json(json!({ "manifest": "no statement" })),
         get("/v1/proposals/{proposal}/labels"),

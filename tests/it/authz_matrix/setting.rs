@@ -1,7 +1,9 @@
 //! The world that the matrix is asked of: one call of Israel and the United States under review, with everybody who can be
 //! somebody in it, and every kind of certificate that can be shown.
 
+use super::requests::SPENT;
 use crate::harness::world::{Raw, Store, TestWorld};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{
         NoProgress,
@@ -18,7 +20,9 @@ use entente::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,
-        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, VaultId, WrappedKeyId},
+        id::{
+            CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, UploadId, VaultId, WrappedKeyId,
+        },
         member::{CallRole, ConflictGround},
         vault::VaultKind,
     },
@@ -26,9 +30,11 @@ use entente::{
         Time,
         call::{CallText, ExtendCall},
         directory::CreateProgram,
+        proposal::ResumableUpload,
     },
 };
 use jiff::SignedDuration;
+use reqwest::Method;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -80,6 +86,8 @@ pub(super) struct Ids {
     pub(super) deliberation: VaultId,
     pub(super) review: ReviewId,
     pub(super) letter: DocumentId,
+    /// Begun by Avi for the proposal under review, before its deadline.
+    pub(super) upload: UploadId,
     /// In force, of the date for reviews.
     pub(super) review_extension: u32,
     /// In force, of the first proposal's deadline.
@@ -110,6 +118,7 @@ impl Ids {
             deliberation: vault(),
             review: ReviewId::new(clock, rng),
             letter: document(),
+            upload: UploadId::new(clock, rng),
             review_extension: 98,
             proposal_extension: 99,
             published_card: String::new(),
@@ -170,6 +179,7 @@ impl Setting {
         let open = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
         let decided = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
         let neutral = hand_in(&world, call, ["ISR:gal", "USA:kate"]).await;
+        let upload = begin_upload(&world, open).await;
         dana.declare(open, None).await.unwrap();
         let extension = |until, proposal: Option<ProposalId>| ExtendCall {
             until: Time(until),
@@ -246,6 +256,7 @@ impl Setting {
             deliberation: vault(VaultKind::Deliberation, None),
             review,
             letter,
+            upload,
             review_extension,
             proposal_extension,
             published_card: dana.api().member(&id("USA:mia")).await.unwrap().key_card,
@@ -362,6 +373,16 @@ async fn hand_in(world: &TestWorld, call: CallId, members: [&str; 2]) -> Proposa
     }
     assert_eq!(lead.api().proposal(proposal).await.unwrap().version, Some(1));
     proposal
+}
+
+/// An upload of Avi's, under the key that is used again later.
+async fn begin_upload(world: &TestWorld, proposal: ProposalId) -> UploadId {
+    let path = format!("/v1/proposals/{proposal}/documents/work-plan/uploads");
+    let request = world.raw(Some(world.credential("ISR:avi"))).request(Method::POST, &path);
+    let metadata = format!("media_type {}", BASE64_STANDARD.encode("application/pdf"));
+    let request = request.header("Idempotency-Key", SPENT).header("Tus-Resumable", "1.0.0");
+    let begun = request.header("Upload-Length", 1000).header("Upload-Metadata", metadata).send().await.unwrap();
+    begun.json::<ResumableUpload>().await.unwrap().id
 }
 
 fn text(schedule: &serde_json::Value) -> CallText {

@@ -38,6 +38,7 @@ const TABLES: &[&str] = &[
     "wrapped_keys",
     "documents",
     "announced_bytes",
+    "uploads",
     "declarations",
     "assignments",
     "declined_assignments",

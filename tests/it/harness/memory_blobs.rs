@@ -2,12 +2,12 @@
 
 use entente::storage::{
     BlobEngine, BlobKey, StoreError,
-    blob_engine::{IncomingBlob, ListedBlob, OpenedBlob, PutBack},
+    blob_engine::{IncomingBlob, ListedBlob, OpenedBlob, PutBack, ResumedBlob},
     mark::Mark,
 };
 use jiff::Timestamp;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::Cursor,
     mem,
     sync::{Arc, Mutex, MutexGuard},
@@ -26,6 +26,9 @@ struct Contents {
     /// Of a blob that is being taken, what came. One that is forgotten stays, like a file.
     unfinished: HashMap<u64, (BlobKey, Vec<u8>)>,
     begun: u64,
+    resumable: HashMap<BlobKey, Vec<u8>>,
+    /// Those that somebody adds to.
+    resumed: HashSet<BlobKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,11 +43,17 @@ struct Incoming {
     number: u64,
 }
 
+#[derive(Debug)]
+struct Resumed {
+    place: MemoryBlobs,
+    key: BlobKey,
+}
+
 impl MemoryBlobs {
     /// How many blobs are in it, published or moved aside or unfinished.
     pub(crate) fn count(&self) -> usize {
         let contents = self.contents();
-        contents.published.len() + contents.quarantined.len() + contents.unfinished.len()
+        contents.published.len() + contents.quarantined.len() + contents.unfinished.len() + contents.resumable.len()
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -116,6 +125,45 @@ impl BlobEngine for MemoryBlobs {
         let number = contents.begun;
         contents.unfinished.insert(number, (key.clone(), Vec::new()));
         Ok(Box::new(Incoming { place: self.clone(), number }))
+    }
+
+    fn resume(&self, key: &BlobKey, _announced: u64) -> Result<Option<ResumedBlob>, StoreError> {
+        let mut contents = self.contents();
+        if !contents.resumed.insert(key.clone()) {
+            return Ok(None);
+        }
+        let at = contents.resumable.entry(key.clone()).or_default().len() as u64;
+        Ok(Some(ResumedBlob { at, incoming: Box::new(Resumed { place: self.clone(), key: key.clone() }) }))
+    }
+
+    fn resumable_size(&self, key: &BlobKey) -> Result<u64, StoreError> {
+        Ok(self.contents().resumable.get(key).map_or(0, |came| came.len() as u64))
+    }
+
+    fn open_resumable(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
+        let contents = self.contents();
+        let kept = |came: &Vec<u8>| Kept { bytes: came.clone().into(), at: came_at() };
+        Ok(contents.resumable.get(key).map(|came| opened(&kept(came), from)))
+    }
+
+    fn publish_resumable(&self, key: &BlobKey, as_key: &BlobKey) -> Result<bool, StoreError> {
+        let contents = &mut *self.contents();
+        let Some(came) = contents.resumable.get(key) else { return Ok(false) };
+        let kept = Kept { bytes: came.clone().into(), at: came_at() };
+        contents.published.insert(as_key.clone(), kept);
+        Ok(true)
+    }
+
+    fn remove_resumable(&self, key: &BlobKey) -> Result<(), StoreError> {
+        self.contents().resumable.remove(key);
+        Ok(())
+    }
+
+    fn resumables(&self) -> Result<Vec<ListedBlob>, StoreError> {
+        let contents = self.contents();
+        let listed =
+            |(key, came): (&BlobKey, &Vec<u8>)| ListedBlob { key: key.clone(), size: came.len() as u64, at: came_at() };
+        Ok(contents.resumable.iter().map(listed).collect())
     }
 
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
@@ -208,5 +256,24 @@ impl IncomingBlob for Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.place.contents().unfinished.remove(&self.number);
+    }
+}
+
+impl IncomingBlob for Resumed {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if let Some(came) = self.place.contents().resumable.get_mut(&self.key) {
+            came.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn publish(self: Box<Self>) -> Result<(), StoreError> {
+        unreachable!("a resumable blob is published by its engine")
+    }
+}
+
+impl Drop for Resumed {
+    fn drop(&mut self) {
+        self.place.contents().resumed.remove(&self.key);
     }
 }

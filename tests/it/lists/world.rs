@@ -17,6 +17,7 @@ use entente::{
     sealing::statement::Manifest,
     service::{
         Exchange, LongWorkQueues,
+        appends::Appends,
         endings::SeenCertificates,
         feed::Feed,
         leftover_keys::LeftoverKeys,
@@ -183,6 +184,7 @@ impl World {
             document_limit: 0,
             quotas: Quotas::default(),
             usage: Usage::default(),
+            appends: Appends::default(),
             seen_certificates: SeenCertificates::default(),
         };
         Ground { name, exchange, _folder: folder, _database: database }
