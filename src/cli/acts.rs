@@ -36,7 +36,13 @@ const ACTS: &[Act] = &[
     ("partner card key", Oneself, "removing the files", "", ""),
     ("partner card new", Oneself, "removing the file: nothing counts before the host enrols it", "", ""),
     ("partner card renew", Oneself, "removing the file: nothing counts before the host enrols it", "always", DRY_RUN),
-    ("member invite", Others, "nothing counts before `member approve`", "an organisation that is nearly another", DRY_RUN),
+    (
+        "member invite",
+        Others,
+        "nothing counts before `member approve`",
+        "an organisation that is nearly another",
+        DRY_RUN,
+    ),
     ("member approve", Others, "key-card revoke", "always", DRY_RUN),
     ("member replace", Others, "nothing counts before `member approve`", "", DRY_RUN),
     ("member move", Others, "member move", "others go by the card at once", DRY_RUN),
@@ -203,8 +209,7 @@ fn commands_ask_and_look_ahead_as_was_decided() {
 }
 
 /// What others are affected by and has no dry run: a later act shows all of it, or it is a service that acts by policy alone, or any request.
-const LOOKED_AT_ELSEWHERE: [&str; 5] =
-    ["proposal summary", "proposal put", "proposal remove", "agent run", "api"];
+const LOOKED_AT_ELSEWHERE: [&str; 5] = ["proposal summary", "proposal put", "proposal remove", "agent run", "api"];
 
 #[test]
 fn only_what_a_later_act_shows_has_another_look_ahead() {

@@ -172,12 +172,7 @@ fn unnamed() -> CliError {
 }
 
 /// Discards a key of one's own by its identifier.
-async fn discard(
-    context: &Context,
-    client: &Client,
-    scope: &KeyScope,
-    key: &IdName<WrappedKeyId>,
-) -> Result<()> {
+async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: &IdName<WrappedKeyId>) -> Result<()> {
     let key = match scope.find(client).await? {
         Place::Call(call) => client.discard_one_of_call(call, key).await?,
         Place::Proposal(proposal) => client.discard_one(proposal, key).await?,
@@ -335,9 +330,7 @@ fn prepared_json(prepared: &Prepared) -> Value {
 /// What was passed on; an error if something was not.
 async fn show(context: &Context, client: &Client, prepared: &Prepared) -> Result<()> {
     let titles = titles_of(context, client, prepared).await;
-    context
-        .out
-        .answer(&prepared_json(prepared), |screen| show_prepared(screen, prepared, &titles, false))?;
+    context.out.answer(&prepared_json(prepared), |screen| show_prepared(screen, prepared, &titles, false))?;
     let Prepared { wrapped: Wrapped { refused, .. }, skipped, .. } = prepared;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };

@@ -227,12 +227,7 @@ async fn programs(context: &Context, client: &Client, entries: &VecDeque<Entry>)
     programs.into_iter().map(|program| (program.id, program.name)).collect()
 }
 
-fn show_each(
-    context: &Context,
-    entries: &VecDeque<Entry>,
-    programs: &ProgramNames,
-    zone: &Zone,
-) -> Result<()> {
+fn show_each(context: &Context, entries: &VecDeque<Entry>, programs: &ProgramNames, zone: &Zone) -> Result<()> {
     entries.iter().try_for_each(|entry| {
         context.out.answer(entry, |screen| {
             let (place, said) = line(entry, programs, zone);
@@ -262,12 +257,7 @@ pub(super) fn lines<'e>(
 }
 
 /// The same as a table, for programs.
-fn table<'e>(
-    screen: &mut Screen,
-    entries: impl IntoIterator<Item = &'e Entry>,
-    programs: &ProgramNames,
-    zone: &Zone,
-) {
+fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, programs: &ProgramNames, zone: &Zone) {
     let mut table = Table::new(["NUMBER", "AT", "KIND", "BY", "CALL", "PROPOSAL", "WHAT"]);
     for entry in entries {
         let call = entry.code.as_ref().map(ToString::to_string).or_else(|| entry.call.map(|id| id.to_string()));

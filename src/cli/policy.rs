@@ -258,9 +258,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         }
         PolicyCommand::Approve { version, consent, .. } => approve(&version, consent, context).await,
         PolicyCommand::Withdraw { version, dry_run } => withdraw(&version, dry_run, context).await,
-        PolicyCommand::Restore { version, active_at, dry_run } => {
-            restore(&version, active_at, dry_run, context).await
-        }
+        PolicyCommand::Restore { version, active_at, dry_run } => restore(&version, active_at, dry_run, context).await,
     }
 }
 
@@ -344,12 +342,7 @@ pub(super) fn show_versions(screen: &mut Screen, versions: &[PolicyVersion], zon
     screen.table(&table, "no versions that you may know of");
 }
 
-async fn propose(
-    file: &TextFile,
-    active_at: Option<Timestamp>,
-    dry_run: DryRun,
-    context: &Context,
-) -> Result<()> {
+async fn propose(file: &TextFile, active_at: Option<Timestamp>, dry_run: DryRun, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let (owner, place, text) = read(file)?;
     let forecast = client.forecast_proposed_policy(&owner, &place, &text, active_at);
@@ -381,12 +374,7 @@ async fn withdraw(Numbered { owner, version }: &Numbered, dry_run: DryRun, conte
 }
 
 /// Proposes the text of an earlier version.
-async fn restore(
-    version: &Numbered,
-    active_at: Option<Timestamp>,
-    dry_run: DryRun,
-    context: &Context,
-) -> Result<()> {
+async fn restore(version: &Numbered, active_at: Option<Timestamp>, dry_run: DryRun, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let Numbered { owner, version } = version;
     let forecast = client.forecast_restored_policy(owner, *version, active_at);

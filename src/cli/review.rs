@@ -369,8 +369,7 @@ async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -
         Some(first) => {
             let count = counted(invalid.len(), "review does not verify", "reviews do not verify");
             let fault = &first.fault;
-            Err(CliError::unverified(format!("{count}; that by {}: {fault}", first.reviewer))
-                .help(fault.help()))
+            Err(CliError::unverified(format!("{count}; that by {}: {fault}", first.reviewer)).help(fault.help()))
         }
     }
 }

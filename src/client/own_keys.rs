@@ -220,11 +220,7 @@ impl Client {
     }
 
     /// The same of the officers' keys to a call's vault.
-    pub async fn discard_one_of_call(
-        &self,
-        id: CallId,
-        key: &IdName<WrappedKeyId>,
-    ) -> Result<WrappedKeyId> {
+    pub async fn discard_one_of_call(&self, id: CallId, key: &IdName<WrappedKeyId>) -> Result<WrappedKeyId> {
         let vault = self.api().call_vault(id).await?;
         self.discard_among(&[vault], key).await
     }

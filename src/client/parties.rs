@@ -158,7 +158,11 @@ impl Client {
             return Ok(());
         }
         let lines = self.api().joined(id).await?;
-        if self.chains(id, &lines).await?.lead_back(member) { Ok(()) } else { Err(not_led_back(&self.proposal_name(id), member)) }
+        if self.chains(id, &lines).await?.lead_back(member) {
+            Ok(())
+        } else {
+            Err(not_led_back(&self.proposal_name(id), member))
+        }
     }
 
     /// Refuses the same, and a colleague whom another party asked: their party's own members ask for what is restricted to it.

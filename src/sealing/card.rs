@@ -4,6 +4,7 @@
 //! card** is signed by that partner's registrar. Everything a client believes about a key comes from here; the host's
 //! word never counts. What a card may *do* is decided elsewhere: roles are only stated here.
 
+pub use super::statement::MAX_KEYS;
 use super::{
     canonical, jws, leaf, recipient,
     statement::{Signed, Statement, StatementError, check_name, check_roles, invalid, verify_signed},
@@ -11,7 +12,6 @@ use super::{
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use crate::domain::member::PartnerRole;
 use crate::domain::name;
-pub use super::statement::MAX_KEYS;
 pub use crate::domain::vault::CardStatus;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;

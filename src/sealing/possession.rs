@@ -6,12 +6,12 @@
 //!
 //! Identities of other kinds (ssh keys, plugins) cannot answer; that is said, not passed over.
 
+pub use super::statement::PossessionChallenge;
 use super::{
     identity::Keyring,
     recipient,
     seal::{SealError, open_bytes, seal_bytes},
 };
-pub use super::statement::PossessionChallenge;
 use crate::domain::{ambient::Rng, id::Sha256};
 use aws_lc_rs::{
     agreement::{self, PrivateKey, UnparsedPublicKey, X25519},

@@ -27,6 +27,7 @@ mod vault;
 mod vouched;
 mod wrap;
 
+pub(super) use self::vouched::{check_name, check_roles};
 pub use self::{
     acceptance::AcceptanceStatement,
     assignment::AssignmentStatement,
@@ -51,7 +52,6 @@ pub use self::{
     vouched::MAX_KEYS,
     wrap::WrapStatement,
 };
-pub(super) use self::vouched::{check_name, check_roles};
 use super::{
     canonical::{self, CanonicalError},
     jws::{self, JwsError},

@@ -145,12 +145,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zo
 }
 
 /// What a relabelling says and changes.
-pub(in crate::cli) fn show_plan(
-    screen: &mut Screen,
-    plan: &Relabelling,
-    preview: &LabelPreview,
-    title: Option<&str>,
-) {
+pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview, title: Option<&str>) {
     screen.fields(&[
         ("proposal", screen.named(&plan.reference, &plan.statement.proposal)),
         ("title", title.unwrap_or_default().to_owned()),

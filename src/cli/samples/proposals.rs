@@ -208,10 +208,8 @@ fn keys(pages: &mut Pages) {
     pages.show("key missing $PROPOSAL", |screen| key::show_missing(screen, &missing));
     let refused = ClientError::unverified("the key card of `KOR:minjun` is not signed by a registrar of KOR", "");
     let found = |id: &str| FoundProposal { id: read(id), reference: Some(read(reference_of(id))) };
-    let key_to = |proposal: Option<&str>, kind, holder| PanelKey {
-        proposal: proposal.map(found),
-        key: lacks(kind, holder),
-    };
+    let key_to =
+        |proposal: Option<&str>, kind, holder| PanelKey { proposal: proposal.map(found), key: lacks(kind, holder) };
     let done = [
         key_to(None, "call", "USA:olivia"),
         key_to(Some(PROPOSAL), "panel", "USA:carol"),

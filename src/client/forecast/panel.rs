@@ -72,7 +72,8 @@ fn foreseen(act: String, prepared: Prepared) -> PanelForecast {
     if effects.is_empty() {
         effects.push(Effect::that("nobody lacks a key"));
     }
-    let undo =
-        Undo::Others("a key agent removes keys whose holder policy no longer admits; what was read stays read".to_owned());
+    let undo = Undo::Others(
+        "a key agent removes keys whose holder policy no longer admits; what was read stays read".to_owned(),
+    );
     PanelForecast { prepared, forecast: Forecast::new(act, effects, undo) }
 }

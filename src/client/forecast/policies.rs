@@ -60,7 +60,9 @@ impl Client {
         }
         check_active_at(statement.active_at, now)?;
         let mut effects = vec![
-            Effect::that(format!("it waits for a second policy officer of {writer}; until they approve it, nothing changes")),
+            Effect::that(format!(
+                "it waits for a second policy officer of {writer}; until they approve it, nothing changes"
+            )),
             match active_at {
                 Some(at) => Effect::at("approved before then, it takes effect at", at),
                 None if *owner == PolicyOwner::Guardrails => Effect::that(

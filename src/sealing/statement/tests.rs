@@ -154,7 +154,11 @@ fn every_statement_reads_back_as_it_was_signed() {
         round(&JoinRequest { invitation_sha256, ..request() });
     }
     round(&RenewalStatement { member: id("ISR:avi"), request_sha256: digest, serial: 3, stated_at: at(1) });
-    round(&TrustList { partner: id("ISR"), partners: [(id("ISR"), digest), (id("USA"), digest)].into(), stated_at: at(1) });
+    round(&TrustList {
+        partner: id("ISR"),
+        partners: [(id("ISR"), digest), (id("USA"), digest)].into(),
+        stated_at: at(1),
+    });
 }
 
 fn at(second: i64) -> Timestamp {
