@@ -180,7 +180,7 @@ mod tests {
     fn best(claims: &[Claim<'_>], nations: &[&PartnerCode], present: &[u32], limits: &[u32]) -> i64 {
         fn go(
             (claims, nations, present): (&[Claim<'_>], &[&PartnerCode], &[u32]),
-            limits: &mut Vec<u32>,
+            limits: &mut [u32],
             chosen: &mut Vec<Vec<usize>>,
         ) -> i64 {
             let Some(claim) = claims.get(chosen.len()) else { return worth(claims, nations, present, chosen) };
