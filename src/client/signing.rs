@@ -461,6 +461,7 @@ mod tests {
             size: 500,
             media_type: "application/pdf".into(),
             idempotency_key: "k".into(),
+            upload: None,
             source: None,
             sealed: None,
             document: Some("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap()),
