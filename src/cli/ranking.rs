@@ -11,44 +11,94 @@ use super::{
     titles::{TitleArgs, worded},
 };
 use crate::{
-    client::{naming::CallName, ranking::Ranking, titles::Titles},
+    client::{
+        Client,
+        naming::{CallName, ProposalName},
+        ranking::Ranking,
+        titles::Titles,
+    },
     domain::{
         id::ProposalId,
         reference::Reference,
         reopening::Reopening,
-        review::{Criterion, Points, Ranked},
+        review::{Criterion, ExactPoints, Ranked},
         text::counted,
     },
     wire::Time,
 };
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  entente ranking $CALL
-  entente --csv ranking $CALL > ranking.csv
+/// Rank a call's proposals from the opened reviews, on this machine
+#[derive(Debug, Subcommand)]
+pub enum RankingCommand {
+    /// Show the ranking
+    #[command(after_help = "Examples:
+  entente ranking show $CALL
+  entente --csv ranking show $CALL > ranking.csv
 
-Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
+Total: the weighted average of the scores times the number of criteria. Totals are compared as they are, and rounded for reading \
+only. `2=` says that others have the same total. Median: the reviewers' total in the middle. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
 or has lost the role, the assignment or the key card is set aside: shown with the reason, and in none of the numbers. A review that an officer reopened is shown with that officer and the \
 time. It is in none of the numbers until its reviewer hands in another revision, or an officer takes the reopening back with \
 `entente review reinstate`.")]
-pub struct RankingArgs {
+    Show(Show),
+    /// Keep a note on a proposal, sealed on this machine, for the ranking
+    #[command(after_help = "Examples:
+  entente ranking note $PROPOSAL 'strong team, high cost'
+  entente ranking note $PROPOSAL --remove
+
+A second note takes the place of the first.")]
+    Note(Note),
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
     /// The call
     call: CallName,
     #[command(flatten)]
     titles: TitleArgs,
 }
 
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["text", "remove"]))]
+pub struct Note {
+    /// The proposal
+    proposal: ProposalName,
+    /// The note, one line
+    text: Option<String>,
+    /// Remove the note on the proposal
+    #[arg(long)]
+    remove: bool,
+}
+
 /// Runs the command.
-pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
+pub(super) async fn run(command: RankingCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
+    match command {
+        RankingCommand::Show(args) => shown(args, &client, context).await,
+        RankingCommand::Note(Note { proposal, text, remove: _ }) => {
+            let found = client.find_proposal(&proposal).await?;
+            let Some(text) = text else {
+                if client.remove_note(found.id)? {
+                    return context.out.done(&format!("the note on {found} is removed"));
+                }
+                return Err(CliError::failed(format!("there is no note on {found}"))
+                    .help("`entente ranking show` shows the notes that there are"));
+            };
+            client.note_for_ranking(found.id, &text).await?;
+            context.out.done(&format!("the note on {found} is kept on this machine, sealed to you"))
+        }
+    }
+}
+
+async fn shown(args: Show, client: &Client, context: &Context) -> Result<()> {
     let call = client.find_call(&args.call).await?;
     let criteria = client.call(call).await?.rules.criteria.clone();
     let ranking = client.ranking(call).await?;
-    let titles = args.titles.of_call(context, &client, call).await;
+    let titles = args.titles.of_call(context, client, call).await;
     let zone = context.zone()?;
     let answer = as_json(&ranking, &titles);
     context.out.answer(&answer, |screen| show(screen, &criteria, (&ranking, &titles), &zone))?;
@@ -69,17 +119,17 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
 /// The ranking, the best first.
 pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles): (&Ranking, &Titles), zone: &Zone) {
     let Ranking { lines, closed, .. } = ranking;
-    let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL"].map(str::to_owned).into_iter();
+    let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL", "MEDIAN", "SPREAD"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
-    let last = ["BELOW", "MISSING", "SET ASIDE", "REOPENED", "SPREAD", "REVIEWS"].map(str::to_owned);
+    let last = ["REVIEWS", "BELOW", "MISSING", "SET ASIDE", "REOPENED", "NOTE"].map(str::to_owned);
     let mut table = Table::new(heads.chain(last)).cutting("TITLE");
     for line in lines {
-        let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
-        let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
         let title = titles.title(line.proposal).unwrap_or_default().to_owned();
-        let first = [rank, named(screen, ranking, line.proposal), title, cell(line.total)];
-        let mut cells: Vec<TableCell> = first.map(TableCell::from).into();
-        cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied()).into()));
+        let mut cells = vec![rank_cell(line), named(screen, ranking, line.proposal).into(), title.into()];
+        // Nobody's totals are no distance apart.
+        let spread = line.total.map(|_| line.spread);
+        cells.extend([line.total, line.median, spread].map(|points| said(points).into()));
+        cells.extend(criteria.iter().map(|criterion| said(line.averages.get(&criterion.name)).into()));
         let missing = joined(&line.missing);
         let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
         let reopened = zone.cell_of(|said| {
@@ -89,15 +139,28 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles
             });
             reopened.collect::<Vec<_>>().join(", ")
         });
-        let below = joined(&line.below);
-        cells.extend([below, missing, aside].map(TableCell::from).into_iter().chain([reopened]));
-        cells.extend([line.spread.to_string(), line.reviews.to_string()].map(TableCell::from));
+        let (reviews, below) = (line.reviews.to_string(), joined(&line.below));
+        cells.extend([reviews, below, missing, aside].map(TableCell::from).into_iter().chain([reopened]));
+        cells.push(ranking.notes.get(&line.proposal).cloned().unwrap_or_default().into());
         table.row(cells);
     }
     screen.table(&table, "nothing to rank");
     for (id, error) in closed {
         let which = worded(&named(screen, ranking, *id), titles.title(*id));
         screen.styled(&[(Style::Yellow, &format!("{which}: left out: {error}"))]);
+    }
+}
+
+/// Points as people read them; nothing where there are none.
+fn said(points: Option<impl Display>) -> String {
+    points.map(|points| points.to_string()).unwrap_or_default()
+}
+
+/// The rank, with a mark where others have the same one. Programs see that in the numbers.
+fn rank_cell(line: &Ranked) -> TableCell {
+    match line.rank {
+        Some(rank) if line.is_tied => TableCell::new(format!("{rank}="), rank.to_string()),
+        rank => said(rank).into(),
     }
 }
 
@@ -112,6 +175,9 @@ fn as_json(ranking: &Ranking, titles: &Titles) -> Value {
         let mut line = line(ranked, reference(ranked.proposal));
         if let Some(title) = titles.title(ranked.proposal) {
             line["title"] = json!(title);
+        }
+        if let Some(note) = ranking.notes.get(&ranked.proposal) {
+            line["note"] = json!(note);
         }
         line
     };
@@ -139,9 +205,11 @@ fn line(line: &Ranked, reference: Option<&Reference>) -> Value {
     let reopened = |Reopening { at, by }: &Reopening| json!({ "reopened_at": Time(*at), "reopened_by": by });
     let reopened: BTreeMap<String, Value> =
         line.reopened.iter().map(|(reviewer, reopening)| (reviewer.to_string(), reopened(reopening))).collect();
+    let number = |points: ExactPoints| points.rounded().to_number();
     json!({
-        "proposal": line.proposal, "reference": reference, "rank": line.rank, "total": line.total.map(Points::to_number),
-        "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
+        "proposal": line.proposal, "reference": reference, "rank": line.rank, "is_tied": line.is_tied,
+        "total": line.total.map(number), "median": line.median.map(number), "averages": averages,
+        "spread": number(line.spread), "below": line.below, "missing": line.missing,
         "reviews": line.reviews, "set_aside": line.set_aside, "reopened": reopened,
     })
 }

@@ -55,7 +55,7 @@ const COMMANDS: &[&str] = &[
     "proposal summary",
     "proposal verify",
     "proposal withdraw",
-    "ranking",
+    "ranking show",
     "review draft",
     "review list",
     "review open",

@@ -4,6 +4,10 @@
 //! set aside never counts; that it says so of none counts for nothing. A member who is not an officer is not shown what
 //! others declared or were assigned to, and there takes the exchange's word.
 
+mod notes;
+
+pub use notes::MAX_NOTE;
+
 use super::{
     Client, ClientError, Result,
     facts::{UnverifiedFacts, VerifiedFacts, call_facts, proposal_facts},
@@ -40,6 +44,8 @@ pub struct Ranking {
     pub closed: Vec<(ProposalId, ClientError)>,
     /// What people call each of them.
     pub references: BTreeMap<ProposalId, Reference>,
+    /// The notes on them that are kept on this machine.
+    pub notes: BTreeMap<ProposalId, String>,
 }
 
 impl Client {
@@ -66,7 +72,8 @@ impl Client {
             }
         }
         let lines = rank(&call.rules.criteria, call.rules.total_threshold, &reviewed);
-        Ok(Ranking { lines, invalid, closed, references })
+        let notes = self.notes_on(references.keys()).await?;
+        Ok(Ranking { lines, invalid, closed, references, notes })
     }
 
     async fn reviewed(
@@ -174,7 +181,10 @@ mod tests {
             reviews::{OpenedReview, ReviewBody},
             testing::{at, call, proposal},
         },
-        domain::{id::Sha256, review::Points},
+        domain::{
+            id::Sha256,
+            review::{ExactPoints, Points},
+        },
         wire::review::Review,
     };
 
@@ -218,7 +228,7 @@ mod tests {
         assert_eq!((lines[0].rank, lines[0].reviews, invalid.len()), (Some(1), 1, 1));
         assert_eq!(lines[0].missing, ["ISR:noa", "KOR:kim"].map(|member| member.parse().unwrap()).into());
         // (2 × 4 + 1 × 3) / 3 × 2 criteria
-        assert_eq!(lines[0].total, Some(Points::from_hundredths(733)));
+        assert_eq!(lines[0].total.map(ExactPoints::rounded), Some(Points::from_hundredths(733)));
     }
 
     #[test]
@@ -240,8 +250,8 @@ mod tests {
         let call = call();
         let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
         let line = rank(&call.rules.criteria, None, &[line]).remove(0);
-        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
-        assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0), 0));
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200).into()), 1));
+        assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0).into(), 0));
         assert_eq!(line.set_aside, [aside("GBR:ann", SetAside::Conflict)].into(), "Kim has handed nothing in");
     }
 
@@ -263,7 +273,7 @@ mod tests {
         let set_aside = [("KOR:kim".parse().unwrap(), SetAside::Role)].into();
         let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
         let line = rank(&call.rules.criteria, None, &[line]).remove(0);
-        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200).into()), 1));
         assert_eq!(line.missing, [ann.clone()].into(), "Ann owes another");
         let reopening = Reopening { at: reopened_at, by: Some("KOR:office".parse().unwrap()) };
         assert_eq!((line.reopened.len(), &line.reopened[&ann]), (2, &reopening));

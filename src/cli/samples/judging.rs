@@ -137,9 +137,11 @@ fn ranked(pages: &mut Pages) {
     let line = |proposal: &str, rank: Option<u32>, total: Option<f64>, scores: &[(&str, f64)], spread: f64| Ranked {
         proposal: read(proposal),
         rank,
-        total: total.map(points),
+        is_tied: false,
+        total: total.map(|total| points(total).into()),
+        median: total.map(|total| points(total).into()),
         averages: scores.iter().map(|(name, score)| (read(name), points(*score))).collect(),
-        spread: points(spread),
+        spread: points(spread).into(),
         below: [].into(),
         missing: [].into(),
         set_aside: [].into(),
@@ -158,12 +160,13 @@ fn ranked(pages: &mut Pages) {
     let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
     let references = [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into();
-    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references };
+    let notes = [(read(OTHER), "high cost".to_owned())].into();
+    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references, notes };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    pages.show("ranking $CALL", |screen| {
+    pages.show("ranking show $CALL", |screen| {
         ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
     });
-    pages.show_csv("ranking $CALL", |screen| {
+    pages.show_csv("ranking show $CALL", |screen| {
         ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
     });
 }
