@@ -9,8 +9,8 @@ use entente::sealing::{
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement,
-        PreviewStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement, WrapStatement,
-        verify_signed,
+        PreviewStatement, RankingStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement,
+        WrapStatement, verify_signed,
     },
     visibility::VisibilityStatement,
 };
@@ -44,6 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
     read::<WrapStatement>(bytes);
     read::<LabelStatement>(bytes);
     read::<ReviewStatement>(bytes);
+    read::<RankingStatement>(bytes);
     read::<PolicyStatement>(bytes);
     read::<PolicyApproval>(bytes);
     read::<PreviewStatement>(bytes);

@@ -92,6 +92,8 @@ const ACTS: &[Act] = &[
     ("review submit", Others, "review reopen, by an officer", "always", DRY_RUN),
     ("review reopen", Others, "review reinstate", "", DRY_RUN),
     ("review reinstate", Others, "review reopen", "", DRY_RUN),
+    ("ranking send", Others, "ranking withdraw", "always: who decides opens it at once", DRY_RUN),
+    ("ranking withdraw", Others, "ranking send", "", DRY_RUN),
     ("ranking note", Oneself, "ranking note --remove", "", ""),
     ("decision sign", Others, "decision unsign, until it is final", "when it is the last signature", DRY_RUN),
     ("decision unsign", Others, "decision sign", "", DRY_RUN),

@@ -1,11 +1,13 @@
-//! `entente ranking`: the ranking of a call, computed on the officer's machine from opened reviews. The exchange never
-//! sees a score.
+//! `entente ranking`: the ranking of a call, computed on the officer's machine from opened reviews, and sent sealed to those who decide. The
+//! exchange never sees a score.
 
 use super::{
+    act::{self, DryRun, Question},
     cell::TableCell,
     context::{Context, joined},
     error::{CliError, Result},
     output::{Screen, Style},
+    prompt::Consent,
     table::Table,
     time::Zone,
     titles::{TitleArgs, worded},
@@ -14,11 +16,12 @@ use crate::{
     client::{
         Client,
         naming::{CallName, ProposalName},
-        ranking::Ranking,
+        ranking::{DoneByProposal, Ranking, SentLine, SentRanking},
         titles::Titles,
     },
     domain::{
-        id::ProposalId,
+        id::{CallId, ProposalId},
+        member::CallRole,
         reference::Reference,
         reopening::Reopening,
         review::{Criterion, ExactPoints, Ranked},
@@ -28,7 +31,11 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    future::ready,
+};
 
 /// Rank a call's proposals from the opened reviews, on this machine
 #[derive(Debug, Subcommand)]
@@ -37,6 +44,10 @@ pub enum RankingCommand {
     #[command(after_help = "Examples:
   entente ranking show $CALL
   entente --csv ranking show $CALL > ranking.csv
+  entente ranking show $CALL --sent        what the deciders see
+
+An officer sees the ranking as it is now, computed here. A decider sees what an officer sent, with what changed since: `+` is a review that \
+came, `-` one that no longer counts. The last column says what was never opened on this machine.
 
 Total: the weighted average of the scores times the number of criteria. Totals are compared as they are, and rounded for reading \
 only. `2=` says that others have the same total. Median: the reviewers' total in the middle. Spread: the highest reviewer's total less the \
@@ -44,7 +55,32 @@ lowest's. A proposal below a threshold has no rank. A review whose reviewer has 
 or has lost the role, the assignment or the key card is set aside: shown with the reason, and in none of the numbers. A review that an officer reopened is shown with that officer and the \
 time. It is in none of the numbers until its reviewer hands in another revision, or an officer takes the reopening back with \
 `entente review reinstate`.")]
-    Show(Show),
+    Show(RankingShow),
+    /// Seal the ranking to those who decide, and send it (officers)
+    #[command(after_help = "Examples:
+  entente ranking send $CALL --dry-run
+  entente ranking send $CALL
+
+Each proposal has a line of its own, which officers and deciders open who may read its reviews. Who has a conflict with one gets no line \
+about it, and ranks among the others. Your notes go with the lines. Sent again, only what changed takes the place of what stands.")]
+    Send {
+        /// The call
+        call: CallName,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Take back the ranking that was sent (officers)
+    #[command(after_help = "Examples:
+  entente ranking withdraw $CALL --dry-run
+  entente ranking withdraw $CALL")]
+    Withdraw {
+        /// The call
+        call: CallName,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Keep a note on a proposal, sealed on this machine, for the ranking
     #[command(after_help = "Examples:
   entente ranking note $PROPOSAL 'strong team, high cost'
@@ -55,9 +91,15 @@ A second note takes the place of the first.")]
 }
 
 #[derive(Debug, Args)]
-pub struct Show {
+pub struct RankingShow {
     /// The call
     call: CallName,
+    /// Open what was sent to those who decide
+    #[arg(long)]
+    sent: bool,
+    /// Compute it here, from the reviews that are open to you
+    #[arg(long, conflicts_with = "sent")]
+    computed: bool,
     #[command(flatten)]
     titles: TitleArgs,
 }
@@ -79,6 +121,27 @@ pub(super) async fn run(command: RankingCommand, context: &Context) -> Result<()
     let client = context.client().await?;
     match command {
         RankingCommand::Show(args) => shown(args, &client, context).await,
+        RankingCommand::Send { call, dry_run, consent } => {
+            let id = client.find_call(&call).await?;
+            send(id, (dry_run, consent), &client, context).await
+        }
+        RankingCommand::Withdraw { call, dry_run } => {
+            let id = client.find_call(&call).await?;
+            let (lines, call) = (client.sent_lines(id).await?, client.call(id).await?);
+            let code = &call.rules.code;
+            if lines.is_empty() {
+                return Err(CliError::failed(format!("no ranking of {code} stands that you may see"))
+                    .help("`entente log` shows what was sent and taken back"));
+            }
+            let forecast = ready(Ok(client.forecast_withdrawn_ranking(lines.len(), code)));
+            if !act::goes_ahead(context, dry_run, Question::Never, forecast).await? {
+                return Ok(());
+            }
+            let came = client.withdraw_ranking(&lines).await?;
+            let done =
+                format!("{} of the ranking of {code} taken back", counted(came.done.len(), "line is", "lines are"));
+            came_of(&came, &BTreeMap::new(), (&done, "taken back"), context)
+        }
         RankingCommand::Note(Note { proposal, text, remove: _ }) => {
             let found = client.find_proposal(&proposal).await?;
             let Some(text) = text else {
@@ -94,14 +157,25 @@ pub(super) async fn run(command: RankingCommand, context: &Context) -> Result<()
     }
 }
 
-async fn shown(args: Show, client: &Client, context: &Context) -> Result<()> {
-    let call = client.find_call(&args.call).await?;
-    let criteria = client.call(call).await?.rules.criteria.clone();
-    let ranking = client.ranking(call).await?;
-    let titles = args.titles.of_call(context, client, call).await;
+async fn shown(args: RankingShow, client: &Client, context: &Context) -> Result<()> {
+    let id = client.find_call(&args.call).await?;
+    let call = client.call(id).await?;
+    let criteria = &call.rules.criteria;
+    let is_officer = call.call.my_roles.contains(&CallRole::Officer);
+    if args.sent || !args.computed && !is_officer {
+        let sent = client.sent_ranking(id).await?;
+        if args.sent || !sent.about.is_empty() || !sent.ranking.closed.is_empty() {
+            return shown_sent(&sent, criteria, args.titles.of_call(context, client, id).await, context);
+        }
+        context.out.note(
+            "no ranking was sent that you may see: this one is computed here, from the reviews that are open to you",
+        );
+    }
+    let ranking = client.ranking(id).await?;
+    let titles = args.titles.of_call(context, client, id).await;
     let zone = context.zone()?;
-    let answer = as_json(&ranking, &titles);
-    context.out.answer(&answer, |screen| show(screen, &criteria, (&ranking, &titles), &zone))?;
+    let answer = as_json(&ranking, None, &titles);
+    context.out.answer(&answer, |screen| show(screen, criteria, (&ranking, None, &titles), &zone))?;
     let invalid = &ranking.invalid;
     match invalid.first() {
         None => Ok(()),
@@ -116,13 +190,88 @@ async fn shown(args: Show, client: &Client, context: &Context) -> Result<()> {
     }
 }
 
-/// The ranking, the best first.
-pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles): (&Ranking, &Titles), zone: &Zone) {
+fn shown_sent(sent: &SentRanking, criteria: &[Criterion], titles: Titles, context: &Context) -> Result<()> {
+    let SentRanking { ranking, about, unsent } = sent;
+    let zone = context.zone()?;
+    let mut answer = as_json(ranking, Some(about), &titles);
+    answer["unsent"] = json!(unsent);
+    context.out.answer(&answer, |screen| {
+        show(screen, criteria, (ranking, Some(about), &titles), &zone);
+        for id in unsent {
+            let which = worded(&named(screen, ranking, *id), titles.title(*id));
+            screen.styled(&[(Style::Yellow, &format!("{which}: no line about it was sent"))]);
+        }
+    })?;
+    match ranking.closed.first() {
+        None => Ok(()),
+        Some((_, first)) => Err(CliError::unverified(format!(
+            "{} here: {first}",
+            counted(ranking.closed.len(), "line does not verify or open", "lines do not verify or open")
+        ))
+        .help(first.help())),
+    }
+}
+
+/// Seals and sends.
+async fn send(id: CallId, (dry_run, consent): (DryRun, Consent), client: &Client, context: &Context) -> Result<()> {
+    let plan = client.plan_ranking(id).await?;
+    let code = &client.call(id).await?.rules.code;
+    if plan.lines.is_empty() {
+        return context.out.done(&format!("nothing is to be sent: the ranking of {code} was sent as it is"));
+    }
+    let forecast = ready(Ok(client.forecast_ranking(&plan, code)));
+    if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+        return Ok(());
+    }
+    let came = client.send_ranking(id, &plan).await?;
+    let done = format!("{} of the ranking of {code} sent", counted(came.done.len(), "line is", "lines are"));
+    came_of(&came, &plan.ranking.references, (&done, "sent"), context)
+}
+
+/// What was done proposal by proposal, and what could not be.
+fn came_of(
+    came: &DoneByProposal,
+    references: &BTreeMap<ProposalId, Reference>,
+    (done, verb): (&str, &str),
+    context: &Context,
+) -> Result<()> {
+    let name = |id: &ProposalId| references.get(id).map_or_else(|| id.to_string(), ToString::to_string);
+    let failed = came.failed.iter().map(|(id, error)| json!({ "proposal": id, "fault": error.to_string() }));
+    let answer = json!({ "done": done, "proposals": came.done, "failed": failed.collect::<Vec<_>>() });
+    context.out.answer(&answer, |screen| {
+        screen.styled(&[(Style::Green, "done  "), (Style::Plain, done)]);
+        for (id, error) in &came.failed {
+            screen.styled(&[(Style::Yellow, &format!("{}: not {verb}: {error}", name(id)))]);
+        }
+    })?;
+    match came.failed.first() {
+        None => Ok(()),
+        Some((_, first)) => Err(CliError::failed(format!(
+            "{} not {verb}; the first: {first}",
+            counted(came.failed.len(), "line is", "lines are")
+        ))
+        .help("run the command again: it goes on with what is left")),
+    }
+}
+
+/// The ranking, the best first; of one that was sent, with what is known of each line.
+pub(super) fn show(
+    screen: &mut Screen,
+    criteria: &[Criterion],
+    (ranking, about, titles): (&Ranking, Option<&BTreeMap<ProposalId, SentLine>>, &Titles),
+    zone: &Zone,
+) {
     let Ranking { lines, closed, .. } = ranking;
     let heads = ["RANK", "PROPOSAL", "TITLE", "TOTAL", "MEDIAN", "SPREAD"].map(str::to_owned).into_iter();
     let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
     let last = ["REVIEWS", "BELOW", "MISSING", "SET ASIDE", "REOPENED", "NOTE"].map(str::to_owned);
-    let mut table = Table::new(heads.chain(last)).cutting("TITLE");
+    let of_sent = ["SINCE", "UNOPENED"].map(str::to_owned).into_iter().filter(|_| about.is_some());
+    // Officers send lines again that have changed, so there may be several.
+    let sent: BTreeSet<_> = about.into_iter().flatten().map(|(_, sent)| (sent.sent_at, &sent.sent_by)).collect();
+    for (at, by) in sent {
+        screen.line(&format!("sent by {by} at {}", zone.both(at)));
+    }
+    let mut table = Table::new(heads.chain(last).chain(of_sent)).cutting("TITLE");
     for line in lines {
         let title = titles.title(line.proposal).unwrap_or_default().to_owned();
         let mut cells = vec![rank_cell(line), named(screen, ranking, line.proposal).into(), title.into()];
@@ -142,6 +291,9 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles
         let (reviews, below) = (line.reviews.to_string(), joined(&line.below));
         cells.extend([reviews, below, missing, aside].map(TableCell::from).into_iter().chain([reopened]));
         cells.push(ranking.notes.get(&line.proposal).cloned().unwrap_or_default().into());
+        if let Some(sent) = about.and_then(|about| about.get(&line.proposal)) {
+            cells.extend([since(sent), unopened(sent)].map(TableCell::from));
+        }
         table.row(cells);
     }
     screen.table(&table, "nothing to rank");
@@ -149,6 +301,19 @@ pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], (ranking, titles
         let which = worded(&named(screen, ranking, *id), titles.title(*id));
         screen.styled(&[(Style::Yellow, &format!("{which}: left out: {error}"))]);
     }
+}
+
+/// What changed since a line was made: reviews that came, and those that no longer count.
+fn since(sent: &SentLine) -> String {
+    let came = sent.came_since.keys().map(|reviewer| format!("+{reviewer}"));
+    came.chain(sent.gone_since.iter().map(|reviewer| format!("-{reviewer}"))).collect::<Vec<_>>().join(" ")
+}
+
+/// What was never opened here.
+fn unopened(sent: &SentLine) -> String {
+    let proposal = sent.is_unopened.then(|| "proposal".to_owned());
+    let reviews = (sent.unopened_reviews > 0).then(|| counted(sent.unopened_reviews, "review", "reviews"));
+    proposal.into_iter().chain(reviews).collect::<Vec<_>>().join(", ")
 }
 
 /// Points as people read them; nothing where there are none.
@@ -169,7 +334,7 @@ fn named(screen: &Screen, ranking: &Ranking, id: ProposalId) -> String {
     ranking.references.get(&id).map_or_else(|| id.to_string(), |reference| screen.named(reference, &id))
 }
 
-fn as_json(ranking: &Ranking, titles: &Titles) -> Value {
+fn as_json(ranking: &Ranking, about: Option<&BTreeMap<ProposalId, SentLine>>, titles: &Titles) -> Value {
     let reference = |id: ProposalId| ranking.references.get(&id);
     let titled = |ranked: &Ranked| {
         let mut line = line(ranked, reference(ranked.proposal));
@@ -178,6 +343,14 @@ fn as_json(ranking: &Ranking, titles: &Titles) -> Value {
         }
         if let Some(note) = ranking.notes.get(&ranked.proposal) {
             line["note"] = json!(note);
+        }
+        if let Some(sent) = about.and_then(|about| about.get(&ranked.proposal)) {
+            line["sent_by"] = json!(sent.sent_by);
+            line["sent_at"] = json!(Time(sent.sent_at));
+            line["came_since"] = json!(sent.came_since);
+            line["gone_since"] = json!(sent.gone_since);
+            line["is_unopened"] = json!(sent.is_unopened);
+            line["unopened_reviews"] = json!(sent.unopened_reviews);
         }
         line
     };

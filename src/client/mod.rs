@@ -26,6 +26,7 @@ pub mod log;
 pub mod media;
 mod named;
 pub mod naming;
+mod opened_here;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;

@@ -413,9 +413,11 @@ mod tests {
             &[
                 of('A', &[("ISR:a", 333)]),
                 of('B', &[("ISR:a", 333), ("ISR:b", 333), ("ISR:c", 334)]),
-                of('C', &["ISR:a", "ISR:b", "ISR:c", "ISR:d", "ISR:e", "ISR:f"].map(|who| {
-                    (who, if who < "ISR:c" { 334 } else { 333 })
-                })),
+                of(
+                    'C',
+                    &["ISR:a", "ISR:b", "ISR:c", "ISR:d", "ISR:e", "ISR:f"]
+                        .map(|who| (who, if who < "ISR:c" { 334 } else { 333 })),
+                ),
                 of('D', &[("ISR:a", 333), ("ISR:b", 334)]),
                 of('E', &[("ISR:a", 334)]),
             ],

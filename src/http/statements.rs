@@ -9,8 +9,8 @@ use crate::sealing::{
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, LabelStatement, LetterStatement, Manifest, ManifestDocument, PolicyApproval,
-        PolicyStatement, PreviewStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement,
-        WrapStatement,
+        PolicyStatement, PreviewStatement, RankingStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
+        VaultStatement, WrapStatement,
     },
     visibility::VisibilityStatement,
 };
@@ -121,6 +121,11 @@ fn pages() -> Vec<Page> {
             samples::assignment(),
         ),
         Page::of::<ReviewStatement>("the reviewer", "`POST /v1/proposals/{proposal}/reviews`", samples::review()),
+        Page::of::<RankingStatement>(
+            "an officer of the call",
+            "`PUT /v1/proposals/{proposal}/ranking`",
+            samples::ranking(),
+        ),
         Page::of::<DecisionStatement>(
             "a decider of each funding partner",
             "`PUT /v1/proposals/{proposal}/decision`",

@@ -93,6 +93,8 @@ mod process;
 #[cfg(feature = "client")]
 mod protected_keys;
 #[cfg(feature = "client")]
+mod rankings;
+#[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]
 mod references;

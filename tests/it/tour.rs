@@ -242,7 +242,8 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     assert!(tour.folder.join("case").is_dir());
     tour.play("Reviewer", "review draft", "ISR:maya", &[]).await;
     tour.play("Reviewer", "review submit", "ISR:maya", &["--yes"]).await;
-    assert!(tour.play("Officer", "ranking", "USA:dana", &[]).await.contains("BIRD26-"));
+    assert!(tour.play("Officer", "ranking show", "USA:dana", &[]).await.contains("BIRD26-"));
+    tour.play("Officer", "ranking send", "USA:dana", &["--yes"]).await;
 
     // The decision of both funders, and the letter.
     tour.play("Decider", "decision sign", "USA:frank", &[]).await;

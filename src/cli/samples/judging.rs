@@ -8,7 +8,7 @@ use crate::{
     client::{
         inbox::{Todo, TodoItem, in_words},
         naming::FoundProposal,
-        ranking::Ranking,
+        ranking::{Ranking, SentLine},
         reviews::{OpenedReview, ReviewBody},
         titles::{KnownTitle, Titles},
     },
@@ -155,19 +155,49 @@ fn ranked(pages: &mut Pages) {
         line(THIRD, None, None, &[], 0.0),
     ];
     lines[0].set_aside = [(read("ISR:yael"), SetAside::Conflict)].into();
-    lines[1].below = ["impact".to_owned(), "total".to_owned()].into();
+    lines[1].below = ["total".to_owned()].into();
     lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
-    let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
+    let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: None };
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
     let references = [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into();
-    let notes = [(read(OTHER), "high cost".to_owned())].into();
-    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references, notes };
+    let notes = [(read(OTHER), "costly".to_owned())].into();
+    let ranking = Ranking {
+        lines,
+        invalid: Vec::new(),
+        closed: Vec::new(),
+        references,
+        notes,
+        comments: [].into(),
+        counted: [].into(),
+    };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
     pages.show("ranking show $CALL", |screen| {
-        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+        ranking::show(screen, &criteria, (&ranking, None, &titles()), &zone());
     });
     pages.show_csv("ranking show $CALL", |screen| {
-        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+        ranking::show(screen, &criteria, (&ranking, None, &titles()), &zone());
+    });
+    let mut lines = vec![
+        line(PROPOSAL, Some(1), Some(13.5), &scores([4.75, 4.25, 4.5]), 0.5),
+        line(OTHER, Some(1), Some(13.5), &scores([4.5, 4.5, 4.5]), 2.0),
+    ];
+    lines.iter_mut().for_each(|line| line.is_tied = true);
+    let ranking = Ranking { lines, notes: [].into(), counted: [].into(), ..ranking };
+    let sent = |came: Option<&str>, gone: Option<&str>, is_unopened: bool, unopened_reviews: usize| SentLine {
+        sent_by: read("USA:olivia"),
+        sent_at: read("2026-06-01T22:30:00Z"),
+        came_since: came.map(|who| (read(who), 1)).into_iter().collect(),
+        gone_since: gone.map(read).into_iter().collect(),
+        is_unopened,
+        unopened_reviews,
+    };
+    let about = [
+        (read(PROPOSAL), sent(None, None, false, 0)),
+        (read(OTHER), sent(Some("ISR:maya"), Some("USA:rhea"), true, 2)),
+    ];
+    let about = about.into();
+    pages.show("ranking show $CALL --sent", |screen| {
+        ranking::show(screen, &criteria, (&ranking, Some(&about), &titles()), &zone());
     });
 }
 

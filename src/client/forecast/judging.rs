@@ -4,7 +4,11 @@
 use super::{Effect, Forecast, Undo, listed};
 use crate::{
     client::{
-        Client, ClientError, Result, decisions::DecisionPlan, naming::FoundReview, reviews::ReviewBody,
+        Client, ClientError, Result,
+        decisions::DecisionPlan,
+        naming::FoundReview,
+        ranking::{Ranking, RankingPlan},
+        reviews::ReviewBody,
         verified::VersionChoice,
     },
     domain::{
@@ -12,6 +16,8 @@ use crate::{
         id::{DocumentId, MemberId, PartnerCode, ProposalId},
         member::{ConflictGround, Declared},
         policy::PolicyOwner,
+        reference::CallCode,
+        text::counted,
     },
     sealing::statement::{DeclarationStatement, verify_signed},
     wire::review::{Declaration, Review},
@@ -154,6 +160,53 @@ impl Client {
             Some(decision) if decision.body.final_at.is_some() => Err(Refusal::DecisionFinal.into()),
             _ => Ok(review),
         }
+    }
+
+    /// What sending a ranking would do, as planned.
+    #[must_use]
+    pub fn forecast_ranking(&self, plan: &RankingPlan, code: &CallCode) -> Forecast {
+        let Ranking { lines, invalid, closed, .. } = &plan.ranking;
+        let replaced = plan.lines.values().filter(|is_replaced| **is_replaced).count();
+        let mut effects = vec![Effect::that(format!(
+            "{} sealed: officers and deciders open those about proposals whose reviews they may read, and no others",
+            counted(plan.lines.len(), "line is", "lines are")
+        ))];
+        let mut tell = |number: usize, one: &str, several: &str| {
+            if number > 0 {
+                effects.push(Effect::that(counted(number, one, several)));
+            }
+        };
+        tell(replaced, "of them takes the place of an earlier one", "of them take the place of earlier ones");
+        tell(plan.unchanged.len(), "other line was sent before and stays", "other lines were sent before and stay");
+        let missing = lines.iter().filter(|line| !line.missing.is_empty()).count();
+        tell(missing, "proposal has reviews that are missing", "proposals have reviews that are missing");
+        let aside = lines.iter().filter(|line| !line.set_aside.is_empty()).count();
+        tell(aside, "proposal has reviews that are set aside", "proposals have reviews that are set aside");
+        tell(
+            invalid.len(),
+            "review does not verify and counts as missing",
+            "reviews do not verify and count as missing",
+        );
+        tell(
+            closed.len(),
+            "proposal is left out, for its reviews do not open here",
+            "proposals are left out, for their reviews do not open here",
+        );
+        let notes = plan.lines.keys().filter(|id| plan.ranking.notes.contains_key(id)).count();
+        tell(notes, "note goes with its line", "notes go with their lines");
+        let undo = Undo::Yourself(format!("entente ranking withdraw {code}"));
+        Forecast::new(format!("sending the ranking of {code}"), effects, undo)
+    }
+
+    /// What taking a ranking back would do.
+    #[must_use]
+    pub fn forecast_withdrawn_ranking(&self, lines: usize, code: &CallCode) -> Forecast {
+        let effects = [
+            Effect::that(format!("nobody can open {} any more", counted(lines, "line", "lines"))),
+            Effect::that("who opened them keeps what they read"),
+        ];
+        let undo = Undo::Yourself(format!("entente ranking send {code}"));
+        Forecast::new(format!("taking back the ranking of {code}"), effects, undo)
     }
 
     /// What signing a decision would do, as planned.

@@ -41,6 +41,7 @@ const TABLES: &[&str] = &[
     "declarations",
     "assignments",
     "reviews",
+    "ranking_lines",
     "decisions",
     "decision_signatures",
     "letters",
