@@ -21,6 +21,7 @@ pub mod forecast;
 pub mod inbox;
 pub mod joining;
 pub mod labels;
+pub mod letters;
 mod lineage;
 pub mod log;
 pub mod media;

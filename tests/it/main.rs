@@ -38,6 +38,8 @@ mod daily;
 #[cfg(feature = "client")]
 mod damage;
 #[cfg(feature = "client")]
+mod deciding;
+#[cfg(feature = "client")]
 mod demo;
 #[cfg(feature = "client")]
 mod described;
