@@ -8,7 +8,7 @@ use entente::sealing::{
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, MemberInvitation, PolicyApproval,
-        PolicyStatement, PreviewStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
+        PolicyStatement, PreviewStatement, RankingStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
         TrustList, VaultStatement, WrapStatement, verify_signed,
     },
     visibility::VisibilityStatement,
@@ -43,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
     read::<WrapStatement>(bytes);
     read::<LabelStatement>(bytes);
     read::<ReviewStatement>(bytes);
+    read::<RankingStatement>(bytes);
     read::<PolicyStatement>(bytes);
     read::<PolicyApproval>(bytes);
     read::<PreviewStatement>(bytes);

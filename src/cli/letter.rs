@@ -1,4 +1,6 @@
-//! `entente letter`: sealed letters from the call's officers to a proposal's parties.
+//! `entente letter`: sealed letters from the call's officers to a proposal's parties, one at a time or by a template.
+
+pub(super) mod many;
 
 use super::{
     act::{self, DryRun, Question},
@@ -8,19 +10,26 @@ use super::{
     prompt::Consent,
     table::Table,
     time::Zone,
+    titles::TitleArgs,
 };
 use crate::{
     client::{
         decisions::OpenedLetter,
-        naming::{FoundProposal, IdName, ProposalName},
+        letters::{LetterWithReaders, is_template},
+        naming::{CallName, FoundProposal, IdName, ProposalName},
+        titles::Titles,
     },
-    domain::id::DocumentId,
+    domain::{id::DocumentId, reference::ReferenceError},
     reading,
-    wire::decision::Letter,
+    wire::{Time, decision::Letter},
 };
 use clap::Subcommand;
+use many::ByTemplate;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A template of letters to fill in.
+const EXAMPLE: &str = include_str!("letter/example.txt");
 
 /// Send and open sealed letters to a proposal's parties
 #[derive(Debug, Subcommand)]
@@ -31,24 +40,55 @@ pub enum LetterCommand {
   entente letter send $PROPOSAL --file award.txt
   entente letter send $PROPOSAL --file - --yes
       from standard input, in a script
+  entente letter send $CALL --template letters.txt --dry-run
+      every letter as it would be sent
+  entente letter send $CALL --template letters.txt --dry-run --output look
+  entente letter send $CALL --template letters.txt
 
-Asks first: the parties can open a letter as soon as it is sent.")]
+Asks first: the parties can open a letter as soon as it is sent.
+
+A template has a section for each outcome, or is a folder with `fund.txt`, `reserve.txt` and `decline.txt`; `entente letter example` prints \
+one. The verified decision says which section a letter is made of. Each final decision gets one letter: done again, it sends \
+those that are left.")]
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "template"]))]
     Send {
-        /// The proposal
-        proposal: ProposalName,
+        /// The proposal; with `--template` the call
+        #[arg(value_name = "PROPOSAL|CALL")]
+        subject: String,
         /// The text, UTF-8; `-` is standard input
         #[arg(long)]
-        file: PathBuf,
+        file: Option<PathBuf>,
+        /// Make a letter of this template for each final decision of the call
+        #[arg(long, value_name = "FILE|FOLDER")]
+        template: Option<PathBuf>,
+        /// Write the letters of a dry run into this new folder
+        #[arg(long, value_name = "FOLDER", requires = "template", requires = "dry_run")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        titles: TitleArgs,
         #[command(flatten)]
         dry_run: DryRun,
         #[command(flatten)]
         consent: Consent,
     },
-    /// List the letters of a proposal
-    #[command(after_help = "Examples:\n  entente letter list $PROPOSAL")]
+    /// Print a template of letters to fill in
+    #[command(after_help = "Examples:\n  entente letter example > letters.txt")]
+    Example,
+    /// List letters, and who fetched them
+    #[command(after_help = "Examples:
+  entente letter list $PROPOSAL
+  entente letter list --call $CALL
+
+With `--call` the log is asked who fetched each letter. Whether they read it, nobody knows.")]
+    #[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
     List {
         /// The proposal
-        proposal: ProposalName,
+        proposal: Option<ProposalName>,
+        /// Every proposal of this call that you may see
+        #[arg(long)]
+        call: Option<CallName>,
+        #[command(flatten)]
+        titles: TitleArgs,
     },
     /// Verify and open a letter
     #[command(after_help = "Examples:
@@ -79,11 +119,23 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        LetterCommand::Send { proposal, file, dry_run, consent } => {
+        LetterCommand::Example => context.out.bytes(EXAMPLE.as_bytes()),
+        LetterCommand::Send { subject, template: Some(template), output, titles, dry_run, consent, .. } => {
+            let args = ByTemplate { call: subject, template, output, titles, dry_run, consent };
+            many::run(args, &client, context).await
+        }
+        LetterCommand::Send { subject, file, dry_run, consent, .. } => {
+            let file = file.unwrap_or_default();
             let content = read_input(&file, 1 << 20)?;
             let text =
                 reading::text(&content).map_err(|fault| CliError::usage(format!("`{}`: {fault}", file.display())))?;
-            let found = client.find_proposal(&proposal).await?;
+            if is_template(&text) {
+                return Err(CliError::usage(format!("`{}` is a template, not a letter", file.display()))
+                    .help("send what it makes with `--template` and the call"));
+            }
+            let name: ProposalName =
+                subject.parse().map_err(|error: ReferenceError| CliError::usage(error.to_string()))?;
+            let found = client.find_proposal(&name).await?;
             let which = act::name_in_question(&client, &found, dry_run, consent).await;
             let forecast = client.forecast_letter(found.id, &which, &text);
             if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
@@ -98,7 +150,21 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 ]);
             })
         }
-        LetterCommand::List { proposal } => {
+        LetterCommand::List { call: Some(call), titles, .. } => {
+            let call = client.find_call(&call).await?;
+            let letters = client.letters_of_call(call).await?;
+            let titles = titles.of_call(context, &client, call).await;
+            let items = letters.iter().map(|it| {
+                let fetched: BTreeMap<_, _> = it.fetched_by.iter().map(|(who, at)| (who, Time(*at))).collect();
+                let mut item = json!(it.letter);
+                item["fetched_by"] = json!(fetched);
+                item
+            });
+            let answer = json!({ "items": items.collect::<Vec<_>>() });
+            context.out.answer(&answer, |screen| readers(screen, &letters, &titles, &zone))
+        }
+        LetterCommand::List { proposal, .. } => {
+            let proposal = proposal.ok_or_else(|| CliError::usage("name a proposal, or a call with `--call`"))?;
             let found = client.find_proposal(&proposal).await?;
             let letters = client.api().letters(found.id).await?;
             let title = client.title_by_id(found.id).await;
@@ -171,6 +237,24 @@ pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter]
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
         let (by, id) = (letter.sent_by.to_string(), letter.id.to_string());
         table.row([zone.cell(letter.sent_at.0), by.into(), about.into(), id.into()]);
+    }
+    screen.table(&table, "no letters");
+}
+
+/// Letters of a call, and who fetched each.
+pub(super) fn readers(screen: &mut Screen, letters: &[LetterWithReaders], titles: &Titles, zone: &Zone) {
+    let mut table = Table::new(["PROPOSAL", "TITLE", "SENT", "SENT BY", "FETCHED BY"]).cutting("TITLE");
+    for LetterWithReaders { letter, fetched_by } in letters {
+        let fetched = zone.cell_of(|said| {
+            fetched_by.iter().map(|(who, at)| format!("{who} ({})", said(*at))).collect::<Vec<_>>().join(", ")
+        });
+        table.row([
+            screen.named(&letter.reference, &letter.proposal).into(),
+            titles.title(letter.proposal).unwrap_or_default().into(),
+            zone.cell(letter.sent_at.0),
+            letter.sent_by.to_string().into(),
+            fetched,
+        ]);
     }
     screen.table(&table, "no letters");
 }

@@ -134,8 +134,8 @@ pub enum Command {
     Relay(relay::RelayCommand),
     #[command(subcommand)]
     Review(review::ReviewCommand),
-    /// Rank a call's proposals from the opened reviews, on this machine
-    Ranking(ranking::RankingArgs),
+    #[command(subcommand)]
+    Ranking(ranking::RankingCommand),
     #[command(subcommand)]
     Decision(decision::DecisionCommand),
     #[command(subcommand)]
@@ -265,7 +265,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Agent(command) => Box::pin(agent::run(command, context)).await,
         Command::Relay(command) => Box::pin(relay::run(command, context)).await,
         Command::Review(command) => review::run(command, context).await,
-        Command::Ranking(args) => ranking::run(args, context).await,
+        Command::Ranking(command) => ranking::run(command, context).await,
         Command::Decision(command) => decision::run(command, context).await,
         Command::Letter(command) => letter::run(command, context).await,
         Command::Log(args) => log::run(args, context).await,

@@ -194,7 +194,7 @@ keys.")]
 
 Once every party has signed, the command records that your party wishes to withdraw. The others see that, and `entente \
 proposal reinstate` takes it back. The last party's wish withdraws the proposal. After the deadline that cannot be \
-undone, so the command asks first. A proposal that was funded or put on the reserve list is withdrawn in the same way. \
+undone. The command asks first, since nobody but the exchange says that a deadline was moved. A proposal that was funded or put on the reserve list is withdrawn in the same way. \
 Its decision stays on record, but does not bring it back, and another proposal may be funded in its place.")]
     Withdraw {
         /// The proposal
@@ -373,7 +373,7 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
             let found = client.find_proposal(&proposal).await?;
             let which = act::name_in_question(&client, &found, dry_run, consent).await;
             let forecast = client.forecast_withdrawal(found.id, &which);
-            if !act::goes_ahead(context, dry_run, Question::IfFinal(consent), forecast).await? {
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
                 return Ok(());
             }
             let proposal = client.api().withdraw_proposal(found.id).await?;

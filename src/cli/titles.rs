@@ -18,7 +18,7 @@ const IN_A_SENTENCE: usize = 60;
 
 /// Whether a list shows titles.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct TitleArgs {
+pub struct TitleArgs {
     /// Show titles, even if that takes your passphrase [default: it is asked for at a terminal, when summaries are new]
     #[arg(long)]
     titles: bool,

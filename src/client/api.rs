@@ -38,7 +38,9 @@ use crate::{
             AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, MissingKey, NewVault, Proposal, SignLabel,
             SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
-        review::{Assign, Assigned, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
+        review::{
+            Assign, Assigned, Declaration, DeclareConflict, LiftConflict, RankingLine, Review, SendRanking, SubmitReview,
+        },
     },
 };
 use bytes::Bytes;
@@ -454,6 +456,19 @@ impl ApiClient {
 
     pub async fn reinstate_review(&self, id: ReviewId, reason: &str) -> Result<()> {
         self.done(Method::POST, &format!("/v1/reviews/{id}/reinstate"), Some(&because(reason))).await
+    }
+
+    /// The line of the ranking about a proposal that stands, sealed.
+    pub async fn ranking_line(&self, id: ProposalId) -> Result<RankingLine> {
+        self.read(&of(id, "/ranking")).await
+    }
+
+    pub async fn send_ranking(&self, id: ProposalId, body: &SendRanking) -> Result<RankingLine> {
+        self.write(Method::PUT, &of(id, "/ranking"), body).await
+    }
+
+    pub async fn withdraw_ranking(&self, id: ProposalId) -> Result<()> {
+        self.done(Method::DELETE, &of(id, "/ranking"), NOTHING).await
     }
 
     /// The proposed or final decision, if there is one for the caller.

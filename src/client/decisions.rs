@@ -1,7 +1,14 @@
 //! Decisions and letters: signed for exactly the version that stands, shown only when every signature verified.
 
+mod many;
+
+pub use many::{
+    DecisionBatch, DecisionLine, DecisionSheet, GrantAmount, LineState, ReviewsMissing, SignedBatch, SignedOutcomes,
+};
+
 use super::{
     Client, ClientError, Result, blocking,
+    transport::Tagged,
     verified::{VerifiedCall, VerifiedVault, VersionChoice},
     verify::{check_reference, digest, invalid},
 };
@@ -45,7 +52,8 @@ pub struct DecisionPlan {
 }
 
 impl DecisionPlan {
-    /// Whether every other funder has signed, so that this signature makes the decision final.
+    /// Whether every other funder has signed, so that this signature makes the decision final: true where it is, and false also where the
+    /// exchange keeps a signature from this machine.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.others.is_empty()
@@ -118,6 +126,20 @@ impl Client {
     ) -> Result<DecisionPlan> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
+        let present = self.api().decision(id).await?;
+        self.plan_on(&proposal, &call, present, outcome, reason).await
+    }
+
+    /// The same of a proposal that is at hand, with the decision that is shown.
+    async fn plan_on(
+        &self,
+        proposal: &Proposal,
+        call: &Arc<VerifiedCall>,
+        present: Option<Tagged<Decision>>,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Result<DecisionPlan> {
+        let id = proposal.id;
         let partner = self.member_id().await?.partner().clone();
         let funders = call.rules.funders.clone();
         if !funders.contains(&partner) {
@@ -127,8 +149,7 @@ impl Client {
             ));
         }
         let vaults = self.api().vaults(id).await?;
-        let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
-        let present = self.api().decision(id).await?;
+        let manifest = self.verified_manifest(proposal, call, &vaults, VersionChoice::Standing).await?;
         let mut missing = funders.clone();
         if let Some(present) = &present {
             self.verify_decision(&present.body, &funders).await?;
@@ -151,7 +172,7 @@ impl Client {
                     "sign that one, or agree with the others that it is taken back before another is proposed",
                 ));
             }
-            self.check_cosigners(table, &proposal, &call, &partner).await?;
+            self.check_cosigners(table, proposal, call, &partner).await?;
             let signed = |funder: &PartnerCode| table.signatures.get(funder);
             // One's own that was set aside and counts again makes it final, too.
             missing.retain(|funder| *funder == partner || signed(funder).is_none_or(|it| it.set_aside.is_some()));
@@ -224,8 +245,24 @@ impl Client {
 
     /// Seals a letter to the parties of a proposal whose decision is final, and sends it.
     pub async fn send_letter(&self, id: ProposalId, text: &str) -> Result<Letter> {
+        self.send_letter_about(id, text, None).await
+    }
+
+    /// The same, if the decision is still the one with this digest.
+    pub(super) async fn send_letter_about(
+        &self,
+        id: ProposalId,
+        text: &str,
+        planned: Option<Sha256>,
+    ) -> Result<Letter> {
         check_length(text)?;
         let (proposal, call, decision) = self.decided(id).await?;
+        if planned.is_some_and(|planned| planned != digest(&decision)) {
+            return Err(ClientError::usage(
+                "the decision is another one than at the look",
+                "run the command again, and look at the letter that it makes now",
+            ));
+        }
         let vault = self.letters_vault(&proposal, &call).await?;
         let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
@@ -354,6 +391,6 @@ fn check_length(text: &str) -> Result<()> {
 }
 
 /// Whether a letter is about the decision. One that names none is about a first one.
-fn is_about(letter: &LetterStatement, decision: &Decision) -> bool {
+pub(super) fn is_about(letter: &LetterStatement, decision: &Decision) -> bool {
     letter.decision_sha256.map_or(decision.supersedes.is_none(), |named| named == digest(decision))
 }

@@ -297,6 +297,7 @@ impl Client {
             )
         });
         let size = size.await?;
+        self.remember_opened(found.proposal.id);
         Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
     }
 

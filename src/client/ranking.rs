@@ -4,16 +4,24 @@
 //! set aside never counts; that it says so of none counts for nothing. A member who is not an officer is not shown what
 //! others declared or were assigned to, and there takes the exchange's word.
 
+mod notes;
+mod sent;
+
+pub use notes::MAX_NOTE;
+pub use sent::{DoneByProposal, RankingPlan, SentLine, SentRanking};
+
+use notes::check_note;
+
 use super::{
     Client, ClientError, Result,
     facts::{UnverifiedFacts, VerifiedFacts, call_facts, proposal_facts},
     participation::{Interests, Roles},
-    reviews::{InvalidReview, OpenedReviews, missing},
+    reviews::{InvalidReview, OpenedReview, OpenedReviews, missing},
     verified::VerifiedCall,
 };
 use crate::{
     domain::{
-        id::{CallId, MemberId, ProposalId},
+        id::{CallId, MemberId, ProposalId, Slug},
         proposal::Status,
         reference::Reference,
         reopening::Reopening,
@@ -40,6 +48,12 @@ pub struct Ranking {
     pub closed: Vec<(ProposalId, ClientError)>,
     /// What people call each of them.
     pub references: BTreeMap<ProposalId, Reference>,
+    /// The notes on them: those that are kept on this machine, or that were sent.
+    pub notes: BTreeMap<ProposalId, String>,
+    /// What the reviews in the numbers say of each criterion, without who says it; none of a ranking that was sent.
+    pub comments: BTreeMap<ProposalId, BTreeMap<Slug, Vec<String>>>,
+    /// Whose review is in the numbers, and which revision of it.
+    pub counted: BTreeMap<ProposalId, BTreeMap<MemberId, u32>>,
 }
 
 impl Client {
@@ -49,14 +63,16 @@ impl Client {
         let roles = self.verified_roles(&call).await?;
         let facts = call_facts(&call.call, &call.rules, &roles, self.now());
         let (mut reviewed, mut invalid, mut closed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut references = BTreeMap::new();
+        let (mut references, mut counted, mut comments) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for proposal in self.api().all_proposals(Some(id)).await? {
             if proposal.status != Status::Submitted {
                 continue;
             }
             references.insert(proposal.id, proposal.reference.clone());
             match self.reviewed(&proposal, &call, &roles, &facts).await {
-                Ok((line, faults)) => {
+                Ok(CountedReviews { line, revisions, said, invalid: faults }) => {
+                    counted.insert(line.proposal, revisions);
+                    comments.insert(line.proposal, said);
                     reviewed.push(line);
                     invalid.extend(faults);
                 }
@@ -66,7 +82,8 @@ impl Client {
             }
         }
         let lines = rank(&call.rules.criteria, call.rules.total_threshold, &reviewed);
-        Ok(Ranking { lines, invalid, closed, references })
+        let notes = self.notes_on(references.keys()).await?;
+        Ok(Ranking { lines, invalid, closed, references, notes, comments, counted })
     }
 
     async fn reviewed(
@@ -75,7 +92,7 @@ impl Client {
         call: &VerifiedCall,
         roles: &Roles,
         facts: &CallFacts,
-    ) -> Result<(Reviewed, Vec<InvalidReview>)> {
+    ) -> Result<CountedReviews> {
         let opened = self.open_reviews_of(proposal, call).await?;
         let shown = self.api().assignments(proposal.id).await?;
         let facts = self.facts_of_reviewers(proposal, call, roles, facts, &shown, &opened).await?;
@@ -139,6 +156,17 @@ impl Client {
     }
 }
 
+/// What a line is made of.
+struct CountedReviews {
+    line: Reviewed,
+    /// Whose review is in it, and which revision.
+    revisions: BTreeMap<MemberId, u32>,
+    /// What these reviews say of each criterion.
+    said: BTreeMap<Slug, Vec<String>>,
+    /// Those that did not verify.
+    invalid: Vec<InvalidReview>,
+}
+
 /// A proposal's line of the ranking, out of what opened.
 fn assemble(
     proposal: ProposalId,
@@ -146,7 +174,7 @@ fn assemble(
     assigned: &BTreeSet<MemberId>,
     mut set_aside: BTreeMap<MemberId, SetAside>,
     opened: OpenedReviews,
-) -> Result<(Reviewed, Vec<InvalidReview>)> {
+) -> Result<CountedReviews> {
     // A reviewer who is set aside owes no review.
     let mut missing = missing(assigned, &opened);
     missing.retain(|reviewer| !set_aside.contains_key(reviewer));
@@ -155,7 +183,15 @@ fn assemble(
         // Checked when it was opened; the arithmetic after this relies on it.
         Ok((opened.review.reviewer.clone(), opened.body.points(criteria)?))
     });
-    let scores = scores.collect::<Result<_>>()?;
+    let scores: BTreeMap<_, _> = scores.collect::<Result<_>>()?;
+    let (mut revisions, mut said) = (BTreeMap::new(), BTreeMap::<Slug, Vec<String>>::new());
+    for OpenedReview { review, body } in &opened.reviews {
+        if scores.contains_key(&review.reviewer) {
+            revisions.insert(review.reviewer.clone(), review.revision);
+            let comments = body.comments.iter().filter(|(_, text)| !text.trim().is_empty());
+            comments.for_each(|(name, text)| said.entry(name.clone()).or_default().push(text.clone()));
+        }
+    }
     let reopened = opened.reopened.into_iter().filter_map(|review| {
         let reopening = Reopening { at: review.reopened_at?.0, by: review.reopened_by };
         Some((review.reviewer, reopening))
@@ -163,7 +199,8 @@ fn assemble(
     let reopened: BTreeMap<_, _> = reopened.collect();
     let has_opened = |reviewer: &MemberId| opened.reviews.iter().any(|opened| opened.review.reviewer == *reviewer);
     set_aside.retain(|reviewer, _| has_opened(reviewer) || reopened.contains_key(reviewer));
-    Ok((Reviewed { proposal, scores, missing, set_aside, reopened }, opened.invalid))
+    let line = Reviewed { proposal, scores, missing, set_aside, reopened };
+    Ok(CountedReviews { line, revisions, said, invalid: opened.invalid })
 }
 
 #[cfg(test)]
@@ -171,10 +208,13 @@ mod tests {
     use super::*;
     use crate::{
         client::{
-            reviews::{OpenedReview, ReviewBody},
+            reviews::ReviewBody,
             testing::{at, call, proposal},
         },
-        domain::{id::Sha256, review::Points},
+        domain::{
+            id::Sha256,
+            review::{ExactPoints, Points},
+        },
         wire::review::Review,
     };
 
@@ -212,13 +252,14 @@ mod tests {
             ..OpenedReviews::default()
         };
         let call = call();
-        let (line, invalid) =
+        let CountedReviews { line, revisions, invalid, .. } =
             assemble(proposal().id, &call.rules.criteria, &assigned, BTreeMap::new(), reviews).unwrap();
         let lines = rank(&call.rules.criteria, None, &[line]);
         assert_eq!((lines[0].rank, lines[0].reviews, invalid.len()), (Some(1), 1, 1));
+        assert_eq!(revisions, [("GBR:ann".parse().unwrap(), 1)].into());
         assert_eq!(lines[0].missing, ["ISR:noa", "KOR:kim"].map(|member| member.parse().unwrap()).into());
         // (2 × 4 + 1 × 3) / 3 × 2 criteria
-        assert_eq!(lines[0].total, Some(Points::from_hundredths(733)));
+        assert_eq!(lines[0].total.map(ExactPoints::rounded), Some(Points::from_hundredths(733)));
     }
 
     #[test]
@@ -238,10 +279,11 @@ mod tests {
         let reviews = vec![opened("GBR:ann", 5.0, 5.0), opened("ISR:noa", 1.0, 1.0)];
         let reviews = OpenedReviews { reviews, ..OpenedReviews::default() };
         let call = call();
-        let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
+        let CountedReviews { line, .. } =
+            assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
         let line = rank(&call.rules.criteria, None, &[line]).remove(0);
-        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
-        assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0), 0));
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200).into()), 1));
+        assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0).into(), 0));
         assert_eq!(line.set_aside, [aside("GBR:ann", SetAside::Conflict)].into(), "Kim has handed nothing in");
     }
 
@@ -261,9 +303,10 @@ mod tests {
         };
         let (call, ann): (_, MemberId) = (call(), "GBR:ann".parse().unwrap());
         let set_aside = [("KOR:kim".parse().unwrap(), SetAside::Role)].into();
-        let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
+        let CountedReviews { line, .. } =
+            assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
         let line = rank(&call.rules.criteria, None, &[line]).remove(0);
-        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200).into()), 1));
         assert_eq!(line.missing, [ann.clone()].into(), "Ann owes another");
         let reopening = Reopening { at: reopened_at, by: Some("KOR:office".parse().unwrap()) };
         assert_eq!((line.reopened.len(), &line.reopened[&ann]), (2, &reopening));

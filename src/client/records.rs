@@ -400,6 +400,11 @@ impl Home {
         self.root().join("drafts").join(profile).join(format!("{proposal}.age"))
     }
 
+    /// An officer's note on a proposal, for the ranking.
+    pub(super) fn note_path(&self, profile: &str, proposal: ProposalId) -> PathBuf {
+        self.root().join("notes").join(profile).join(format!("{proposal}.age"))
+    }
+
     fn seen_end_path(&self, profile: &str) -> PathBuf {
         self.root().join("seen").join("logs").join(format!("{profile}.json"))
     }

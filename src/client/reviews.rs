@@ -186,7 +186,9 @@ impl Client {
     pub async fn open_reviews(&self, id: ProposalId) -> Result<OpenedReviews> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
-        self.open_reviews_of(&proposal, &call).await
+        let opened = self.open_reviews_of(&proposal, &call).await?;
+        self.remember_opened_reviews(id, opened.reviews.iter().map(|opened| opened.review.id));
+        Ok(opened)
     }
 
     /// One review, opened. A review that was replaced since is opened too, if it is of the version that stands.
@@ -195,7 +197,9 @@ impl Client {
         let proposal = self.api().proposal(review.proposal).await?;
         let call = self.call(proposal.call).await?;
         let (manifest, secret) = self.deliberation(&proposal, &call).await?;
-        self.verified_review(review, &manifest, &call, &secret).await
+        let opened = self.verified_review(review, &manifest, &call, &secret).await?;
+        self.remember_opened_reviews(proposal.id, [id]);
+        Ok(opened)
     }
 
     pub(super) async fn open_reviews_of(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<OpenedReviews> {

@@ -68,6 +68,9 @@ worded! {
         ReviewReopened = "review.reopened",
         ReviewReinstated = "review.reinstated",
         ReviewFetched = "review.fetched",
+        RankingSent = "ranking.sent",
+        RankingWithdrawn = "ranking.withdrawn",
+        RankingFetched = "ranking.fetched",
         DecisionSigned = "decision.signed",
         DecisionUnsigned = "decision.unsigned",
         DecisionWithdrawn = "decision.withdrawn",
@@ -201,6 +204,9 @@ impl EntryKind {
             | Self::ReviewReopened
             | Self::ReviewReinstated
             | Self::ReviewFetched
+            | Self::RankingSent
+            | Self::RankingWithdrawn
+            | Self::RankingFetched
             | Self::DecisionSigned
             | Self::DecisionUnsigned
             | Self::DecisionWithdrawn => Readers::Officers,

@@ -10,6 +10,7 @@ use super::{
     set_aside::SetAside,
 };
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -51,6 +52,78 @@ impl Points {
 impl fmt::Display for Points {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{:.2}", self.to_number()))
+    }
+}
+
+/// A number of points as it follows from scores, which need not be a whole number of hundredths. Two are compared as they are; rounded is
+/// only what people read.
+#[derive(Debug, Clone, Copy)]
+pub struct ExactPoints {
+    /// Hundredths of a point, divided by the next number.
+    hundredths: i64,
+    /// Positive.
+    divisor: i64,
+}
+
+impl ExactPoints {
+    /// So many hundredths of a point, divided by a positive number.
+    #[must_use]
+    pub fn new(hundredths: i64, divisor: i64) -> Self {
+        assert!(divisor > 0, "nothing is divided by less than one reviewer or weight");
+        Self { hundredths, divisor }
+    }
+
+    /// The same of numbers that somebody else wrote.
+    #[must_use]
+    pub fn of_parts((hundredths, divisor): (i64, i64)) -> Option<Self> {
+        (divisor > 0 && hundredths >= 0).then_some(Self { hundredths, divisor })
+    }
+
+    /// The hundredths, and by what they are divided.
+    #[must_use]
+    pub fn parts(self) -> (i64, i64) {
+        (self.hundredths, self.divisor)
+    }
+
+    /// To whole hundredths, half of one upwards.
+    #[must_use]
+    pub fn rounded(self) -> Points {
+        let (hundredths, divisor) = (i128::from(self.hundredths), i128::from(self.divisor));
+        let rounded = (2 * hundredths + divisor).div_euclid(2 * divisor);
+        Points(i64::try_from(rounded).expect("no more than before it was divided"))
+    }
+}
+
+impl Ord for ExactPoints {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let crossed = |one: &Self, other: &Self| i128::from(one.hundredths) * i128::from(other.divisor);
+        crossed(self, other).cmp(&crossed(other, self))
+    }
+}
+
+impl PartialOrd for ExactPoints {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ExactPoints {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ExactPoints {}
+
+impl From<Points> for ExactPoints {
+    fn from(points: Points) -> Self {
+        Self::new(points.0, 1)
+    }
+}
+
+impl fmt::Display for ExactPoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rounded().fmt(f)
     }
 }
 
@@ -142,12 +215,16 @@ pub struct Ranked {
     pub proposal: ProposalId,
     /// 1 for the best; equal totals share a rank. `None` when below a threshold or without any review.
     pub rank: Option<u32>,
-    /// Weighted total of the averages, rounded to hundredths; `None` without any review.
-    pub total: Option<Points>,
-    /// Average per criterion.
+    /// Whether another one has the same rank.
+    pub is_tied: bool,
+    /// Weighted total of the averages; `None` without any review.
+    pub total: Option<ExactPoints>,
+    /// The reviewer's weighted total in the middle, or halfway between the two there; `None` without any review.
+    pub median: Option<ExactPoints>,
+    /// Average per criterion, rounded to hundredths.
     pub averages: BTreeMap<Slug, Points>,
     /// Difference between the highest and the lowest reviewer's weighted total.
-    pub spread: Points,
+    pub spread: ExactPoints,
     /// Criteria whose threshold is missed; `total` stands for the call's total threshold.
     pub below: BTreeSet<String>,
     pub missing: BTreeSet<MemberId>,
@@ -170,21 +247,31 @@ pub fn is_within_reach(least: Points, criteria: &[Criterion]) -> bool {
 /// Ranks proposals: thresholds first, then weighted totals, best first. Ties keep the order of identifiers.
 #[must_use]
 pub fn rank(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &[Reviewed]) -> Vec<Ranked> {
-    let mut lines: Vec<Ranked> = reviewed.iter().map(|r| line(criteria, total_threshold, r)).collect();
+    let mut lines = reviewed.iter().map(|r| line(criteria, total_threshold, r)).collect();
+    put_in_order(&mut lines);
+    lines
+}
+
+/// Puts lines in the order of a ranking and gives each its rank among these, whatever ranks they had among others.
+pub fn put_in_order(lines: &mut Vec<Ranked>) {
     lines.sort_by(|a, b| {
         let key = |l: &Ranked| (l.total.is_none(), !l.below.is_empty());
         key(a).cmp(&key(b)).then(b.total.cmp(&a.total)).then(a.proposal.cmp(&b.proposal))
     });
-    let mut previous: Option<(Points, u32)> = None;
-    let mut place = 0;
-    for ranked in lines.iter_mut().filter(|l| l.total.is_some() && l.below.is_empty()) {
+    let (mut previous, mut place) = (None, 0);
+    let mut holders: BTreeMap<u32, u32> = BTreeMap::new();
+    for ranked in lines.iter_mut() {
+        (ranked.rank, ranked.is_tied) = (None, false);
+        let Some(total) = ranked.total.filter(|_| ranked.below.is_empty()) else { continue };
         place += 1;
-        let total = ranked.total.expect("filtered on it");
         let rank = previous.filter(|(t, _)| *t == total).map_or(place, |(_, rank)| rank);
         ranked.rank = Some(rank);
         previous = Some((total, rank));
+        *holders.entry(rank).or_default() += 1;
     }
-    lines
+    for ranked in lines {
+        ranked.is_tied = ranked.rank.is_some_and(|rank| holders[&rank] > 1);
+    }
 }
 
 fn line(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &Reviewed) -> Ranked {
@@ -192,9 +279,11 @@ fn line(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &Revi
     let mut ranked = Ranked {
         proposal: reviewed.proposal,
         rank: None,
+        is_tied: false,
         total: None,
+        median: None,
         averages: BTreeMap::new(),
-        spread: Points(0),
+        spread: Points(0).into(),
         below: BTreeSet::new(),
         missing: reviewed.missing.clone(),
         set_aside: reviewed.set_aside.clone(),
@@ -219,13 +308,17 @@ fn line(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &Revi
         criteria.iter().map(|c| of(&c.name) * i64::from(c.weight)).sum::<i64>() * share
     };
     let total = weighted(&sum);
-    ranked.total = Some(Points(div_round(total, weights * count)));
+    ranked.total = Some(ExactPoints::new(total, weights * count));
     if total_threshold.is_some_and(|t| total < t.0 * weights * count) {
         ranked.below.insert("total".into());
     }
-    let each: Vec<i64> = reviewed.scores.values().map(|s| weighted(&|name| s[name].0)).collect();
-    let (low, high) = (each.iter().min().expect("count > 0"), each.iter().max().expect("count > 0"));
-    ranked.spread = Points(div_round(high - low, weights));
+    let mut each: Vec<i64> = reviewed.scores.values().map(|s| weighted(&|name| s[name].0)).collect();
+    each.sort_unstable();
+    let (low, high) = (each[0], each[each.len() - 1]);
+    ranked.spread = ExactPoints::new(high - low, weights);
+    // The same one twice where there is one in the middle.
+    let (before, after) = (each[(each.len() - 1) / 2], each[each.len() / 2]);
+    ranked.median = Some(ExactPoints::new(before + after, 2 * weights));
     ranked
 }
 
@@ -292,9 +385,71 @@ mod tests {
             lines.iter().map(|l| (l.rank, l.proposal.to_string().pop().unwrap())).collect();
         assert_eq!(order, [(Some(1), 'A'), (Some(1), 'D'), (None, 'B'), (None, 'C')]);
         // (2 × 4.5 + 1 × 3.5) / 3 × 2 criteria
-        assert_eq!(lines[0].total, Some(Points(833)));
-        assert_eq!(lines[0].spread, Points(200));
+        assert_eq!(lines[0].total, Some(ExactPoints::new(2500, 3)));
+        assert_eq!(lines[0].total.unwrap().rounded(), Points(833));
+        assert_eq!((lines[0].spread, lines[0].is_tied), (Points(200).into(), true));
         assert_eq!(lines[2].below, BTreeSet::from(["merit".to_owned()]));
+    }
+
+    fn ranked(lines: &[Ranked]) -> Vec<(char, Option<u32>, bool)> {
+        lines.iter().map(|l| (l.proposal.to_string().pop().unwrap(), l.rank, l.is_tied)).collect()
+    }
+
+    #[test]
+    fn totals_that_round_to_the_same_number_are_no_tie() {
+        let mut merit = criterion("merit", 1, None);
+        merit.step = Points(1);
+        let criteria = [merit];
+        let of = |last, scores: &[(&str, i64)]| {
+            let both: Vec<_> = scores.iter().map(|(who, score)| (*who, [*score, 0])).collect();
+            let mut reviewed = reviewed(last, &both);
+            reviewed.scores.values_mut().for_each(|scores| scores.retain(|name, _| *name == slug("merit")));
+            reviewed
+        };
+        // 3.33, 3.3333…, and the same with six reviewers; 3.335 is rounded up, and before 3.34 in no order.
+        let lines = rank(
+            &criteria,
+            None,
+            &[
+                of('A', &[("ISR:a", 333)]),
+                of('B', &[("ISR:a", 333), ("ISR:b", 333), ("ISR:c", 334)]),
+                of(
+                    'C',
+                    &["ISR:a", "ISR:b", "ISR:c", "ISR:d", "ISR:e", "ISR:f"]
+                        .map(|who| (who, if who < "ISR:c" { 334 } else { 333 })),
+                ),
+                of('D', &[("ISR:a", 333), ("ISR:b", 334)]),
+                of('E', &[("ISR:a", 334)]),
+            ],
+        );
+        let wanted = [('E', Some(1), false), ('D', Some(2), false), ('B', Some(3), true), ('C', Some(3), true)];
+        assert_eq!(ranked(&lines[..4]), wanted);
+        assert_eq!(ranked(&lines[4..]), [('A', Some(5), false)]);
+        let shown: Vec<String> = lines.iter().map(|line| line.total.unwrap().to_string()).collect();
+        assert_eq!(shown, ["3.34", "3.34", "3.33", "3.33", "3.33"]);
+    }
+
+    #[test]
+    fn median_is_in_the_middle_of_the_reviewers_totals() {
+        let criteria = [criterion("merit", 2, None), criterion("impact", 1, None)];
+        let of = |scores: &[(&str, [i64; 2])]| rank(&criteria, None, &[reviewed('A', scores)]).remove(0);
+        let (low, middle, high) = (("ISR:a", [100, 100]), ("ISR:b", [400, 100]), ("ISR:c", [500, 500]));
+        assert_eq!(of(&[low, middle, high]).median, Some(Points(600).into()), "(2 × 4 + 1) / 3 × 2");
+        assert_eq!(of(&[high, low]).median, Some(Points(600).into()));
+        assert_eq!(of(&[low, middle]).median, Some(Points(400).into()));
+        assert_eq!((of(&[]).median, of(&[]).spread), (None, Points(0).into()));
+    }
+
+    #[test]
+    fn lines_among_fewer_have_the_ranks_that_they_have_there() {
+        let criteria = [criterion("merit", 1, None), criterion("impact", 1, None)];
+        let of = |last, score| reviewed(last, &[("ISR:a", [score, score])]);
+        let mut lines = rank(&criteria, None, &[of('A', 500), of('B', 450), of('C', 450), of('D', 300)]);
+        assert_eq!(ranked(&lines)[3], ('D', Some(4), false));
+        lines.retain(|line| line.proposal.to_string().ends_with(['B', 'D']));
+        lines.reverse();
+        put_in_order(&mut lines);
+        assert_eq!(ranked(&lines), [('B', Some(1), false), ('D', Some(2), false)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::{
     calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, inbox,
     openapi, plain_request::require_plain, policies, preconditions::keep_preconditions, problem, programs, proposals,
-    reviews, state::Api, uploads, visibility,
+    rankings, reviews, state::Api, uploads, visibility,
 };
 use axum::{
     Router,
@@ -110,6 +110,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(reviews::fetch))
         .routes(routes!(reviews::reopen))
         .routes(routes!(reviews::reinstate))
+        .routes(routes!(rankings::fetch, rankings::send, rankings::withdraw))
         .routes(routes!(decisions::show, decisions::sign, decisions::unsign))
         .routes(routes!(decisions::list_letters, decisions::send_letter))
         .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))
@@ -146,9 +147,9 @@ mod tests {
         let description = openapi();
         let mut names: Vec<_> =
             openapi::typed_operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 102);
+        assert_eq!(names.len(), 105);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 102);
+        assert_eq!(names.len(), 105);
     }
 }

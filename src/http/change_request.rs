@@ -170,6 +170,7 @@ checked_change_bodies! {
     policy::ApprovePolicy: BodyLimit::General, ids => ids.id("owner").map(About::Policies);
     policy::ProposePolicy: BodyLimit::Ciphertext(MIB), ids => ids.id("owner").map(About::Policies);
     review::SubmitReview: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::Review]);
+    review::SendRanking: BodyLimit::Ciphertext(MIB), ids => of_proposal(ids, &[Action::SendRanking]);
     decision::SendLetter: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::SendLetter]);
     // Twenty signed lines.
     review::Assign: BodyLimit::Ciphertext(2 * MIB), ids => of_call(ids, &[Action::ViewProgress]);

@@ -51,6 +51,7 @@ mod principal;
 pub mod problem;
 mod programs;
 mod proposals;
+mod rankings;
 mod rates;
 mod readiness;
 pub mod refusal;

@@ -9,7 +9,7 @@ use crate::sealing::{
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, ManifestDocument,
-        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RenewalStatement,
+        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RankingStatement, RenewalStatement,
         ReviewStatement, RoleStatement, RollStatement, Statement, TrustList, VaultStatement, WrapStatement,
     },
     visibility::VisibilityStatement,
@@ -128,6 +128,11 @@ fn pages() -> Vec<Page> {
             samples::assignment(),
         ),
         Page::of::<ReviewStatement>("the reviewer", "`POST /v1/proposals/{proposal}/reviews`", samples::review()),
+        Page::of::<RankingStatement>(
+            "an officer of the call",
+            "`PUT /v1/proposals/{proposal}/ranking`",
+            samples::ranking(),
+        ),
         Page::of::<DecisionStatement>(
             "a decider of each funding partner",
             "`PUT /v1/proposals/{proposal}/decision`",

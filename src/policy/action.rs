@@ -208,6 +208,12 @@ actions! {
         Review,
         /// Let a reviewer change a review that is in, or take that back.
         ReopenReview,
+        /// Send those who decide the proposal's line of the ranking, sealed.
+        SendRanking,
+        /// Take that line back.
+        WithdrawRanking,
+        /// Fetch the line that was sent.
+        ReadRanking,
         /// Wrap a key of the panel, a party's restricted slots or the letters to a further reader.
         WrapKey,
         /// Make the deliberation's vault and wrap its key to a further reader.

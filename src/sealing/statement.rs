@@ -1,4 +1,5 @@
-//! What members sign: call publications, vaults, invitations, manifests, labels, reviews, decisions, letters, wraps and policies.
+//! What members sign: call publications, vaults, invitations, manifests, labels, reviews, rankings, decisions, letters, wraps and
+//! policies.
 //!
 //! Each statement is a JWS whose payload has exactly one byte form; [`verify_signed`] proves the signature and that the
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
@@ -18,6 +19,7 @@ mod member_invitation;
 mod policy;
 mod policy_approval;
 mod preview;
+mod ranking;
 mod renewal;
 mod review;
 mod role;
@@ -43,6 +45,7 @@ pub use self::{
     policy::PolicyStatement,
     policy_approval::PolicyApproval,
     preview::PreviewStatement,
+    ranking::RankingStatement,
     renewal::RenewalStatement,
     review::ReviewStatement,
     role::RoleStatement,

@@ -84,6 +84,7 @@ async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFac
         manifest_sha256: standing.map(|version| version.manifest),
         label: proposal.row.label.clone(),
         decided: proposal.row.outcome.filter(|_| told.outcome),
+        ranking_sent_at: proposal.row.ranking_sent_at.filter(|_| told.ranking).map(Into::into),
         letters: if told.letters { proposal.row.letters } else { 0 },
         pending,
         void: if looks_as_party { void(tx, proposal).await? } else { None },
@@ -104,10 +105,14 @@ async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFac
 /// Who may do one of these is told what was decided, as the decision itself has it.
 const DECISION_READERS: &[Action] = &[Action::ViewPartyLog, Action::ViewOfficerLog, Action::Decide];
 
+/// Who may do both is told when a line of the ranking was sent: it speaks of the reviews.
+pub(super) const RANKING_READERS: &[Action] = &[Action::ReadRanking, Action::ViewDeliberation];
+
 /// What the reader of a row may be told beside it.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     outcome: bool,
+    ranking: bool,
     letters: bool,
 }
 
@@ -119,6 +124,7 @@ impl Told {
         };
         Self {
             outcome: proposal.row.outcome.is_some() && DECISION_READERS.iter().any(may),
+            ranking: proposal.row.ranking_sent_at.is_some() && RANKING_READERS.iter().all(may),
             letters: proposal.row.letters > 0 && may(&Action::ReadLetter),
         }
     }
@@ -126,7 +132,8 @@ impl Told {
     /// How many decisions that takes at most.
     fn decisions(proposal: &ProposalState) -> usize {
         let outcome = if proposal.row.outcome.is_some() { DECISION_READERS.len() } else { 0 };
-        outcome + usize::from(proposal.row.letters > 0)
+        let ranking = if proposal.row.ranking_sent_at.is_some() { RANKING_READERS.len() } else { 0 };
+        outcome + ranking + usize::from(proposal.row.letters > 0)
     }
 }
 

@@ -42,6 +42,7 @@ pub mod preview;
 pub mod programs;
 pub mod proposals;
 pub mod quotas;
+pub mod rankings;
 pub mod reviews;
 pub mod roles;
 pub mod rules;

@@ -29,6 +29,7 @@ const LEAVES_THE_NUMBER: &[EntryKind] = &[
     EntryKind::ProposalCreated,
     EntryKind::DocumentFetched,
     EntryKind::ReviewFetched,
+    EntryKind::RankingFetched,
     EntryKind::LetterFetched,
     EntryKind::KeyFetched,
     EntryKind::KeyWrapped,

@@ -56,6 +56,7 @@ pub const ALL: &[Migration] = &[
     migration!(28, "inbox", "0028_inbox"),
     migration!(29, "declined_assignments", "0029_declined_assignments"),
     migration!(30, "uploads", "0030_uploads"),
+    migration!(31, "rankings", "0031_rankings"),
 ];
 
 #[cfg(test)]

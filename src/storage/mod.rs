@@ -41,6 +41,7 @@ pub mod probe;
 pub mod programs;
 pub mod proposals;
 pub mod pulse;
+pub mod rankings;
 pub mod reading;
 pub mod references;
 pub mod resumable;

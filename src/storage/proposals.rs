@@ -50,6 +50,8 @@ pub struct ProposalRow {
     pub is_decided: bool,
     /// What was decided, by the decision in force.
     pub outcome: Option<Outcome>,
+    /// When the line of the ranking was sent that stands.
+    pub ranking_sent_at: Option<Timestamp>,
     /// How many letters stand, once it is decided.
     pub letters: u64,
     /// The label in force.
@@ -472,6 +474,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             reopened: BTreeMap::new(),
             is_decided: false,
             outcome: None,
+            ranking_sent_at: None,
             letters: 0,
             label: label(row)?,
         };
@@ -549,6 +552,12 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
     for row in tx.fetch_all(set("t.outcome", &deciding), ids.clone()).await? {
         let (outcome, proposal) = (row.parse("outcome")?, of(&mut found, &row)?);
         (proposal.is_decided, proposal.outcome) = (true, Some(outcome));
+    }
+    // Nobody reads one who has not declared to be clear.
+    if found.values().any(|proposal| !proposal.clear.is_empty()) {
+        for row in tx.fetch_all(set("t.sent_at", "ranking_lines t"), ids.clone()).await? {
+            of(&mut found, &row)?.ranking_sent_at = Some(row.time("sent_at")?);
+        }
     }
     if found.values().any(|proposal| proposal.is_decided) {
         let standing = "(SELECT l.proposal_id, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL GROUP BY l.proposal_id) t";

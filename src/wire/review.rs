@@ -58,6 +58,14 @@ request! {
         /// The age file sealed to the proposal's deliberation vault, standard base64; at most 1 MiB of ciphertext.
         pub ciphertext: String,
     }
+
+    /// Sends those who decide the proposal's line of the ranking.
+    pub struct SendRanking {
+        /// Compact JWS of type `entente-ranking+jws`.
+        pub statement: String,
+        /// The age file sealed to the proposal's deliberation vault, standard base64; at most 64 KiB of ciphertext.
+        pub ciphertext: String,
+    }
 }
 
 impl Assign {
@@ -174,6 +182,20 @@ answer! {
         pub statement: String,
         pub stated_by: MemberId,
         pub stated_at: Time,
+    }
+
+    /// What an officer's ranking says of a proposal, sealed.
+    pub struct RankingLine {
+        pub proposal: ProposalId,
+        /// What people call the proposal.
+        pub reference: Reference,
+        pub sent_by: MemberId,
+        pub sent_at: Time,
+        /// Compact JWS of type `entente-ranking+jws`.
+        pub statement: String,
+        /// Standard base64; left out where the line is answered to its sender.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub ciphertext: Option<String>,
     }
 
     /// A sealed review.

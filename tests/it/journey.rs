@@ -370,7 +370,7 @@ async fn reviews(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: 
     assert!(ranking.invalid.is_empty() && ranking.closed.is_empty(), "{ranking:?}");
     let [line] = &ranking.lines[..] else { panic!("{ranking:?}") };
     // Means of 4.5 and 3.5, and of 3.0 and 4.0: the revision counts, not what it replaced.
-    assert_eq!((line.rank, line.reviews, line.total), (Some(1), 2, Some(Points::from_hundredths(750))));
+    assert_eq!((line.rank, line.reviews, line.total), (Some(1), 2, Some(Points::from_hundredths(750).into())));
     assert!(line.missing.is_empty());
 }
 

@@ -43,6 +43,8 @@ mod daily;
 #[cfg(feature = "client")]
 mod damage;
 #[cfg(feature = "client")]
+#[cfg(feature = "client")]
+mod deciding;
 mod declines;
 mod demo;
 #[cfg(feature = "client")]
@@ -103,6 +105,8 @@ mod previews;
 mod process;
 #[cfg(feature = "client")]
 mod protected_keys;
+#[cfg(feature = "client")]
+mod rankings;
 #[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]

@@ -179,7 +179,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
         assert_eq!(running.stopped(end).await.0, 4, "{line}");
     }
     // Whatever happens now gets numbers that were given out before.
-    let (_, _, faults) = run(&site, &server, "ISR:avi", &format!("proposal withdraw {proposal}")).await;
+    let (_, _, faults) = run(&site, &server, "ISR:avi", &format!("proposal withdraw {proposal} --yes")).await;
     assert!(faults.contains("older state"), "he saw what he signed, too: {faults}");
     let (code, _, faults) = run(&site, &server, "USA:bob", "log").await;
     assert!(code == 4 && faults.contains("was seen here before"), "{faults}");

@@ -60,6 +60,7 @@ const SEALED: &[&str] = &[
     "zqCommentJuniperSlate79",
     "zqOverallTundraHarp80",
     "zqLetterIndigoWillow81",
+    "zqNoteBasaltHeather84",
 ];
 /// Stands where a request has no place for it: in addresses, wrong bodies, unsealed bytes.
 const MISPLACED: &str = "zqMisplacedOnyxHeron82";
@@ -206,7 +207,12 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     };
     carol.submit_review(proposal, &review).await.unwrap();
     answers.push(carol.submit_review(proposal, &review).await.unwrap_err().to_string());
-    assert_eq!(dana.ranking(stage.call).await.unwrap().lines[0].reviews, 1);
+    dana.note_for_ranking(proposal, SEALED[11]).await.unwrap();
+    let plan = dana.plan_ranking(stage.call).await.unwrap();
+    assert_eq!((plan.ranking.lines[0].reviews, plan.ranking.notes[&proposal].as_str()), (1, SEALED[11]));
+    dana.send_ranking(stage.call, &plan).await.unwrap();
+    let sent = stage.client("USA:frank").sent_ranking(stage.call).await.unwrap();
+    assert_eq!(sent.ranking.notes[&proposal], SEALED[11]);
     stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
     stage.client("ISR:eitan").sign_decision(proposal, Outcome::Fund).await.unwrap();
     let letter = dana.send_letter(proposal, &SEALED[10].repeat(10)).await.unwrap();
@@ -301,6 +307,8 @@ async fn misplaced_everywhere(stage: &Stage, proposal: ProposalId, answers: &mut
         ),
         (&dana, Method::POST, of("letters"), json!({ "statement": jws, "ciphertext": MISPLACED })),
         (&dana, Method::POST, of("letters"), json!({ "text": MISPLACED })),
+        (&dana, Method::PUT, of("ranking"), json!({ "statement": jws, "ciphertext": MISPLACED })),
+        (&dana, Method::PUT, of("ranking"), json!({ "note": MISPLACED })),
         (&dana, Method::PUT, of("decision"), json!({ "decision": jws })),
         (&registrar, Method::PUT, "/v1/members/USA:bob/key-card".into(), json!({ "key_card": jws })),
         (&registrar, Method::PUT, "/v1/members/USA:bob/key-card".into(), json!({ "name": MISPLACED })),

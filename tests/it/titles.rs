@@ -391,7 +391,7 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
 async fn ranking_and_letters_name_proposals_by_their_titles() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
-    let (code, said, notes) = run(&stage, "USA:dana", &["ranking", &stage.call.to_string()]).await;
+    let (code, said, notes) = run(&stage, "USA:dana", &["ranking", "show", &stage.call.to_string()]).await;
     assert!(code == 0 && said.contains(TITLE), "{said} {notes}");
     let (_, said, _) = run(&stage, "USA:dana", &["assignment", "list", "--call", &stage.call.to_string()]).await;
     assert_eq!(said.matches(TITLE).count(), 2, "{said}");

@@ -262,13 +262,23 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.edit("reviews.md", "score:\n", "score: 4.5\n");
     tour.play("Reviewer", "review form", "ISR:maya", &[]).await;
     tour.play("Reviewer", "review submit", "ISR:maya", &["--yes"]).await;
-    assert!(tour.play("Officer", "ranking", "USA:dana", &[]).await.contains("BIRD26-"));
+    assert!(tour.play("Officer", "ranking show", "USA:dana", &[]).await.contains("BIRD26-"));
+    tour.play("Officer", "ranking send", "USA:dana", &["--yes"]).await;
 
     // The decision of both funders, and the letter.
-    tour.play("Decider", "decision sign", "USA:frank", &[]).await;
+    assert!(tour.play("Decider", "decision sheet", "USA:frank", &[]).await.contains("BIRD26-"));
+    let sheet = fs::read_to_string(tour.folder.join("board/sheet.csv")).unwrap();
+    assert!(fs::read_to_string(tour.folder.join(format!("board/{reference}.md"))).unwrap().contains("ISR:maya"));
+    // The last three columns are the ones to fill in.
+    let filled = sheet.lines().map(|line| match line.strip_suffix(",,,") {
+        Some(line) => format!("{line},fund,250000 USD,"),
+        None => line.to_owned(),
+    });
+    tour.write("board/sheet.csv", filled.collect::<Vec<_>>().join("\n").as_bytes());
+    tour.play("Decider", "decision sign", "USA:frank", &["--yes"]).await;
     tour.run("ISR:eitan", &format!("decision sign {SHOWN} fund"), &["--yes"]).await;
     assert!(tour.play("Decider", "decision show", "USA:frank", &[]).await.contains("final"));
-    tour.write("award.txt", b"Congratulations.");
+    tour.write("letters.txt", b"=== fund ===\nCongratulations to {organisations}: {title} is funded.\n");
     tour.play("Officer", "letter send", "USA:dana", &["--yes"]).await;
 
     // The keys of the demo's members have no passphrases: there is nothing to unlock.

@@ -11,10 +11,13 @@ use crate::{
         decision, letter, ranking, review, todo,
     },
     client::{
+        ClientError,
+        decisions::{DecisionBatch, DecisionLine, DecisionSheet, LineState, SignedOutcomes},
         inbox::{Todo, TodoItem, in_words},
         interests::{InterestPlan, PlannedDeclaration},
+        letters::{LetterBatch, LetterWithReaders},
         naming::FoundProposal,
-        ranking::Ranking,
+        ranking::{Ranking, SentLine},
         review_batch::{LeftReview, ReadyReview, ReviewBatch},
         review_form::{FilledForm, FilledReview, FilledState},
         reviews::{OpenedReview, ReviewBody},
@@ -22,6 +25,7 @@ use crate::{
         titles::{KnownTitle, Titles},
     },
     domain::{
+        decision::Outcome,
         id::MemberId,
         member::ConflictGround,
         reopening::Reopening,
@@ -43,6 +47,7 @@ pub(super) fn show(pages: &mut Pages) {
     reviews(pages);
     forms(pages);
     ranked(pages);
+    to_decide(pages);
     decided(pages);
 }
 
@@ -254,9 +259,11 @@ fn ranked(pages: &mut Pages) {
     let line = |proposal: &str, rank: Option<u32>, total: Option<f64>, scores: &[(&str, f64)], spread: f64| Ranked {
         proposal: read(proposal),
         rank,
-        total: total.map(points),
+        is_tied: false,
+        total: total.map(|total| points(total).into()),
+        median: total.map(|total| points(total).into()),
         averages: scores.iter().map(|(name, score)| (read(name), points(*score))).collect(),
-        spread: points(spread),
+        spread: points(spread).into(),
         below: [].into(),
         missing: [].into(),
         set_aside: [].into(),
@@ -270,19 +277,123 @@ fn ranked(pages: &mut Pages) {
         line(THIRD, None, None, &[], 0.0),
     ];
     lines[0].set_aside = [(read("ISR:yael"), SetAside::Conflict)].into();
-    lines[1].below = ["impact".to_owned(), "total".to_owned()].into();
+    lines[1].below = ["total".to_owned()].into();
     lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
-    let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: Some(read("ISR:noa")) };
+    let reopening = Reopening { at: "2026-05-12T08:00:00Z".parse().unwrap(), by: None };
     lines[2].reopened = [(read("USA:carol"), reopening)].into();
     let references = [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into();
-    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new(), references };
+    let notes = [(read(OTHER), "costly".to_owned())].into();
+    let ranking = Ranking {
+        lines,
+        invalid: Vec::new(),
+        closed: Vec::new(),
+        references,
+        notes,
+        comments: [].into(),
+        counted: [].into(),
+    };
     let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
-    pages.show("ranking $CALL", |screen| {
-        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+    pages.show("ranking show $CALL", |screen| {
+        ranking::show(screen, &criteria, (&ranking, None, &titles()), &zone());
     });
-    pages.show_csv("ranking $CALL", |screen| {
-        ranking::show(screen, &criteria, (&ranking, &titles()), &zone());
+    pages.show_csv("ranking show $CALL", |screen| {
+        ranking::show(screen, &criteria, (&ranking, None, &titles()), &zone());
     });
+    let mut lines = vec![
+        line(PROPOSAL, Some(1), Some(13.5), &scores([4.75, 4.25, 4.5]), 0.5),
+        line(OTHER, Some(1), Some(13.5), &scores([4.5, 4.5, 4.5]), 2.0),
+    ];
+    lines.iter_mut().for_each(|line| line.is_tied = true);
+    let ranking = Ranking { lines, notes: [].into(), counted: [].into(), ..ranking };
+    let sent = |came: Option<&str>, gone: Option<&str>, is_unopened: bool, unopened_reviews: usize| SentLine {
+        sent_by: read("USA:olivia"),
+        sent_at: read("2026-06-01T22:30:00Z"),
+        came_since: came.map(|who| (read(who), 1)).into_iter().collect(),
+        gone_since: gone.map(read).into_iter().collect(),
+        is_unopened,
+        unopened_reviews,
+    };
+    let about = [
+        (read(PROPOSAL), sent(None, None, false, 0)),
+        (read(OTHER), sent(Some("ISR:maya"), Some("USA:rhea"), true, 2)),
+    ];
+    let about = about.into();
+    pages.show("ranking show $CALL --sent", |screen| {
+        ranking::show(screen, &criteria, (&ranking, Some(&about), &titles()), &zone());
+    });
+}
+
+/// What a decider decides by, and the lines of a file as they would be signed.
+fn to_decide(pages: &mut Pages) {
+    let line = |proposal: &str, rank: Option<u32>, total: f64| Ranked {
+        proposal: read(proposal),
+        rank,
+        is_tied: false,
+        total: Some(Points::from_number(total).unwrap().into()),
+        median: None,
+        averages: [].into(),
+        spread: Points::from_hundredths(50).into(),
+        below: [].into(),
+        missing: [].into(),
+        set_aside: [].into(),
+        reopened: [].into(),
+        reviews: 2,
+    };
+    let lines = vec![
+        line(PROPOSAL, Some(1), 13.5),
+        Ranked { missing: [read("USA:carol")].into(), ..line(OTHER, Some(2), 12.0) },
+    ];
+    let ranking = Ranking {
+        lines,
+        invalid: Vec::new(),
+        closed: Vec::new(),
+        references: [PROPOSAL, OTHER, THIRD].map(|id| (read(id), read(reference_of(id)))).into(),
+        notes: [(read(OTHER), "high cost".to_owned())].into(),
+        comments: [].into(),
+        counted: [].into(),
+    };
+    let signed = |by: &[(&str, Outcome)]| SignedOutcomes {
+        by: by.iter().map(|(partner, outcome)| (read(partner), *outcome)).collect(),
+        is_final: false,
+    };
+    let sheet = DecisionSheet {
+        ranking,
+        is_sent: true,
+        signed: [
+            (read(PROPOSAL), signed(&[("USA", Outcome::Fund), ("ISR", Outcome::Fund)])),
+            (read(OTHER), signed(&[("USA", Outcome::Decline)])),
+            (read(THIRD), signed(&[])),
+        ]
+        .into(),
+        closed: Vec::new(),
+        funders: ["ISR", "USA"].map(read).into(),
+        own: read("ISR"),
+    };
+    pages.show("decision sheet $CALL", |screen| decision::sheet::show(screen, &sheet, &titles()));
+    pages.show_csv("decision sheet $CALL", |screen| decision::sheet::show(screen, &sheet, &titles()));
+    let line = |proposal: &str, outcome: Outcome, amount: Option<&str>| DecisionLine {
+        proposal: FoundProposal { id: read(proposal), reference: Some(read(reference_of(proposal))) },
+        outcome,
+        reason: None,
+        amount: amount.map(read),
+    };
+    let refused = ClientError::usage("the proposed decision is `decline`", "sign that one");
+    let lines = vec![
+        (line(PROPOSAL, Outcome::Fund, Some("250000 USD")), LineState::Signed),
+        (line(OTHER, Outcome::Fund, None), LineState::Held(refused)),
+    ];
+    let batch = DecisionBatch { lines, reviews: [].into() };
+    pages.show("decision sign $CALL --from sheet.csv --dry-run", |screen| {
+        decision::lines_shown(screen, &batch, &titles());
+    });
+    let held = LetterBatch {
+        held: vec![(
+            FoundProposal { id: read(OTHER), reference: Some(read(reference_of(OTHER))) },
+            ClientError::usage("the decision is `reserve`, and the template has no such section", "add it"),
+        )],
+        ..LetterBatch::default()
+    };
+    pages.show("letter send $CALL --template letters.txt --dry-run", |screen| letter::many::lines(screen, &held));
 }
 
 fn decided(pages: &mut Pages) {
@@ -298,11 +409,21 @@ fn decided(pages: &mut Pages) {
         json!({ "id": id, "proposal": PROPOSAL, "reference": REFERENCE, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
                 "statement": "" })
     };
-    let letters: Vec<_> = of(json!([
+    let letters: Vec<crate::wire::decision::Letter> = of(json!([
         letter("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "USA:olivia", "2026-06-21T09:00:00Z", true),
         letter("doc_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:noa", "2026-06-28T22:00:00Z", false),
     ]));
     pages.show("letter list $PROPOSAL", |screen| {
         letter::lines(screen, Some("Lodestone: navigation without satellites"), &letters, &zone());
     });
+    let fetched: Vec<&str> = vec!["ISR:avi", "USA:bob"];
+    let letters: Vec<LetterWithReaders> = letters
+        .into_iter()
+        .zip([fetched, Vec::new()])
+        .map(|(letter, who)| LetterWithReaders {
+            letter,
+            fetched_by: who.into_iter().map(|who| (read(who), read("2026-06-22T07:15:00Z"))).collect(),
+        })
+        .collect();
+    pages.show("letter list --call $CALL", |screen| letter::readers(screen, &letters, &titles(), &zone()));
 }

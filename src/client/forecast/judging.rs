@@ -3,13 +3,23 @@
 
 use super::{Effect, Forecast, Undo, listed};
 use crate::{
-    client::{Client, ClientError, Result, decisions::DecisionPlan, naming::FoundReview, reviews::ReviewBody},
+    client::{
+        Client, ClientError, Result,
+        decisions::{DecisionBatch, DecisionPlan, GrantAmount},
+        letters::LetterBatch,
+        naming::FoundReview,
+        ranking::{Ranking, RankingPlan},
+        reviews::ReviewBody,
+        verified::VersionChoice,
+    },
     domain::{
         Refusal,
+        decision::Outcome,
         id::{DocumentId, MemberId, PartnerCode, ProposalId},
         member::{ConflictGround, Declared},
         policy::PolicyOwner,
-        reference::Reference,
+        reference::{CallCode, Reference},
+        text::counted,
     },
     sealing::statement::{DeclarationStatement, verify_signed},
     wire::review::{Assignment, Declaration, Review},
@@ -202,6 +212,53 @@ impl Client {
         }
     }
 
+    /// What sending a ranking would do, as planned.
+    #[must_use]
+    pub fn forecast_ranking(&self, plan: &RankingPlan, code: &CallCode) -> Forecast {
+        let Ranking { lines, invalid, closed, .. } = &plan.ranking;
+        let replaced = plan.lines.values().filter(|is_replaced| **is_replaced).count();
+        let mut effects = vec![Effect::that(format!(
+            "{} sealed: officers and deciders open those about proposals whose reviews they may read, and no others",
+            counted(plan.lines.len(), "line is", "lines are")
+        ))];
+        let mut tell = |number: usize, one: &str, several: &str| {
+            if number > 0 {
+                effects.push(Effect::that(counted(number, one, several)));
+            }
+        };
+        tell(replaced, "of them takes the place of an earlier one", "of them take the place of earlier ones");
+        tell(plan.unchanged.len(), "other line was sent before and stays", "other lines were sent before and stay");
+        let missing = lines.iter().filter(|line| !line.missing.is_empty()).count();
+        tell(missing, "proposal has reviews that are missing", "proposals have reviews that are missing");
+        let aside = lines.iter().filter(|line| !line.set_aside.is_empty()).count();
+        tell(aside, "proposal has reviews that are set aside", "proposals have reviews that are set aside");
+        tell(
+            invalid.len(),
+            "review does not verify and counts as missing",
+            "reviews do not verify and count as missing",
+        );
+        tell(
+            closed.len(),
+            "proposal is left out, for its reviews do not open here",
+            "proposals are left out, for their reviews do not open here",
+        );
+        let notes = plan.lines.keys().filter(|id| plan.ranking.notes.contains_key(id)).count();
+        tell(notes, "note goes with its line", "notes go with their lines");
+        let undo = Undo::Yourself(format!("entente ranking withdraw {code}"));
+        Forecast::new(format!("sending the ranking of {code}"), effects, undo)
+    }
+
+    /// What taking a ranking back would do.
+    #[must_use]
+    pub fn forecast_withdrawn_ranking(&self, lines: usize, code: &CallCode) -> Forecast {
+        let effects = [
+            Effect::that(format!("nobody can open {} any more", counted(lines, "line", "lines"))),
+            Effect::that("who opened them keeps what they read"),
+        ];
+        let undo = Undo::Yourself(format!("entente ranking send {code}"));
+        Forecast::new(format!("taking back the ranking of {code}"), effects, undo)
+    }
+
     /// What signing a decision would do, as planned.
     #[must_use]
     pub fn forecast_decision(&self, plan: &DecisionPlan, which: &str) -> Forecast {
@@ -214,15 +271,68 @@ impl Client {
             )];
             return Forecast::new(format!("signing last for `{outcome}` on {which}{over}"), effects, Undo::Nobody);
         }
+        let others = have(&listed(plan.others_missing()), plan.others_missing().len());
         let mut effects = vec![Effect::that(format!(
-            "it is final once {} signed the same",
-            have(&listed(plan.others_missing()), plan.others_missing().len())
+            "it is final once {others} signed the same; the exchange shows no such signature yet, and nothing else proves it"
         ))];
         if let Some((before, _)) = plan.supersedes() {
             effects.push(Effect::that(format!("until then the decision in force stays `{before}`")));
         }
         let undo = Undo::Yourself(format!("entente decision unsign {reference}"));
         Forecast::new(format!("signing for `{outcome}` on {which}{over}"), effects, undo)
+    }
+
+    /// What signing many decisions would do, as planned.
+    #[must_use]
+    pub fn forecast_decisions(&self, batch: &DecisionBatch, code: &CallCode) -> Forecast {
+        let mut effects = Vec::new();
+        for outcome in Outcome::ALL {
+            let of = || batch.plans().filter(|(line, _)| line.outcome == *outcome).map(|(line, _)| line);
+            let amounts: Vec<_> = of().filter_map(|line| line.amount.clone()).collect();
+            let sums = GrantAmount::sums(&amounts);
+            match of().count() {
+                0 => {}
+                count if sums.is_empty() => effects.push(Effect::that(format!("`{outcome}` for {count}"))),
+                count => {
+                    let of_them =
+                        if amounts.len() < count { format!(" for {} of them", amounts.len()) } else { String::new() };
+                    effects.push(Effect::that(format!("`{outcome}` for {count}, {}{of_them}", listed(sums))));
+                }
+            }
+        }
+        let last = batch.plans().filter(|(_, plan)| plan.is_last()).count();
+        if last > 0 {
+            effects.push(Effect::that(format!(
+                "{} final then, and only another decision that every funder signs takes its place",
+                counted(last, "of them is", "of them are")
+            )));
+        }
+        effects
+            .push(Effect::that("whether another funder has signed is the exchange's word where it shows no signature"));
+        if batch.signed() > 0 {
+            let before =
+                counted(batch.signed(), "other was signed before and stays", "others were signed before and stay");
+            effects.push(Effect::that(before));
+        }
+        let superseding = batch.plans().filter(|(_, plan)| plan.supersedes().is_some());
+        effects.extend(few(superseding, |(line, plan)| {
+            let (before, why) = plan.supersedes().unwrap_or((line.outcome, ""));
+            format!("{} in place of `{before}`, because: {why}", line.proposal)
+        }));
+        let without = batch.plans().filter_map(|(line, _)| Some((line, batch.reviews.get(&line.proposal.id)?)));
+        let without = without.filter(|(_, it)| it.missing + it.set_aside > 0 || it.is_outdated);
+        effects.extend(few(without, |(line, it)| {
+            let missing = (it.missing > 0).then(|| counted(it.missing, "review missing", "reviews missing"));
+            let aside = (it.set_aside > 0).then(|| counted(it.set_aside, "review set aside", "reviews set aside"));
+            let since = it.is_outdated.then(|| "reviews changed since the ranking was sent".to_owned());
+            format!("{}: {}", line.proposal, listed([missing, aside, since].into_iter().flatten()))
+        }));
+        effects.extend(few(batch.held(), |(line, error)| format!("{} is not signed: {error}", line.proposal)));
+        let undo = Undo::Meanwhile(
+            "`entente decision unsign PROPOSAL` takes a signature back until every funder has signed".to_owned(),
+        );
+        let count = counted(batch.plans().count(), "decision", "decisions");
+        Forecast::new(format!("signing {count} under {code}"), effects, undo)
     }
 
     /// What taking one's partner's signature back would do.
@@ -254,6 +364,35 @@ impl Client {
             Effect::that(format!("it goes to {}, about the decision `{}`", listed(members), decision.outcome)),
         ];
         Ok(Forecast::new(format!("sending a letter about {which}"), effects, Undo::Nobody))
+    }
+
+    /// What sending the letters of a template would do.
+    #[must_use]
+    pub fn forecast_letters(&self, batch: &LetterBatch, code: &CallCode) -> Forecast {
+        let mut effects =
+            vec![Effect::that("every party can open its letter at once; taken back later, it stays read")];
+        for outcome in Outcome::ALL {
+            let count = batch.letters.iter().filter(|letter| letter.outcome == *outcome).count();
+            if count > 0 {
+                effects.push(Effect::that(format!(
+                    "`{outcome}` to the parties of {}",
+                    counted(count, "proposal", "proposals")
+                )));
+            }
+        }
+        let (before, undecided) = (batch.sent_before.len(), batch.undecided.len());
+        if before > 0 {
+            let had = counted(before, "other decision has its letter", "other decisions have their letters");
+            effects.push(Effect::that(format!("{had} and gets no second one")));
+        }
+        if undecided > 0 {
+            let none =
+                counted(undecided, "proposal is not decided and gets none", "proposals are not decided and get none");
+            effects.push(Effect::that(none));
+        }
+        effects.extend(few(batch.held.iter(), |(proposal, error)| format!("{proposal} gets none: {error}")));
+        let letters = counted(batch.letters.len(), "letter", "letters");
+        Forecast::new(format!("sending {letters} under {code}"), effects, Undo::Nobody)
     }
 
     /// What taking a letter back would do.
@@ -306,4 +445,18 @@ fn unsigned(own: &PartnerCode) -> ClientError {
         format!("no decision that waits for others has a signature of {own}"),
         "`entente decision show` shows who has signed",
     )
+}
+
+/// So many lines of a kind are named, and of the others how many there are.
+const NAMED: usize = 5;
+
+/// An effect for each of a few, and one for how many more there are.
+fn few<T>(all: impl Iterator<Item = T>, worded: impl Fn(T) -> String) -> Vec<Effect> {
+    let all: Vec<String> = all.map(worded).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let mut effects: Vec<Effect> = all.into_iter().take(NAMED).map(Effect::that).collect();
+    if more > 0 {
+        effects.push(Effect::that(format!("the same holds for {more} more")));
+    }
+    effects
 }

@@ -43,7 +43,8 @@ impl Client {
     }
 
     /// What withdrawing would do now: the proposal itself, or the wish of one's own party. The later of the two clocks decides whether it can
-    /// be taken back: it says once too often that it cannot, rather than once too seldom.
+    /// be taken back: it says once too often that it cannot, rather than once too seldom. That the deadline was moved, nobody has signed: after
+    /// the one of the signed text it is the exchange's word that there is time left.
     pub async fn forecast_withdrawal(&self, id: ProposalId, which: &str) -> Result<Forecast> {
         let proposal = self.api().proposal(id).await?;
         if proposal.status == Status::Withdrawn {
@@ -54,9 +55,11 @@ impl Client {
             .into());
         }
         let phase = self.api().call(proposal.call).await?.body.phase;
+        let signed_deadline_at = self.call(proposal.call).await?.rules.schedule.deadline_at;
         let deadline_at = proposal.deadline_at.0;
         let is_late =
             self.now().max(self.exchange_now()) > deadline_at || !matches!(phase, Phase::Announced | Phase::Open);
+        let is_moved = !is_late && self.now().max(self.exchange_now()) > signed_deadline_at;
         let own = self.member_id().await?.partner().clone();
         let waiting = |party: &&PartnerCode| **party != own && !proposal.withdrawal.contains_key(*party);
         let others: Vec<&PartnerCode> = proposal.parties.keys().filter(waiting).collect();
@@ -69,6 +72,12 @@ impl Client {
         if is_late {
             let once = if is_wish { "once every party wishes it, it cannot" } else { "it cannot" };
             effects.push(Effect::at(format!("{once} be reinstated, for the deadline was"), deadline_at));
+        }
+        if is_moved {
+            effects.push(Effect::at(
+                "that it can be reinstated is the exchange's word alone: by the call's signed text the deadline was",
+                signed_deadline_at,
+            ));
         }
         let decision = self.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
         if let Some(decision) = decision.filter(|_| is_late) {

@@ -243,6 +243,12 @@ fn judged(payload: &Payload, who: &str, it: &str) -> String {
             format!("{who} took back the reopening of the review of {it} by {}: {}", told.reviewer, told.reason)
         }
         Payload::ReviewFetched(told) => format!("{who} fetched the review of {it} by {}", told.reviewer),
+        Payload::RankingSent(told) => {
+            let instead = if told.in_place_of.is_some() { ", in place of an earlier one" } else { "" };
+            format!("{who} sent those who decide the line of the ranking about {it}{instead}")
+        }
+        Payload::RankingWithdrawn(_) => format!("{who} took back the line of the ranking about {it}"),
+        Payload::RankingFetched(_) => format!("{who} fetched the line of the ranking about {it}"),
         Payload::DecisionSigned(DecisionSigned { outcome, partner, in_place_of, .. }) => {
             let instead = in_place_of.as_ref().map(|member| format!(", in place of {member}")).unwrap_or_default();
             format!("{who} signed the decision `{outcome}` on {it} for {partner}{instead}")

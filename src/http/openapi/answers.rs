@@ -41,7 +41,10 @@ pub(super) const TAGS: &[(&str, &str)] = &[
         "Key pairs that content is sealed to. A vault's identity exists only wrapped, one age file for each holder.",
     ),
     ("documents", "Sealed documents in the slots of a proposal. They are sent and fetched as raw age files."),
-    ("reviews", "Declarations of interest, assignments, and sealed reviews. Who has not declared reads nothing."),
+    (
+        "reviews",
+        "Declarations of interest, assignments, sealed reviews and rankings. Who has not declared reads nothing.",
+    ),
     ("decisions", "Decisions that every funding partner signs, and sealed letters to the parties."),
     ("log", "Every accepted act, as far as the reader may know of it. From a bookmark on it is a feed of changes."),
 ];

@@ -174,6 +174,13 @@ pub(super) fn review() -> Value {
     })
 }
 
+pub(super) fn ranking() -> Value {
+    json!({
+        "proposal": PROPOSAL, "reference": "BIRD26-48179", "manifest_sha256": digest_of(&manifest()),
+        "call_text_sha256": digest_of(&call_text()), "sha256": digest("line of the ranking"), "stated_at": STATED_AT,
+    })
+}
+
 pub(super) fn decision() -> Value {
     json!({ "proposal": PROPOSAL, "manifest_sha256": digest_of(&manifest()), "outcome": "fund", "partner": "USA" })
 }

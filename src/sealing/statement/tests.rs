@@ -139,6 +139,15 @@ fn every_statement_reads_back_as_it_was_signed() {
         supersedes: Some(digest),
         reason: Some("money became free".into()),
     });
+    let (reference, stated_at) = ("BIRD26-48179".parse().unwrap(), "2026-05-20T09:30:00.25Z".parse().unwrap());
+    round(&RankingStatement {
+        proposal,
+        reference,
+        manifest_sha256: digest,
+        call_text_sha256: digest,
+        sha256: digest,
+        stated_at,
+    });
     let letter =
         LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None, reference: None };
     round(&letter);

@@ -6,8 +6,8 @@ use crate::{
     sealing::statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement,
-        ReviewStatement, RoleStatement, RollStatement, Statement, StatementError, VaultStatement, WrapStatement,
-        verify_signed,
+        RankingStatement, ReviewStatement, RoleStatement, RollStatement, Statement, StatementError, VaultStatement,
+        WrapStatement, verify_signed,
     },
     service::Result,
     storage::{
@@ -442,6 +442,22 @@ pub(super) const SIGNED: &[SignedColumn] = &[
             said::<DecisionStatement>(jws, |it, said| {
                 said.names([text(&it.partner)]);
                 said.joint = Some(it.joint_digest());
+            })
+        },
+    },
+    SignedColumn {
+        table: "ranking_lines",
+        key: &[("proposal_id", Text)],
+        statement: "statement",
+        needed: Needed::Always,
+        signer: Signer::Member("sent_by"),
+        digest: None,
+        content: Some(("ciphertext", Bytes)),
+        names: &[("proposal_id", Text)],
+        read: |jws| {
+            said::<RankingStatement>(jws, |it, said| {
+                said.names([text(it.proposal)]);
+                said.content_sha256 = Some(it.sha256);
             })
         },
     },

@@ -218,6 +218,9 @@ impl Setting {
         }
         world.clock.set(day(80));
         let review = world.client("ISR:tal").submit_review(open, &assessment()).await.unwrap().id;
+        let ranking = dana.plan_ranking(call).await.unwrap();
+        let sent = dana.send_ranking(call, &ranking).await.unwrap();
+        assert!(sent.failed.is_empty(), "{sent:?}");
         world.client("ISR:eitan").sign_decision(open, Outcome::Fund).await.unwrap();
         for decider in ["ISR:eitan", "USA:frank"] {
             world.client(decider).sign_decision(decided, Outcome::Decline).await.unwrap();

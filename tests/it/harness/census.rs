@@ -43,6 +43,7 @@ const TABLES: &[&str] = &[
     "assignments",
     "declined_assignments",
     "reviews",
+    "ranking_lines",
     "decisions",
     "decision_signatures",
     "letters",

@@ -54,12 +54,12 @@ async fn reopening_is_taken_back(store: Store) {
     let (proposal, review) = reviewed(&stage).await;
     let (dana, noa, carol) = (stage.client("USA:dana"), stage.client("ISR:noa"), stage.client("USA:carol"));
     let before = dana.ranking(stage.call).await.unwrap().lines;
-    assert_eq!((before[0].reviews, before[0].total), (2, Some(Points::from_hundredths(600))));
+    assert_eq!((before[0].reviews, before[0].total), (2, Some(Points::from_hundredths(600).into())));
 
     noa.api().reopen_review(review, "the impact is to be explained").await.unwrap();
     let reopening = Reopening { at: stage.clock.now(), by: Some(id("ISR:noa")) };
     let lines = dana.ranking(stage.call).await.unwrap().lines;
-    assert_eq!((lines[0].reviews, lines[0].total), (1, Some(Points::from_hundredths(200))));
+    assert_eq!((lines[0].reviews, lines[0].total), (1, Some(Points::from_hundredths(200).into())));
     assert_eq!(lines[0].reopened, [(id("USA:carol"), reopening.clone())].into(), "it does not vanish without a word");
     assert_eq!((&lines[0].missing, lines[0].set_aside.len()), (&[id("USA:carol")].into(), 0), "she owes another");
     assert_eq!(counted(&stage).await, (2, 1, 1));

@@ -42,7 +42,7 @@ async fn expect(stage: &Stage, proposal: ProposalId, carol: Option<SetAside>) {
     let ranking = ranking(stage).await;
     let line = &ranking.lines[0];
     let total = if carol.is_some() { 200 } else { 600 };
-    assert_eq!((line.reviews, line.total), (count, Some(Points::from_hundredths(total))), "{carol:?}");
+    assert_eq!((line.reviews, line.total), (count, Some(Points::from_hundredths(total).into())), "{carol:?}");
     let aside: BTreeMap<MemberId, SetAside> = carol.map(|why| (member.clone(), why)).into_iter().collect();
     assert_eq!((&line.set_aside, line.missing.len()), (&aside, 0));
     let dana = stage.client("USA:dana").api();

@@ -92,6 +92,25 @@ payload! {
         pub revision: u32,
     }
 
+    /// A sealed line of the ranking was sent to those who decide.
+    pub struct RankingSent {
+        /// The version that was ranked.
+        pub manifest_sha256: Sha256,
+        /// Of the sealed line.
+        pub sha256: Sha256,
+        /// Of type `entente-ranking+jws`.
+        pub statement: String,
+        /// Digest of the sealed line whose place it takes; left out when there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub in_place_of: Option<Sha256>,
+    }
+
+    /// A sealed line of the ranking was taken back or fetched.
+    pub struct RankingNamed {
+        /// Of the sealed line.
+        pub sha256: Sha256,
+    }
+
     /// A funder signed a decision.
     pub struct DecisionSigned {
         pub decision: DecisionId,

@@ -303,6 +303,7 @@ fn judgements() -> Vec<(Payload, Value)> {
     };
     let superseded = SupersededDecision { supersedes: sha256("before"), reason: None };
     let named = LetterNamed { letter: typed("doc") };
+    let line = RankingNamed { sha256: sha256("sealed") };
     vec![
         (
             Payload::ConflictDeclared(InterestDeclared {
@@ -389,6 +390,21 @@ fn judgements() -> Vec<(Payload, Value)> {
                 "supersedes": sha256("before"), "reason": null,
             }),
         ),
+        (
+            RankingSent {
+                manifest_sha256: sha256("manifest"),
+                sha256: sha256("sealed"),
+                statement: JWS.into(),
+                in_place_of: Some(sha256("before")),
+            }
+            .into(),
+            json!({
+                "manifest_sha256": sha256("manifest"), "sha256": sha256("sealed"), "statement": JWS,
+                "in_place_of": sha256("before"),
+            }),
+        ),
+        (Payload::RankingWithdrawn(line.clone()), json!({ "sha256": sha256("sealed") })),
+        (Payload::RankingFetched(line), json!({ "sha256": sha256("sealed") })),
         (
             LetterSent { letter: typed("doc"), sha256: sha256("sealed"), statement: JWS.into() }.into(),
             json!({ "letter": letter, "sha256": sha256("sealed"), "statement": JWS }),

@@ -1,0 +1,279 @@
+//! Letters to the parties of many proposals, made of a template: one for each decision that is final and has no letter yet, each looked at
+//! beforehand, and sent after one yes.
+//!
+//! Each goes by the decision as its signatures verify it, at the look and once more when it is sent. What the template does not ask for is
+//! not opened.
+
+mod template;
+
+pub use template::{LetterTemplate, is_template};
+
+use super::{
+    Client, ClientError, Result,
+    decisions::is_about,
+    log::{LogFilter, LogReader},
+    naming::FoundProposal,
+    participation::Roles,
+    ranking::Ranking,
+    titles::Titles,
+    verified::{VerifiedCall, VersionChoice},
+    verify::{check_reference, digest},
+};
+use crate::{
+    domain::{
+        decision::Outcome,
+        entry::EntryKind,
+        id::{CallId, DocumentId, MemberId, ProposalId, Sha256},
+        proposal::Status,
+    },
+    sealing::statement::{LetterStatement, Signed, verify_signed},
+    wire::{
+        decision::{Decision, Letter},
+        entry::payloads::LetterNamed,
+        proposal::Proposal,
+    },
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use template::Field;
+use zeroize::Zeroizing;
+
+/// The longest letter that a template makes, in bytes.
+const MAX_FILLED: usize = 500_000;
+
+/// A letter that is about to be sent.
+pub struct PlannedLetter {
+    pub proposal: FoundProposal,
+    pub title: Option<String>,
+    pub outcome: Outcome,
+    /// The members of the parties, who can open it.
+    pub to: BTreeSet<MemberId>,
+    pub text: Zeroizing<String>,
+    /// Of the decision that it is about.
+    decision_sha256: Sha256,
+}
+
+impl std::fmt::Debug for PlannedLetter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedLetter").field("proposal", &self.proposal).finish_non_exhaustive()
+    }
+}
+
+/// The letters that a template makes now.
+#[derive(Debug, Default)]
+pub struct LetterBatch {
+    pub letters: Vec<PlannedLetter>,
+    /// Proposals whose decision in force has a letter already.
+    pub sent_before: Vec<FoundProposal>,
+    /// Proposals on which no decision is in force.
+    pub undecided: Vec<FoundProposal>,
+    /// Proposals that get none, and why.
+    pub held: Vec<(FoundProposal, ClientError)>,
+}
+
+/// What came of sending.
+#[derive(Debug, Default)]
+pub struct SentLetters {
+    pub sent: Vec<Letter>,
+    pub failed: Vec<(FoundProposal, ClientError)>,
+}
+
+/// A letter of a call, and who fetched it by the exchange's log. Whether anybody read it, nobody knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LetterWithReaders {
+    pub letter: Letter,
+    pub fetched_by: BTreeMap<MemberId, Timestamp>,
+}
+
+/// What fields are filled in with, beside the proposal itself.
+struct Known<'k> {
+    call: &'k VerifiedCall,
+    titles: &'k Titles,
+    ranking: Option<&'k Ranking>,
+}
+
+impl Client {
+    /// The letters that a template makes for the final decisions of a call, each filled in.
+    pub async fn plan_letters(&self, id: CallId, template: &LetterTemplate, titles: &Titles) -> Result<LetterBatch> {
+        let call = self.call(id).await?;
+        let roles = self.verified_roles(&call).await?;
+        let is_of_reviews = |field: &Field| {
+            matches!(field, Field::Total | Field::Scores | Field::Comments | Field::Score(_) | Field::Comment(_))
+        };
+        let ranking = if template.asks_for(is_of_reviews) { Some(self.ranking(id).await?) } else { None };
+        let known = Known { call: &call, titles, ranking: ranking.as_ref() };
+        let mut batch = LetterBatch::default();
+        for proposal in self.api().all_proposals(Some(id)).await? {
+            let found = FoundProposal::from(&proposal);
+            if proposal.status != Status::Submitted {
+                continue;
+            }
+            if proposal.decided.is_none() {
+                batch.undecided.push(found);
+                continue;
+            }
+            match self.planned_letter(&proposal, template, &known, &roles).await {
+                Ok(LetterNeed::Letter(letter)) => batch.letters.push(*letter),
+                Ok(LetterNeed::SentBefore) => batch.sent_before.push(found),
+                Ok(LetterNeed::Undecided) => batch.undecided.push(found),
+                Err(error) if error.ends_a_series() => return Err(error),
+                Err(error) => batch.held.push((found, error)),
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn planned_letter(
+        &self,
+        proposal: &Proposal,
+        template: &LetterTemplate,
+        known: &Known<'_>,
+        roles: &Roles,
+    ) -> Result<LetterNeed> {
+        check_reference(proposal, known.call)?;
+        let shown = self.api().decision(proposal.id).await?.map(|shown| shown.body);
+        let Some(decision) = shown.filter(|shown| shown.final_at.is_some() && shown.outcome != Outcome::Rescind) else {
+            return Ok(LetterNeed::Undecided);
+        };
+        self.check_decision(&decision, proposal, known.call).await?;
+        if proposal.letters > 0 && self.has_letter(proposal.id, &decision, roles).await? {
+            return Ok(LetterNeed::SentBefore);
+        }
+        let outcome = decision.outcome;
+        if !template.has(outcome) {
+            return Err(ClientError::usage(
+                format!("the decision is `{outcome}`, and the template has no such section"),
+                format!("add a section `=== {outcome} ===`"),
+            ));
+        }
+        let title = match known.titles.title(proposal.id) {
+            // What lists keep of a long title is cut.
+            Some(cut) if cut.ends_with('…') => {
+                Some(self.read_summary(proposal.id, VersionChoice::Standing).await?.title)
+            }
+            title => title.map(str::to_owned),
+        };
+        let organisations = self.organisations_of(proposal, known.call).await?;
+        let values = |field: &Field| value(field, proposal, outcome, title.as_deref(), &organisations, known);
+        let text = template.filled(outcome, values).map_err(|field| {
+            let help = match field {
+                Field::Title => "open its summary once: `entente proposal list --titles`; or leave the field out",
+                _ => "see `entente ranking show`; or leave the field out",
+            };
+            ClientError::usage(format!("nothing is known for `{{{}}}`", field.name()), help)
+        })?;
+        if text.len() > MAX_FILLED {
+            return Err(ClientError::usage("the letter would be longer than 500,000 bytes", "shorten the template"));
+        }
+        let to = proposal.parties.values().flatten().cloned().collect();
+        let (proposal, decision_sha256) = (FoundProposal::from(proposal), digest(&decision));
+        let text = Zeroizing::new(text);
+        Ok(LetterNeed::Letter(Box::new(PlannedLetter { proposal, title, outcome, to, text, decision_sha256 })))
+    }
+
+    /// Whether an officer of the call has signed a letter about the decision that stands.
+    async fn has_letter(&self, id: ProposalId, decision: &Decision, roles: &Roles) -> Result<bool> {
+        for letter in self.api().letters(id).await? {
+            let Ok(signed): Result<Signed<LetterStatement>, _> = verify_signed(&letter.statement) else { continue };
+            let is_meant = signed.statement.proposal == id && is_about(&signed.statement, decision);
+            if is_meant
+                && roles.was_officer(&letter.sent_by)
+                && self.check_signed_by(&signed, &letter.sent_by, letter.sent_at.0).await.is_ok()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Seals and sends the letters of a batch, each only if the decision is still the one that it is about.
+    ///
+    /// # Errors
+    /// When the exchange is not reached, or the signer does not sign. What was sent until then is sent.
+    pub async fn send_letters(&self, batch: &LetterBatch) -> Result<SentLetters> {
+        let mut came = SentLetters::default();
+        for letter in &batch.letters {
+            match self.send_letter_about(letter.proposal.id, &letter.text, Some(letter.decision_sha256)).await {
+                Ok(sent) => came.sent.push(sent),
+                Err(error) if error.ends_a_series() => return Err(error),
+                Err(error) => came.failed.push((letter.proposal.clone(), error)),
+            }
+        }
+        Ok(came)
+    }
+
+    /// The letters of a call, with the members who fetched each, as far as the log says it to the caller.
+    pub async fn letters_of_call(&self, call: CallId) -> Result<Vec<LetterWithReaders>> {
+        let filter =
+            LogFilter { kinds: [EntryKind::LetterFetched].into(), calls: [call].into(), ..LogFilter::default() };
+        let read = LogReader::new(filter, None).rest(self.api(), usize::MAX, Duration::ZERO).await?;
+        let mut fetched: BTreeMap<DocumentId, BTreeMap<MemberId, Timestamp>> = BTreeMap::new();
+        for entry in read.entries {
+            let Ok(LetterNamed { letter }) = serde_json::from_str(&entry.payload) else { continue };
+            if let Some(actor) = entry.actor {
+                fetched.entry(letter).or_default().entry(actor).or_insert(entry.at.0);
+            }
+        }
+        let mut letters = Vec::new();
+        for proposal in self.api().all_proposals(Some(call)).await?.into_iter().filter(|it| it.letters > 0) {
+            for letter in self.api().letters(proposal.id).await? {
+                let fetched_by = fetched.remove(&letter.id).unwrap_or_default();
+                letters.push(LetterWithReaders { letter, fetched_by });
+            }
+        }
+        Ok(letters)
+    }
+}
+
+/// Whether a proposal gets a letter.
+enum LetterNeed {
+    Letter(Box<PlannedLetter>),
+    SentBefore,
+    Undecided,
+}
+
+/// What a field stands for in the letter about a proposal.
+fn value(
+    field: &Field,
+    proposal: &Proposal,
+    outcome: Outcome,
+    title: Option<&str>,
+    organisations: &BTreeSet<String>,
+    known: &Known<'_>,
+) -> Option<String> {
+    let criteria = &known.call.rules.criteria;
+    let line = || known.ranking?.lines.iter().find(|line| line.proposal == proposal.id && line.total.is_some());
+    let comments = || known.ranking?.comments.get(&proposal.id);
+    match field {
+        Field::Reference => Some(proposal.reference.to_string()),
+        Field::Title => title.map(str::to_owned),
+        Field::Organisations => Some(organisations.iter().cloned().collect::<Vec<_>>().join(", ")),
+        Field::Code => Some(known.call.rules.code.to_string()),
+        Field::Call => Some(known.call.rules.title.clone()),
+        Field::Outcome => Some(outcome.to_string()),
+        Field::Total => line()?.total.map(|total| total.to_string()),
+        Field::Score(name) => line()?.averages.get(name).map(ToString::to_string),
+        Field::Scores => {
+            let averages = &line()?.averages;
+            let of = |name| averages.get(name).map(ToString::to_string).unwrap_or_default();
+            let said = criteria.iter().map(|it| format!("{}: {} of {}", it.title, of(&it.name), it.max));
+            Some(said.collect::<Vec<_>>().join("\n"))
+        }
+        Field::Comment(name) => Some(comments()?.get(name).map(|said| paragraphs(said)).unwrap_or_default()),
+        Field::Comments => {
+            let all = comments()?;
+            let said = criteria
+                .iter()
+                .filter_map(|it| all.get(&it.name).map(|said| format!("{}\n\n{}", it.title, paragraphs(said))));
+            Some(said.collect::<Vec<_>>().join("\n\n"))
+        }
+    }
+}
+
+/// What several reviewers said, none of them named.
+fn paragraphs(said: &[String]) -> String {
+    said.iter().map(|text| text.trim()).collect::<Vec<_>>().join("\n\n")
+}
