@@ -39,7 +39,8 @@ use crate::{
             SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
         review::{
-            Assign, Assigned, Declaration, DeclareConflict, LiftConflict, RankingLine, Review, SendRanking, SubmitReview,
+            Assign, Assigned, Declaration, DeclareConflict, LiftConflict, RankingLine, Review, SendRanking,
+            SubmitReview,
         },
     },
 };

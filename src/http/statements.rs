@@ -9,8 +9,9 @@ use crate::sealing::{
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
         InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, ManifestDocument,
-        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RankingStatement, RenewalStatement,
-        ReviewStatement, RoleStatement, RollStatement, Statement, TrustList, VaultStatement, WrapStatement,
+        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RankingStatement,
+        RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement, TrustList, VaultStatement,
+        WrapStatement,
     },
     visibility::VisibilityStatement,
 };

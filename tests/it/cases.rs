@@ -93,7 +93,10 @@ async fn table_of_a_spreadsheet_is_read_or_refused_with_its_line() {
             // What it asks for are proposals that this exchange does not have, and so it was read.
             None => {
                 assert!(output.status.code() == Some(3) && said.contains("cannot be done"), "{name}: {said}");
-                assert!(answer.contains("prop_01M8G29EZSKANSANKYGHR9GMMV") && answer.contains("NO: "), "{name}: {answer}");
+                assert!(
+                    answer.contains("prop_01M8G29EZSKANSANKYGHR9GMMV") && answer.contains("NO: "),
+                    "{name}: {answer}"
+                );
             }
         }
     }

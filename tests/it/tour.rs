@@ -209,7 +209,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.play("Officer", "call new", "USA:dana", &[]).await;
     tour.fill_in_the_call(now, deadline);
     tour.play("Officer", "call draft", "USA:dana", &[]).await;
-    tour.play("Officer", "call role set", "USA:dana", &[]).await;
+    tour.play("Officer", "call role add", "USA:dana", &[]).await;
     tour.run("USA:dana", "call role set BIRD26 ISR:noa --role officer", &[]).await;
     tour.run("USA:dana", "call role set BIRD26 USA:frank --role decider", &[]).await;
     tour.play("Officer", "call publish", "USA:dana", &["--yes"]).await;

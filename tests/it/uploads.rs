@@ -4,8 +4,8 @@
 use crate::harness::{
     census::files,
     process::{ended, entente},
-    world::Store,
     stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
+    world::Store,
 };
 use entente::{
     client::{ClientError, ExitClass, ProgressListener, ProgressStep, records::UploadRecord},

@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 /// Give, take away and list roles in a call
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
-    /// Give a member further roles; those that the member has stay
+    /// Give members further roles; those that they have stay
     #[command(after_help = "Examples:
   entente call role add $CALL GBR:grace --role reviewer
+  entente call role add $CALL GBR:grace KOR:jiwoo ISR:maya --role reviewer
   entente call role add $CALL GBR:grace --role reviewer --dry-run
 
 Shows the roles before and after. Once a nation has an officer in the call, only its own officers name its deciders, and only \
@@ -64,8 +65,9 @@ its officers and deciders a further role or take a role from them.")]
 pub struct RoleAdd {
     /// The call
     call: CallName,
-    /// The member
-    member: MemberId,
+    /// The members; each gets all of the roles
+    #[arg(required = true)]
+    members: Vec<MemberId>,
     /// officer, reviewer, decider or observer; may be given several times
     #[arg(long, required = true)]
     role: Vec<CallRole>,
@@ -127,7 +129,9 @@ pub(super) async fn run(command: RoleCommand, client: &Client, context: &Context
             let holders = client.api().roles(client.find_call(&call).await?).await?;
             return context.out.answer(&whole(&holders), |screen| show::holders(screen, &holders));
         }
-        RoleCommand::Add(RoleAdd { call, member, role, how }) => {
+        RoleCommand::Add(args) if args.members.len() > 1 => return add_to_many(args, client, context).await,
+        RoleCommand::Add(RoleAdd { call, mut members, role, how }) => {
+            let member = members.remove(0);
             (call, member, RoleChange::Add(role.into_iter().collect()), how, None)
         }
         RoleCommand::Remove(RoleRemove { call, member, role, how, consent }) => {
@@ -157,6 +161,33 @@ pub(super) async fn run(command: RoleCommand, client: &Client, context: &Context
     }
     let answer = json!({ "member": plan.member, "roles": plan.after, "before": plan.before });
     context.out.answer(&answer, |screen| fields(screen, &plan))
+}
+
+/// Gives several members the same roles, one after another. What cannot be planned for one of them is refused before the first gets any;
+/// run again, it goes on with those who do not have them yet.
+async fn add_to_many(args: RoleAdd, client: &Client, context: &Context) -> Result<()> {
+    let RoleAdd { call, members, role, how } = args;
+    how.shown.only_with(how.dry_run)?;
+    let (call, change) = (client.find_call(&call).await?, RoleChange::Add(role.into_iter().collect()));
+    let mut plans = Vec::with_capacity(members.len());
+    for member in &members {
+        plans.push(client.plan_roles(call, member, &change).await?);
+    }
+    if how.dry_run {
+        context.out.note("dry run: nothing was done; for one member it also says who would gain sight of what");
+    } else {
+        for plan in plans.iter().filter(|plan| plan.changes()) {
+            client.change_roles(plan, how.vouch).await?;
+        }
+    }
+    let items = plans.iter().map(|plan| json!({ "member": plan.member, "roles": plan.after, "before": plan.before }));
+    let answer = json!({ "dry_run": how.dry_run, "items": items.collect::<Vec<_>>() });
+    context.out.answer(&answer, |screen| {
+        for plan in &plans {
+            fields(screen, plan);
+            screen.gap();
+        }
+    })
 }
 
 /// The change, before it is made and afterwards.

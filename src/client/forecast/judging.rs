@@ -10,7 +10,6 @@ use crate::{
         naming::FoundReview,
         ranking::{Ranking, RankingPlan},
         reviews::ReviewBody,
-        verified::VersionChoice,
     },
     domain::{
         Refusal,
