@@ -191,7 +191,6 @@ fn missing_of(
         (Some(pending), _) if pending.awaiting_signatures.contains(party) => {
             missing.push(by_members(MissingKind::Signature { version: Some(pending.version) }, sign()));
         }
-        (Some(_), _) => {}
         (None, Some(void)) => {
             let what =
                 MissingKind::SignatureAgain { version: void.version, since: void.since, reason: void.reason.clone() };
@@ -200,7 +199,7 @@ fn missing_of(
         (None, None) if proposal.version.is_none() || has_unsigned => {
             missing.push(by_members(MissingKind::Signature { version: None }, sign()));
         }
-        (None, None) => {}
+        _ => {}
     }
     let awaited = proposal.pending.iter().flat_map(|pending| &pending.awaiting_documents);
     for place in awaited.filter(is_its) {

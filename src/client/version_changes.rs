@@ -289,7 +289,7 @@ pub(super) fn changed_slots(before: &[ManifestDocument], after: &[ManifestDocume
     let places: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
     let changes = places.into_iter().filter_map(|place| {
         let (before, after) = (before.remove(&place), after.remove(&place));
-        (before != after).then(|| SlotChange { slot: place.0, party: place.1, before, after })
+        (before != after).then_some(SlotChange { slot: place.0, party: place.1, before, after })
     });
     changes.collect()
 }

@@ -166,7 +166,9 @@ async fn receipt_is_checked_offline_by_the_cards_that_are_trusted_there() {
     let (home, file) = (elsewhere.path().display().to_string(), file.display().to_string());
     let check = async |cards: &[&str]| {
         let mut words = vec!["--json", "--home", &home, "verify", "receipt", &file];
-        cards.iter().for_each(|card| words.extend(["--card", *card]));
+        for card in cards {
+            words.extend(["--card", *card]);
+        }
         let Output { status, stdout, stderr } = ended(entente(&words)).await;
         (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     };

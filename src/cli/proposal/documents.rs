@@ -123,7 +123,9 @@ async fn look_at(context: &Context, client: &Client, args: &Put, proposal: Propo
         return Ok(());
     }
     if args.as_is {
-        sentences.iter().for_each(|sentence| context.out.warn(sentence));
+        for sentence in &sentences {
+            context.out.warn(sentence);
+        }
         return Ok(());
     }
     Err(CliError::usage(format!("{}; nothing was sealed", sentences.join("; ")))
