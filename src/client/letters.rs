@@ -53,7 +53,7 @@ pub struct PlannedLetter {
     pub to: BTreeSet<MemberId>,
     pub text: Zeroizing<String>,
     /// Of the decision that it is about.
-    decision_sha256: Sha256,
+    pub decision_sha256: Sha256,
 }
 
 impl std::fmt::Debug for PlannedLetter {

@@ -110,7 +110,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(reviews::fetch))
         .routes(routes!(reviews::reopen))
         .routes(routes!(reviews::reinstate))
-        .routes(routes!(rankings::fetch, rankings::send, rankings::withdraw))
+        .routes(routes!(rankings::fetch_ranking, rankings::send_ranking, rankings::withdraw_ranking))
         .routes(routes!(decisions::show, decisions::sign, decisions::unsign))
         .routes(routes!(decisions::list_letters, decisions::send_letter))
         .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))

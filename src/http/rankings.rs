@@ -17,7 +17,11 @@ use axum::extract::State;
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/ranking", tag = "reviews",
     responses((status = 200, body = RankingLine)))]
-pub(super) async fn fetch(State(api): State<Api>, LoggedRead(context): LoggedRead, ids: PathIds) -> Result<Answer> {
+pub(super) async fn fetch_ranking(
+    State(api): State<Api>,
+    LoggedRead(context): LoggedRead,
+    ids: PathIds,
+) -> Result<Answer> {
     Ok(Answer::json(200, &act!(api, context, |context| rankings::fetch(&api, context, ids.id("proposal")?))?))
 }
 
@@ -25,13 +29,13 @@ pub(super) async fn fetch(State(api): State<Api>, LoggedRead(context): LoggedRea
 /// to be free of conflict.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/ranking", tag = "reviews", request_body = SendRanking,
     responses((status = 200, body = RankingLine)))]
-pub(super) async fn send(State(api): State<Api>, ids: PathIds, change: Change<SendRanking>) -> Result<Answer> {
+pub(super) async fn send_ranking(State(api): State<Api>, ids: PathIds, change: Change<SendRanking>) -> Result<Answer> {
     act!(api, change.context, |context| rankings::send(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// Takes the line back; who opened it keeps what they read.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/ranking", tag = "reviews", responses((status = 204)))]
-pub(super) async fn withdraw(
+pub(super) async fn withdraw_ranking(
     State(api): State<Api>,
     ids: PathIds,
     EmptyChange(context): EmptyChange,

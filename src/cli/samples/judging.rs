@@ -15,7 +15,7 @@ use crate::{
         decisions::{DecisionBatch, DecisionLine, DecisionSheet, LineState, SignedOutcomes},
         inbox::{Todo, TodoItem, in_words},
         interests::{InterestPlan, PlannedDeclaration},
-        letters::{LetterBatch, LetterWithReaders},
+        letters::{LetterBatch, LetterWithReaders, PlannedLetter},
         naming::FoundProposal,
         ranking::{Ranking, SentLine},
         review_batch::{LeftReview, ReadyReview, ReviewBatch},
@@ -386,14 +386,23 @@ fn to_decide(pages: &mut Pages) {
     pages.show("decision sign $CALL --from sheet.csv --dry-run", |screen| {
         decision::lines_shown(screen, &batch, &titles());
     });
-    let held = LetterBatch {
+    let letter = PlannedLetter {
+        proposal: FoundProposal { id: read(PROPOSAL), reference: Some(read(REFERENCE)) },
+        title: Some("Lodestone: navigation without satellites".to_owned()),
+        outcome: Outcome::Fund,
+        to: ["ISR:avi", "USA:bob"].map(read).into(),
+        text: String::new().into(),
+        decision_sha256: read(DIGEST),
+    };
+    let letters = LetterBatch {
+        letters: vec![letter],
         held: vec![(
             FoundProposal { id: read(OTHER), reference: Some(read(reference_of(OTHER))) },
             ClientError::usage("the decision is `reserve`, and the template has no such section", "add it"),
         )],
         ..LetterBatch::default()
     };
-    pages.show("letter send $CALL --template letters.txt --dry-run", |screen| letter::many::lines(screen, &held));
+    pages.show("letter send $CALL --template letters.txt --dry-run", |screen| letter::many::lines(screen, &letters));
 }
 
 fn decided(pages: &mut Pages) {
