@@ -10,7 +10,7 @@ use entente::{
         directory::{CreateProgram, PublishKeyCard},
         policy::{ApprovePolicy, ProposePolicy},
         proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, NewVault, SignLabel, SignManifest},
-        review::{Assign, DeclareConflict, LiftConflict, SubmitReview},
+        review::{Assign, DeclareConflict, DeclineAssignment, LiftConflict, SendRanking, SubmitReview},
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -53,6 +53,8 @@ fuzz_target!(|bytes: &[u8]| {
     read::<DeclareConflict>(bytes);
     read::<LiftConflict>(bytes);
     read::<SubmitReview>(bytes);
+    read::<DeclineAssignment>(bytes);
+    read::<SendRanking>(bytes);
     read::<SignDecision>(bytes);
     read::<SendLetter>(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {

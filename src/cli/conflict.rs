@@ -42,7 +42,7 @@ name stays as it is; take its line out if you cannot say yet.
 
 What would be declared is shown first, and asked about once. Each declaration is a statement that you sign. Run again after an \
 interruption, it goes on with what is left.")]
-    Sheet(sheet::Sheet),
+    Sheet(sheet::InterestSheetArgs),
     /// Take a member's conflict off the record, as an officer of another nation; the member declares again
     #[command(after_help = "Examples:
   entente conflict lift $PROPOSAL GBR:grace \\

@@ -84,7 +84,7 @@ proposal undecided. Until the last signature the earlier decision is in force. T
   entente --csv decision sheet $CALL > sheet.csv
 
 Fill in `OUTCOME` and sign with `entente decision sign $CALL --from`. Where no ranking was sent, it is computed here.")]
-    Sheet(sheet::Sheet),
+    Sheet(sheet::DecisionSheetArgs),
     /// Show the proposed or final decision, its signatures verified
     #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
     Show {

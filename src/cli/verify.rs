@@ -74,8 +74,9 @@ pub(super) fn run(command: VerifyCommand, context: &Context) -> Result<()> {
 /// A receipt that verified.
 pub(super) fn show(screen: &mut Screen, verified: &VerifiedReceipt, zone: &Zone) {
     let VerifiedReceipt { receipt, manifest, signers, trusted } = verified;
+    let proposal = screen.named(&receipt.reference, &receipt.proposal);
     screen.fields(&[
-        ("proposal", format!("{}  {}", receipt.reference, receipt.proposal)),
+        ("proposal", proposal),
         ("version", receipt.version.to_string()),
         ("manifest", receipt.manifest_sha256.to_string()),
         ("call text", manifest.call_text_sha256.to_string()),

@@ -39,7 +39,7 @@ const LARGEST: u64 = 8 << 20;
 const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
-pub struct Sheet {
+pub struct InterestSheetArgs {
     /// The call
     call: CallName,
     /// A sheet that was filled in, CSV; `-` reads standard input
@@ -54,7 +54,7 @@ pub struct Sheet {
 }
 
 /// Runs the command.
-pub(super) async fn run(args: Sheet, context: &Context, client: &Client) -> Result<()> {
+pub(super) async fn run(args: InterestSheetArgs, context: &Context, client: &Client) -> Result<()> {
     // What is wrong with the file is said before the exchange is asked anything.
     let stated = match &args.file {
         Some(file) => {

@@ -24,7 +24,7 @@ use std::{
 };
 
 #[derive(Debug, Args)]
-pub struct Sheet {
+pub struct DecisionSheetArgs {
     /// The call
     call: CallName,
     /// Write `sheet.csv` to fill in, and the reviews of each proposal, into this new folder
@@ -35,7 +35,7 @@ pub struct Sheet {
 }
 
 /// Runs the command.
-pub(super) async fn run(args: Sheet, client: &Client, context: &Context) -> Result<()> {
+pub(super) async fn run(args: DecisionSheetArgs, client: &Client, context: &Context) -> Result<()> {
     let call = client.find_call(&args.call).await?;
     let sheet = client.decision_sheet(call).await?;
     let titles = args.titles.of_call(context, client, call).await;

@@ -231,7 +231,7 @@ fn judged(payload: &Payload, who: &str, it: &str) -> String {
             let reason = told.reason.map(|reason| format!(" ({})", reason.in_words())).unwrap_or_default();
             format!("{who} declined to review {it}{reason}")
         }
-        Payload::AssignmentResumed(_) => format!("{who} reviews {it} after all, which they had declined"),
+        Payload::AssignmentResumed(_) => format!("{who} is to review {it} after all, having declined it"),
         Payload::ReviewSubmitted(told) if told.revision > 1 => {
             format!("{who} handed in revision {} of the review of {it}", told.revision)
         }
