@@ -191,7 +191,8 @@ async fn many(
     let last = signed.iter().filter(|decision| decision.final_at.is_some()).count();
     let mut done = counted(signed.len(), "decision is signed", "decisions are signed");
     if last > 0 {
-        done.push_str(&format!(", {}", counted(last, "of them is final", "of them are final")));
+        done.push_str(", ");
+        done.push_str(&counted(last, "of them is final", "of them are final"));
     }
     let faults: Vec<String> = failed
         .iter()

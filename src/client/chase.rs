@@ -167,7 +167,7 @@ impl Client {
 }
 
 /// Whether an assignment is one that is waited for, or was.
-fn counts(assignment: &&Assignment) -> bool {
+fn counts(assignment: &Assignment) -> bool {
     assignment.declined.is_none() && assignment.set_aside.is_none()
 }
 
@@ -259,7 +259,7 @@ fn blocks(line: &PanelLine, offices: &Offices, is_due: bool) -> Vec<Block> {
     if clear.is_empty() {
         add(BlockKind::OfficerDeclares, names(&offices.officers));
     }
-    let counting: Vec<&Assignment> = line.assignments.iter().filter(counts).collect();
+    let counting: Vec<&Assignment> = line.assignments.iter().filter(|assignment| counts(assignment)).collect();
     let declined = line.assignments.iter().filter_map(|assignment| Some((assignment, assignment.declined.as_ref()?)));
     let waiting = declined.filter(|(_, declined)| declined.replaced_at.is_none());
     let waiting: BTreeSet<String> = waiting.map(|(assignment, _)| assignment.reviewer.to_string()).collect();

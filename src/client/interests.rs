@@ -179,7 +179,7 @@ impl Client {
         proposals.retain(|proposal| {
             !proposal.mine.is_party && matches!(proposal.status, Status::Submitted | Status::Committed)
         });
-        proposals.sort_by(|one, other| one.reference.to_string().cmp(&other.reference.to_string()));
+        proposals.sort_by_key(|proposal| proposal.reference.to_string());
         let partners: BTreeSet<_> = proposals.iter().flat_map(|proposal| proposal.parties.keys()).collect();
         let mut names = BTreeMap::new();
         for partner in partners {

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn places_that_differ_are_shown_with_three_lines_around_each() {
-        let earlier: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+        let earlier = (1..=30).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
         let later = earlier.replace("line 5\n", "line five\n").replace("line 25\n", "");
         let groups = differing_lines(&earlier, &later);
         assert_eq!(groups.len(), 2);

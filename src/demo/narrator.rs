@@ -50,7 +50,9 @@ pub(super) fn refusal(who: &str, what: &str, why: &str) {
 /// A text after its beginning, whose further lines begin beneath it.
 pub(super) fn after(beginning: &str, text: &str) {
     let width = terminal_size_of(std::io::stdout()).map_or(WIDTH, |(Width(columns), _)| columns.into());
-    flowing(beginning, text, width.max(LEAST_WIDTH)).iter().for_each(|each| line(each));
+    for each in flowing(beginning, text, width.max(LEAST_WIDTH)) {
+        line(&each);
+    }
 }
 
 /// The column in which names stand.

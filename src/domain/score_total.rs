@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         id::ProposalId,
-        review::{Reviewed, rank},
+        review::{ExactPoints, Reviewed, rank},
     };
 
     fn criteria() -> [Criterion; 2] {
@@ -107,7 +107,7 @@ mod tests {
             };
             let ranked = &rank(&criteria(), Some(Points::from_hundredths(600)), &[reviewed])[0];
             let own = total(&[("merit", merit), ("impact", impact)]);
-            let total = ranked.total.map(|total| total.rounded());
+            let total = ranked.total.map(ExactPoints::rounded);
             assert_eq!((Some(own.total), &own.below), (total, &ranked.below), "{merit} {impact}");
         }
     }

@@ -204,6 +204,7 @@ impl FromRequest<Api> for MoreBytes {
 }
 
 /// Refuses a request that follows another version of the protocol, or does not say which.
+#[expect(clippy::result_large_err, reason = "an answer as axum takes it, made once a request")]
 fn check_version(headers: &HeaderMap) -> Result<(), Response> {
     if headers.get(TUS_RESUMABLE) == Some(&VERSION) {
         return Ok(());

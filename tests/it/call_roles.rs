@@ -55,6 +55,29 @@ async fn role_is_added_and_removed_beside_the_others_with_before_and_after_shown
 }
 
 #[tokio::test]
+async fn several_members_get_a_role_by_one_command_and_the_same_again_goes_on() {
+    let stage = Stage::open().await;
+    let call = stage.call.to_string();
+    let add = async |members: &[&str], more: &[&str]| {
+        ran(&stage, "USA:dana", &[&["call", "role", "add", &call], members, &["--role", "observer"], more].concat())
+            .await
+    };
+    let (code, shown, said) = add(&["USA:carol", "ISR:maya"], &["--dry-run"]).await;
+    assert!(code == 0 && shown.contains("ISR:maya") && said.contains("nothing was done"), "{shown}{said}");
+    assert_eq!(roles(&stage, "ISR:maya").await, [Reviewer].into());
+    let (code, shown, said) = add(&["USA:carol", "ISR:maya"], &[]).await;
+    assert!(code == 0 && shown.contains("USA:carol") && shown.contains("ISR:maya"), "{shown}{said}");
+    for member in ["USA:carol", "ISR:maya"] {
+        assert_eq!(roles(&stage, member).await, [Observer, Reviewer].into(), "{member}");
+    }
+    // Again, it goes on with who does not have it yet.
+    let (code, shown, said) = add(&["USA:carol", "ISR:yael"], &[]).await;
+    assert!(code == 0 && shown.contains("as before"), "{shown}{said}");
+    assert!(roles(&stage, "ISR:yael").await.contains(&Observer));
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn nation_loses_its_last_officer_or_decider_only_after_a_yes() {
     let stage = Stage::open().await;
     let call = stage.call.to_string();

@@ -41,7 +41,10 @@ fn rules(each: u32) -> SuggestionRules {
 async fn suggestion_keeps_to_what_assigning_would_refuse_and_is_loaded_as_it_is() {
     let (stage, rows) = opened().await;
     let call = stage.call.to_string();
+    // Israel shows it to assigned reviewers alone.
+    stage.assign(&[(rows[0].id, "ISR:maya")], false).await;
     stage.client("ISR:maya").declare(rows[0].id, Some(ConflictGround::Family)).await.unwrap();
+    stage.client("USA:dana").api().unassign(rows[0].id, &id("ISR:maya")).await.unwrap();
     let file = stage.plan.dir.join("assignments.csv").display().to_string();
     let (code, said, notes) = run(&stage, "USA:dana", &["assignment", "suggest", &call, "--out", &file]).await;
     assert_eq!(code, 0, "{notes}");

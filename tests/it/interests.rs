@@ -14,13 +14,17 @@ async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, Strin
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// Three proposals of the same parties, opened.
+/// Three proposals of the same parties, opened, with a reviewer: Israel shows them to assigned reviewers alone.
 async fn opened() -> (Stage, Vec<Proposal>) {
     let stage = Stage::open().await;
     for _ in 0..3 {
         stage.submitted().await;
     }
     stage.pass_the_opening();
+    for row in stage.client("USA:dana").api().all_proposals(Some(stage.call)).await.unwrap() {
+        stage.clear(row.id, &["USA:dana"]).await;
+        stage.assign(&[(row.id, "USA:carol")], false).await;
+    }
     let mut rows = stage.client("USA:carol").api().all_proposals(Some(stage.call)).await.unwrap();
     rows.sort_by_key(|row| row.reference.to_string());
     (stage, rows)
@@ -34,9 +38,6 @@ async fn declarations(stage: &Stage, member: &str, proposal: ProposalId) -> usiz
 #[tokio::test]
 async fn sheet_that_is_filled_in_declares_each_once_and_leaves_out_what_it_does_not_name() {
     let (stage, rows) = opened().await;
-    for row in &rows {
-        stage.clear(row.id, &["USA:dana"]).await;
-    }
     let call = stage.call.to_string();
     let (code, sheet, notes) = run(&stage, "USA:carol", &["--csv", "conflict", "sheet", &call]).await;
     assert_eq!(code, 0, "{notes}");

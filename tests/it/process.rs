@@ -412,6 +412,7 @@ async fn file_that_is_put_arrives_whichever_side_is_killed_meanwhile() {
     let file = site.path("work-plan.pdf");
     let mut content = b"%PDF-1.7\n".to_vec();
     content.resize(20 << 20, b'x');
+    content.extend(b"\n%%EOF\n");
     fs::write(&file, &content).unwrap();
     let (id, home_word) = (proposal.to_string(), home.to_str().unwrap().to_owned());
     let words = ["--home", &home_word, "proposal", "put", &id, "work-plan", file.to_str().unwrap()];

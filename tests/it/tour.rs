@@ -9,7 +9,10 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    domain::{ambient::Clock, reference::Reference},
+    domain::{
+        ambient::{Clock, SystemClock},
+        reference::Reference,
+    },
     sealing::card::PartnerCard,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -263,6 +266,8 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.play("Reviewer", "review form", "ISR:maya", &[]).await;
     tour.play("Reviewer", "review submit", "ISR:maya", &["--yes"]).await;
     assert!(tour.play("Officer", "ranking show", "USA:dana", &[]).await.contains("BIRD26-"));
+    // The program signs by the machine's clock.
+    world.clock.set(SystemClock.now());
     tour.play("Officer", "ranking send", "USA:dana", &["--yes"]).await;
 
     // The decision of both funders, and the letter.

@@ -155,7 +155,7 @@ async fn written(
     for (id, _) in lines(sheet) {
         match client.open_reviews(id).await {
             Ok(reviews) => {
-                write(&format!("{}.md", reference(id)), &reviews_worded(&reference(id), titles.title(id), &reviews))?
+                write(&format!("{}.md", reference(id)), &reviews_worded(&reference(id), titles.title(id), &reviews))?;
             }
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => {

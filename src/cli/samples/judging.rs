@@ -303,7 +303,9 @@ fn ranked(pages: &mut Pages) {
         line(PROPOSAL, Some(1), Some(13.5), &scores([4.75, 4.25, 4.5]), 0.5),
         line(OTHER, Some(1), Some(13.5), &scores([4.5, 4.5, 4.5]), 2.0),
     ];
-    lines.iter_mut().for_each(|line| line.is_tied = true);
+    for line in &mut lines {
+        line.is_tied = true;
+    }
     let ranking = Ranking { lines, notes: [].into(), counted: [].into(), ..ranking };
     let sent = |came: Option<&str>, gone: Option<&str>, is_unopened: bool, unopened_reviews: usize| SentLine {
         sent_by: read("USA:olivia"),

@@ -203,12 +203,12 @@ fn section(word: &str) -> Result<Outcome, String> {
 
 /// The pieces of a section whose mark stands in line `at`. Blank lines around it are no part of the letter.
 fn pieces(lines: &[&str], at: usize, criteria: &[Criterion]) -> Result<Vec<Piece>, String> {
-    let is_text = |line: &&str| !line.trim().is_empty();
-    let first = lines.iter().position(|line| is_text(&line)).ok_or_else(|| match at {
+    let is_text = |line: &str| !line.trim().is_empty();
+    let first = lines.iter().position(|line| is_text(line)).ok_or_else(|| match at {
         0 => "it is empty".to_owned(),
         at => format!("line {at}: the section is empty"),
     })?;
-    let last = lines.iter().rposition(|line| is_text(&line)).unwrap_or(first);
+    let last = lines.iter().rposition(|line| is_text(line)).unwrap_or(first);
     let mut pieces = Vec::new();
     let mut text = String::new();
     for (line, number) in lines[first..=last].iter().zip(at + first + 1..) {

@@ -87,6 +87,9 @@ impl World {
     }
 }
 
+/// What makes another receipt of one.
+type Change = Box<dyn Fn(&mut Receipt)>;
+
 fn published(nation: &Nation, card: &KeyCard, at_instant: &str) -> PublishedKeyCard {
     PublishedKeyCard { serial: card.serial, key_card: nation.issue(card), published_at: at(at_instant).into() }
 }
@@ -138,14 +141,14 @@ fn receipt_that_was_made_up_is_refused_although_its_digest_is_right() {
     let by = |person: &Person, manifest: &Manifest| sign_statement(&person.key, manifest).unwrap();
     let (isr, usa): (PartnerCode, PartnerCode) = ("ISR".parse().unwrap(), "USA".parse().unwrap());
     let avi = &world.nations[0].1;
-    let changes: Vec<(&str, Box<dyn Fn(&mut Receipt)>)> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         ("version", Box::new(|receipt| receipt.version = 3)),
         (
             "reference",
             Box::new(|receipt| {
                 receipt.reference = "WATER26-00017"
                     .parse()
-                    .unwrap_or_else(|_| crate::domain::reference::Reference::new(receipt.reference.code(), "0001"))
+                    .unwrap_or_else(|_| crate::domain::reference::Reference::new(receipt.reference.code(), "0001"));
             }),
         ),
         ("digest", Box::new(|receipt| receipt.manifest_sha256 = Sha256::of(b"x"))),

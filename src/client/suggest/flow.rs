@@ -250,8 +250,8 @@ mod tests {
         let codes = ["ISR", "KOR", "USA", "GBR"].map(code);
         let nations: Vec<&PartnerCode> = (0..40).map(|at| &codes[at % 4]).collect();
         let bids = |place: usize| {
-            let can = (0..40).filter(move |reviewer| (reviewer * 7 + place) % 5 > 0);
-            can.map(move |reviewer| Bid { reviewer, is_on_topic: (reviewer + place) % 3 == 0 }).collect()
+            let can = (0..40).filter(move |reviewer| !(reviewer * 7 + place).is_multiple_of(5));
+            can.map(move |reviewer| Bid { reviewer, is_on_topic: (reviewer + place).is_multiple_of(3) }).collect()
         };
         let claim = |place| Claim { places: 3, nations: codes[..2].iter().collect(), bids: bids(place) };
         let claims: Vec<Claim<'_>> = (0..200).map(claim).collect();

@@ -335,7 +335,7 @@ impl Client {
             let failed = |error: io::Error| ClientError::io("write", &path, &error);
             let mut partial = Unfinished::begin(&home, &folder)?;
             if let Some(following) = &following {
-                following.growing.send_modify(|growing| growing.path = partial.path().to_owned());
+                following.growing.send_modify(|growing| partial.path().clone_into(&mut growing.path));
             }
             let plaintext_len = match &content {
                 Content::File(source) => source.size,
