@@ -387,7 +387,7 @@ async fn resume_tries_every_upload_and_reports_each() {
     let (code, said, faults) = run(&stage, "proposal resume").await;
     assert_eq!(code, 3, "{faults}");
     assert!(
-        faults.contains("annex of prop_") && faults.contains("1 of 2 interrupted uploads could not be sent"),
+        faults.contains("annex of CALL1-") && faults.contains("1 of 2 interrupted uploads could not be sent"),
         "{faults}"
     );
     assert!(said.contains(&record.sha256.to_string()), "{said}");

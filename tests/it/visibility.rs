@@ -214,11 +214,11 @@ async fn command_line_keeps_and_compares() {
     assert_eq!(code, 0, "{faults}");
     let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&answer["partner"], &answer["own_proposals"]), (&"ISR".into(), &0.into()), "{answer}");
-    let (code, said, faults) = run(&["policy", "diff", file, file]).await;
+    let (code, said, faults) = run(&["policy", "visibility-diff", file, file]).await;
     assert_eq!((code, said.trim()), (0, "nobody gained or lost access to anything"), "{faults}");
     let text = fs::read_to_string(file).unwrap();
     fs::write(file, text.replacen("\"serial\":1", "\"serial\":2", 1)).unwrap();
-    let (code, _, faults) = run(&["policy", "diff", file, file]).await;
+    let (code, _, faults) = run(&["policy", "visibility-diff", file, file]).await;
     assert!(code == 4 && faults.contains("it was changed since"), "{code}: {faults}");
     assert!(server.stop().await.success());
 }

@@ -88,7 +88,7 @@ impl World {
 }
 
 /// What makes another receipt of one.
-type Change = Box<dyn Fn(&mut Receipt)>;
+type Change<'a> = Box<dyn Fn(&mut Receipt) + 'a>;
 
 fn published(nation: &Nation, card: &KeyCard, at_instant: &str) -> PublishedKeyCard {
     PublishedKeyCard { serial: card.serial, key_card: nation.issue(card), published_at: at(at_instant).into() }
@@ -141,7 +141,7 @@ fn receipt_that_was_made_up_is_refused_although_its_digest_is_right() {
     let by = |person: &Person, manifest: &Manifest| sign_statement(&person.key, manifest).unwrap();
     let (isr, usa): (PartnerCode, PartnerCode) = ("ISR".parse().unwrap(), "USA".parse().unwrap());
     let avi = &world.nations[0].1;
-    let changes: Vec<(&str, Change)> = vec![
+    let changes: Vec<(&str, Change<'_>)> = vec![
         ("version", Box::new(|receipt| receipt.version = 3)),
         (
             "reference",
