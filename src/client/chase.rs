@@ -187,7 +187,7 @@ fn chased(
     for line in lines {
         tally(&line, is_due, &mut reviewers);
         cleared += u32::from(offices.officers.iter().any(|officer| line.clear.contains(officer)));
-        assigned += u32::from(line.assignments.iter().any(|assignment| counts(assignment)));
+        assigned += u32::from(line.assignments.iter().any(counts));
         decided += u32::from(line.decided.is_some());
         if line.decided.is_none() {
             let blocks = blocks(&line, offices, is_due);
