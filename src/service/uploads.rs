@@ -125,6 +125,12 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         (row, announced)
     };
     let resumed = exchange.blobs.resume(&row.blob, row.size).await?.ok_or(ServiceError::UploadBusy)?;
+    // INVARIANT: no bytes lie where no row counts them. It may have been taken back, or replaced, while the file was waited for.
+    if is_gone(exchange, context, proposal, upload).await? {
+        drop(resumed);
+        exchange.blobs.remove_resumable(&row.blob).await?;
+        return Err(ServiceError::Hidden);
+    }
     let at = told(&row, resumed.at());
     if offset != at {
         return Err(ServiceError::OtherOffset { at });
@@ -135,7 +141,11 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         return Ok(shown(row, at));
     };
     let context = &RequestContext { idempotency: Some(of_its_end(&row)), ..context.clone() };
-    documents::adopt(exchange, context, &announced, arrived, Counted::Upload(&row)).await?;
+    let adopted = documents::adopt(exchange, context, &announced, arrived, Counted::Upload(&row)).await;
+    if matches!(adopted, Err(ServiceError::Hidden)) {
+        exchange.blobs.remove_resumable(&row.blob).await?;
+    }
+    adopted?;
     if let Err(error) = exchange.blobs.remove_resumable(&row.blob).await {
         tracing::warn!(%error, "what is left of an upload that became a document remains until the next sweep");
     }
@@ -169,6 +179,22 @@ pub(super) async fn give_up(exchange: &Exchange, row: &UploadRow) {
     exchange.appends.end(row.id);
     if let Err(error) = exchange.blobs.remove_resumable(&row.blob).await {
         tracing::warn!(%error, "what is left of an upload that was given up remains until the next sweep");
+    }
+}
+
+/// Whether an upload has no row any more.
+async fn is_gone(
+    exchange: &Exchange,
+    context: &RequestContext,
+    proposal: ProposalId,
+    upload: UploadId,
+) -> Result<bool> {
+    let mut view = View::open(exchange, &context.principal).await?;
+    let me = view.me.id.clone();
+    match own(&mut view.tx, &me, proposal, upload).await {
+        Ok(_) => Ok(false),
+        Err(ServiceError::Hidden) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

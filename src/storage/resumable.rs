@@ -16,7 +16,7 @@ use crate::domain::id::Sha256;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::Stream;
-use std::{io::Read as _, time::Duration};
+use std::{io::Read as _, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// How often it is tried to go on with a blob that somebody else adds to, and the wait in between: a request that was ended lets go in a moment.
@@ -135,7 +135,9 @@ impl Blobs {
         see: fn(&mut T, &[u8]),
     ) -> Result<(Sha256, u64, T), StoreError> {
         let wanted = key.clone();
+        let look = Arc::clone(&self.looks).acquire_owned().await.expect("it is never closed");
         self.marked(move |engine| {
+            let _look = look;
             let opened = engine.open_resumable(&wanted, 0)?;
             let mut bytes = opened.ok_or_else(|| StoreError::NoSuchBlob(wanted.to_string()))?.bytes;
             let (mut digest, mut size, mut piece) = (Context::new(&SHA256), 0, vec![0; PIECE]);

@@ -89,7 +89,7 @@ async fn sheet_goes_on_where_it_was_interrupted_and_all_that_is_left_is_declared
     let carol = stage.client("USA:carol");
     // As an interruption leaves it.
     carol.declare(rows[0].id, None).await.unwrap();
-    let text: String = rows.iter().map(|row| format!("{},\r\n", row.reference)).collect();
+    let text = rows.iter().map(|row| format!("{},\r\n", row.reference)).collect::<Vec<_>>().concat();
     let file = stage.file("sheet.csv", format!("proposal,conflict\r\n{text}").as_bytes());
     let words = ["conflict", "sheet", &stage.call.to_string(), "--yes", "--file", &file.display().to_string()];
     let (code, said, notes) = run(&stage, "USA:carol", &words).await;

@@ -39,11 +39,9 @@ fn sealed(size: usize) -> Vec<u8> {
 }
 
 fn metadata(media_type: &str, sha256: Option<Sha256>) -> String {
-    let mut pairs = format!("media_type {}", BASE64_STANDARD.encode(media_type));
-    if let Some(sha256) = sha256 {
-        pairs += &format!(",sha256 {}", BASE64_STANDARD.encode(sha256.to_string()));
-    }
-    pairs
+    let pair = |name: &str, value: &str| format!("{name} {}", BASE64_STANDARD.encode(value));
+    let digest = sha256.map(|sha256| pair("sha256", &sha256.to_string()));
+    [pair("media_type", media_type)].into_iter().chain(digest).collect::<Vec<_>>().join(",")
 }
 
 /// One member's connection, and the proposal to which they upload.
@@ -152,7 +150,7 @@ async fn goes_on_at_the_byte_reached(store: Store) {
     assert_eq!((response.status().as_u16(), offset(&response)), (204, bytes.len()));
 
     let document = avi.shown(&path).await.document.unwrap();
-    assert_eq!(stage.client("USA:bob").api().documents(proposal).await.unwrap(), [document.clone()]);
+    assert_eq!(stage.client("USA:bob").api().documents(proposal).await.unwrap(), std::slice::from_ref(&document));
     assert_eq!((document.sha256, document.size), (sha256, bytes.len() as u64));
     let entries =
         stage.client("ISR:avi").api().entries(&[EntryKind::DocumentStored], &Paging::default()).await.unwrap();

@@ -69,7 +69,8 @@ async fn hands_in_and_follows(stock: &StockClient) {
 
     let begun = run("ISR:avi", stock.hand_in, &["begin", &stage.call.to_string(), "USA:bob"]).await;
     let proposal: ProposalId = begun.parse().unwrap();
-    let annex = stage.file("annex.age", &seal_bytes(&[new_identity().recipient().to_owned()], &[7; 90_000]).unwrap());
+    let annex =
+        stage.file("annex.age", &seal_bytes(&[new_identity().recipient().to_owned()], &vec![7; 90_000]).unwrap());
     let uploads = format!("/v1/proposals/{proposal}/documents/annex/uploads");
     let told = run("ISR:avi", stock.go_on, &[&uploads, annex.to_str().unwrap()]).await;
     assert_eq!(told, format!("1000 {}", fs::metadata(&annex).unwrap().len()));

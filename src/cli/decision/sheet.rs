@@ -70,6 +70,10 @@ pub(in crate::cli) fn show(screen: &mut Screen, sheet: &DecisionSheet, titles: &
         table.row(row.into_iter().map(TableCell::from).collect::<Vec<_>>());
     }
     screen.table(&table, "nothing to decide on");
+    for (id, error) in &sheet.ranking.closed {
+        let which = worded(&named(screen, sheet, *id), titles.title(*id));
+        screen.styled(&[(Style::Yellow, &format!("{which}: its line of the ranking is left out: {error}"))]);
+    }
     for (id, error) in &sheet.closed {
         let which = worded(&named(screen, sheet, *id), titles.title(*id));
         screen.styled(&[(Style::Yellow, &format!("{which}: its decision does not verify: {error}"))]);

@@ -229,7 +229,7 @@ impl Client {
         let call = self.call(id).await?;
         let own = self.funds(&call).await?;
         let sent = self.sent_ranking(id).await?;
-        let is_sent = !sent.about.is_empty();
+        let is_sent = !sent.about.is_empty() || !sent.ranking.closed.is_empty();
         let ranking = if is_sent { sent.ranking } else { self.ranking(id).await? };
         let (mut signed, mut closed) = (BTreeMap::new(), Vec::new());
         for proposal in self.api().all_proposals(Some(id)).await? {

@@ -271,7 +271,7 @@ impl Client {
         call: &VerifiedCall,
         roles: &Roles,
     ) -> Result<(LineBody, RankingLine)> {
-        let line = self.api().ranking_line(proposal.id).await?;
+        let mut line = self.api().ranking_line(proposal.id).await?;
         let sealed = line.ciphertext.as_deref().and_then(|text| BASE64_STANDARD.decode(text).ok());
         let sealed = sealed.ok_or_else(|| invalid("the line of the ranking came without its content"))?;
         let signed: Signed<RankingStatement> = verify_signed(&line.statement)?;
@@ -288,6 +288,8 @@ impl Client {
                 "do not rely on it; tell the call's officers and the host's operator",
             ));
         }
+        // Its reader sees when it was signed: the exchange could show an earlier line as the latest.
+        line.sent_at = signed.statement.stated_at.into();
         let vault = self.find_vault(&vaults, VaultKind::Deliberation, None, proposal, call).await?;
         let vault = vault.ok_or_else(|| invalid("a line was sent, but the deliberation vault is not shown"))?;
         let secret = self.open_vault(&vault, call).await?;
