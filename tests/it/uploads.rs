@@ -3,7 +3,7 @@
 
 use crate::harness::{
     census::files,
-    process::{ended, entente},
+    process::{ended, entente, until},
     stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
     world::Store,
 };
@@ -479,8 +479,9 @@ async fn file_that_changes_while_it_is_sealed_and_sent_becomes_no_document() {
     assert!(changed.to_string().contains("changed while it was sealed"), "{changed}");
     assert!(avi.api().documents(proposal).await.unwrap().is_empty());
     assert!(avi.interrupted_uploads().unwrap().is_empty());
-    // What was sent of it is gone from the exchange, too, and the same command does it again.
-    assert!(files(&stage.blobs_folder().join("resumable")).is_empty());
+    // What was sent of it is gone from the exchange, too, once the request that it broke off has ended; the same command does it again.
+    let folder = stage.blobs_folder().join("resumable");
+    until("that what was sent is gone", async || files(&folder).is_empty().then_some(())).await;
     let document = avi.put_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
     assert_eq!(avi.api().documents(proposal).await.unwrap(), [document]);
     stage.stop().await;
