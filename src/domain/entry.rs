@@ -118,7 +118,7 @@ impl EntryKind {
     }
 
     /// Whether observers may read it, too: it says when something was handed in, who got more time, or who stepped aside. No kind is among
-    /// them that says what was judged or decided, or why.
+    /// them that says how something was judged or decided.
     #[must_use]
     pub fn is_for_observers(self) -> bool {
         matches!(
