@@ -118,7 +118,7 @@ impl EntryKind {
     }
 
     /// Whether observers may read it, too: it says when something was handed in, who got more time, or who stepped aside. No kind is among
-    /// them that says how something was judged or decided.
+    /// them that says who judges, or how something was judged or decided.
     #[must_use]
     pub fn is_for_observers(self) -> bool {
         matches!(
@@ -129,9 +129,7 @@ impl EntryKind {
                 | Self::ProposalWithdrawn
                 | Self::ProposalReinstated
                 | Self::ConflictDeclared
-                | Self::ClearDeclared
                 | Self::ConflictLifted
-                | Self::ReviewSubmitted
         )
     }
 

@@ -89,7 +89,10 @@ pub async fn send(exchange: &Exchange, context: &RequestContext, id: ProposalId,
 pub async fn withdraw(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
-    let permit = act.authorize(Action::WithdrawRanking, Resource::Proposal(&proposal.facts))?;
+    let whole = Resource::Proposal(&proposal.facts);
+    let permit = act.authorize(Action::WithdrawRanking, whole)?;
+    // As for sending: who may not see the reviews has no say about what follows from them.
+    act.authorize(Action::ViewDeliberation, whole)?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
