@@ -1,23 +1,12 @@
 //! Files of calls: the templates and earlier calls that new ones begin from, each written, filled in and drafted by the program.
 
-use crate::harness::{
-    process::{ended, entente},
-    stage::{Stage, id},
-};
+use crate::harness::stage::{Stage, run};
 use entente::{
     domain::ambient::Clock,
     wire::{call::CallText, directory::CreateProgram},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{fs, path::Path};
-
-/// Runs a command as a member: exit code, answer, and what was said besides.
-async fn ran(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let output = ended(entente(&[&["--home", &home], words].concat())).await;
-    let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), said(output.stdout), said(output.stderr))
-}
 
 /// Fills in what is blank, as an officer does.
 fn fill_in(file: &Path, code: &str, opens_at: Timestamp) {
@@ -46,19 +35,19 @@ async fn each_template_is_drafted_once_it_is_filled_in_and_refused_before() {
     for (at, template) in templates.into_iter().enumerate() {
         let file = stage.plan.dir.join(format!("{template}.toml"));
         let path = file.display().to_string();
-        let (code, _, said) = ran(&stage, "USA:dana", &["call", "new", "--from", template, "--to", &path]).await;
+        let (code, _, said) = run(&stage, "USA:dana", &["call", "new", "--from", template, "--to", &path]).await;
         assert_eq!(code, 0, "{template}: {said}");
         let draft = ["call", "draft", "--program", "Three nations", "--file", &path];
-        let (code, _, said) = ran(&stage, "USA:dana", &draft).await;
+        let (code, _, said) = run(&stage, "USA:dana", &draft).await;
         assert!(code == 2 && said.contains("fill in `code`, `opens_at`"), "{template}: {said}");
         fill_in(&file, &format!("NEW{at}0"), stage.clock.now());
         // The world of this test has three nations.
         let text = fs::read_to_string(&file).unwrap().replace("\"EU\", \"GBR\", ", "");
         fs::write(&file, text).unwrap();
-        let (code, shown, said) = ran(&stage, "USA:dana", &draft).await;
+        let (code, shown, said) = run(&stage, "USA:dana", &draft).await;
         assert!(code == 0 && shown.contains(&format!("NEW{at}0")), "{template}: {shown}{said}");
         // A file that was filled in is not written over.
-        let (code, _, said) = ran(&stage, "USA:dana", &["call", "new", "--from", template, "--to", &path]).await;
+        let (code, _, said) = run(&stage, "USA:dana", &["call", "new", "--from", template, "--to", &path]).await;
         assert!(code != 0 && said.contains("cannot write"), "{template}: {said}");
     }
     stage.stop().await;
@@ -73,9 +62,9 @@ async fn earlier_call_is_drafted_again_from_its_verified_text_with_other_dates()
     let path = file.display().to_string();
     let from = ["call", "new", "--from", &call, "--to", &path];
     // Somebody whose nation has no part in it may not know of it.
-    let (code, _, said) = ran(&stage, "KOR:minjun", &from).await;
+    let (code, _, said) = run(&stage, "KOR:minjun", &from).await;
     assert!(code == 3 && !file.exists(), "{code}: {said}");
-    let (code, _, said) = ran(&stage, "USA:dana", &from).await;
+    let (code, _, said) = run(&stage, "USA:dana", &from).await;
     assert_eq!(code, 0, "{said}");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.starts_with(&format!("# A call from version 1 of {call}, as USA:dana signed it.")), "{text}");
@@ -83,7 +72,7 @@ async fn earlier_call_is_drafted_again_from_its_verified_text_with_other_dates()
     fill_in(&file, "AGAIN28", stage.clock.now());
     let program = stage.program.to_string();
     let draft = ["--json", "call", "draft", "--program", &program, "--file", &path];
-    let (code, _, said) = ran(&stage, "USA:dana", &draft).await;
+    let (code, _, said) = run(&stage, "USA:dana", &draft).await;
     assert_eq!(code, 0, "{said}");
     let calls = dana.api().all_calls().await.unwrap();
     let drafted = calls.into_iter().find(|call| call.text.code.as_str() == "AGAIN28").unwrap().text;

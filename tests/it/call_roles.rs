@@ -1,22 +1,11 @@
 //! Changes of roles in a call by the program: what was before is shown and kept, and a nation does not lose its last officer or decider
 //! without a question.
 
-use crate::harness::{
-    process::{ended, entente},
-    stage::{Stage, id},
-};
+use crate::harness::stage::{Stage, id, run};
 use entente::{client::roles::RoleChange, domain::member::CallRole};
 use std::collections::BTreeSet;
 
 use CallRole::{Decider, Observer, Officer, Reviewer};
-
-/// Runs a command as a script does: exit code, answer, and what was said besides.
-async fn ran(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let output = ended(entente(&[&["--home", &home], words].concat())).await;
-    let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), said(output.stdout), said(output.stderr))
-}
 
 async fn roles(stage: &Stage, member: &str) -> BTreeSet<CallRole> {
     let holders = stage.client("USA:dana").api().roles(stage.call).await.unwrap();
@@ -30,7 +19,7 @@ async fn role_is_added_and_removed_beside_the_others_with_before_and_after_shown
     let change = |verb: &'static str, role: &'static str, more: &'static [&'static str]| {
         let (stage, call) = (&stage, call.as_str());
         async move {
-            ran(stage, "USA:dana", &[&["call", "role", verb, call, "USA:carol", "--role", role], more].concat()).await
+            run(stage, "USA:dana", &[&["call", "role", verb, call, "USA:carol", "--role", role], more].concat()).await
         }
     };
     let (code, _, said) = change("add", "observer", &["--dry-run"]).await;
@@ -59,7 +48,7 @@ async fn several_members_get_a_role_by_one_command_and_the_same_again_goes_on() 
     let stage = Stage::open().await;
     let call = stage.call.to_string();
     let add = async |members: &[&str], more: &[&str]| {
-        ran(&stage, "USA:dana", &[&["call", "role", "add", &call], members, &["--role", "observer"], more].concat())
+        run(&stage, "USA:dana", &[&["call", "role", "add", &call], members, &["--role", "observer"], more].concat())
             .await
     };
     let (code, shown, said) = add(&["USA:carol", "ISR:maya"], &["--dry-run"]).await;
@@ -88,19 +77,19 @@ async fn nation_loses_its_last_officer_or_decider_only_after_a_yes() {
     ] {
         let [verb, option, value] = words;
         let line = ["call", "role", verb, &call, member, option, value];
-        let (code, _, said) = ran(&stage, by, &line).await;
+        let (code, _, said) = run(&stage, by, &line).await;
         let wanted = format!("{} has no other {role}", &member[..3]);
         assert!(code == 2 && said.contains(&wanted) && said.contains("--yes"), "{member}: {code}: {said}");
         assert_eq!(roles(&stage, member).await, [role].into());
-        let (code, _, said) = ran(&stage, by, &[&line[..], &["--dry-run"]].concat()).await;
+        let (code, _, said) = run(&stage, by, &[&line[..], &["--dry-run"]].concat()).await;
         assert!(code == 0 && said.contains(&wanted), "{member}: {said}");
-        let (code, _, said) = ran(&stage, by, &[&line[..], &["--yes"]].concat()).await;
+        let (code, _, said) = run(&stage, by, &[&line[..], &["--yes"]].concat()).await;
         assert_eq!(code, 0, "{member}: {said}");
         assert!(!roles(&stage, member).await.contains(&role));
     }
     // Of two officers one goes without a question.
     let line = ["call", "role", "remove", &call, "USA:olivia", "--role", "officer"];
-    let (code, _, said) = ran(&stage, "USA:dana", &line).await;
+    let (code, _, said) = run(&stage, "USA:dana", &line).await;
     assert_eq!(code, 0, "{said}");
     stage.stop().await;
 }

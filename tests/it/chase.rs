@@ -1,9 +1,6 @@
 //! The officer's way through the panel: a suggestion that changes nothing, a file that is merged, and who the call waits for.
 
-use crate::harness::{
-    process::{ended, entente},
-    stage::{Stage, id, review},
-};
+use crate::harness::stage::{Stage, id, review, run};
 use entente::{
     client::{chase::BlockKind, suggest::SuggestionRules},
     domain::{ambient::Clock, member::ConflictGround},
@@ -11,14 +8,7 @@ use entente::{
 };
 use jiff::SignedDuration;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, process::Output};
-
-async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().copied()).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
+use std::{collections::BTreeMap, fs};
 
 /// Two proposals, opened; Dana has declared on both.
 async fn opened() -> (Stage, Vec<Proposal>) {

@@ -2,27 +2,15 @@
 //! and what was cut off goes on.
 
 use crate::{
-    harness::{
-        process::{ended, entente},
-        stage::{Stage, id, review},
-    },
-    rankings::judged,
+    harness::stage::{Stage, review},
+    rankings::{judged, ran},
 };
 use entente::{
     client::letters::LetterTemplate,
     domain::{decision::Outcome, entry::EntryKind, id::ProposalId, member::ConflictGround},
 };
 use serde_json::Value;
-use std::{fs, path::PathBuf, process::Output};
-
-/// Runs a command as a script does.
-async fn ran(stage: &Stage, member: &str, line: &str) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
+use std::{fs, path::PathBuf};
 
 async fn references(stage: &Stage, proposals: &[ProposalId]) -> Vec<String> {
     let mut found = Vec::new();

@@ -2,8 +2,7 @@
 //! back until somebody else is assigned.
 
 use crate::harness::{
-    process::{ended, entente},
-    stage::{Stage, id, review},
+    stage::{Stage, id, review, run},
     world::Store,
 };
 use entente::{
@@ -11,14 +10,6 @@ use entente::{
     domain::{entry::EntryKind, id::ProposalId, inbox::ItemKind, member::DeclineReason},
     wire::review::{Assignment, DeclineAssignment},
 };
-use std::process::Output;
-
-async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().copied()).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
 
 async fn kinds(stage: &Stage, member: &str) -> Vec<ItemKind> {
     let inbox = stage.client(member).api().inbox().await.unwrap();

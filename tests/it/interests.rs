@@ -1,18 +1,8 @@
 //! Declarations of a whole call from one sheet: what is ticked is a conflict, the rest is clear, and nothing is declared that nobody said.
 
-use crate::harness::{
-    process::{ended, entente},
-    stage::{Stage, id},
-};
+use crate::harness::stage::{Stage, id, run};
 use entente::{domain::id::ProposalId, wire::proposal::Proposal};
-use std::{fs, process::Output};
-
-async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().copied()).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
+use std::fs;
 
 /// Three proposals of the same parties, opened, with a reviewer: Israel shows them to assigned reviewers alone.
 async fn opened() -> (Stage, Vec<Proposal>) {

@@ -4,8 +4,7 @@
 use crate::{
     harness::{
         exchange::Answered,
-        process::{ended, entente},
-        stage::{Stage, id, review},
+        stage::{Stage, id, review, run},
         world::Store,
     },
     refusals::lies::tamper,
@@ -24,10 +23,7 @@ use entente::{
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Output,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Three proposals under review by Carol, the best one last.
 pub(crate) async fn judged(stage: &Stage) -> [ProposalId; 3] {
@@ -201,12 +197,8 @@ async fn reader_sees_what_they_have_not_opened_and_what_no_longer_counts() {
 }
 
 /// Runs a command as a script does.
-async fn ran(stage: &Stage, member: &str, line: &str) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
+pub(crate) async fn ran(stage: &Stage, member: &str, line: &str) -> (i32, String, String) {
+    run(stage, member, &line.split(' ').collect::<Vec<_>>()).await
 }
 
 #[tokio::test]

@@ -2,24 +2,14 @@
 
 use crate::harness::{
     census::files,
-    process::{ended, entente},
-    stage::{Stage, id, pdf, review, slug},
+    stage::{Stage, id, pdf, review, run, slug},
 };
 use entente::{client::Client, domain::id::ProposalId};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
 };
-
-/// What a command of a member's says: exit code, answer, notes.
-async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().copied()).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
 
 /// Two proposals that Carol can read and has to review.
 async fn two_for_carol() -> (Stage, [ProposalId; 2]) {

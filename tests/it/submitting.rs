@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id, pdf, quiet, slug, summary},
+    stage::{Stage, id, pdf, quiet, run, slug, summary},
 };
 use entente::{
     client::{
@@ -17,14 +17,6 @@ use entente::{
 };
 use serde_json::Value;
 use std::{fs, process::Output};
-
-/// What a command of a member's says: exit code, answer, notes.
-async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
-    let home = stage.home(&id(member)).display().to_string();
-    let words: Vec<&str> = ["--home", &home].into_iter().chain(words.iter().copied()).collect();
-    let Output { status, stdout, stderr } = ended(entente(&words)).await;
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
 
 #[tokio::test]
 async fn summary_is_put_in_from_its_form_and_what_a_counterpart_wrote_stays_text() {

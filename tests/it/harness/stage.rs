@@ -3,7 +3,10 @@
 //! Every step is taken by the member whose step it is, with the real client over mutual TLS. Nothing here looks beneath or
 //! asserts anything but that the steps succeed.
 
-use super::world::{KeptTestWorld, Store, TestWorld};
+use super::{
+    process::{ended, entente},
+    world::{KeptTestWorld, Store, TestWorld},
+};
 use entente::{
     client::{
         Client, NoProgress, ProgressListener,
@@ -342,6 +345,14 @@ pub(crate) fn review(excellence: f64, impact: f64) -> ReviewBody {
 /// Something that begins and ends as a PDF does.
 pub(crate) fn pdf(content: &str) -> Vec<u8> {
     format!("%PDF-1.7\n{content}\n{}\n%%EOF\n", "filler ".repeat(2000)).into_bytes()
+}
+
+/// Runs a command of a member's as a script does: exit code, answer, and what is said besides.
+pub(crate) async fn run(stage: &Stage, member: &str, words: &[&str]) -> (i32, String, String) {
+    let home = stage.home(&id(member)).display().to_string();
+    let output = ended(entente(&[&["--home", &home], words].concat())).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 pub(crate) fn quiet() -> Arc<dyn ProgressListener> {
