@@ -12,6 +12,7 @@ const COMMANDS: &[&str] = &[
     "assignment load",
     "assignment remove",
     "call cancel",
+    "call close",
     "call draft",
     "call edit",
     "call list",

@@ -54,6 +54,7 @@ pub const ALL: &[Migration] = &[
     migration!(26, "references", "0026_references"),
     migration!(27, "suspensions", "0027_suspensions"),
     migration!(28, "inbox", "0028_inbox"),
+    migration!(29, "closing", "0029_closing"),
 ];
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ mod call_roles;
 mod cases;
 #[cfg(feature = "client")]
 mod clocks;
+#[cfg(feature = "client")]
+mod closing;
 mod connections;
 #[cfg(feature = "client")]
 mod consent;
