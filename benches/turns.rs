@@ -1,6 +1,7 @@
 //! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: assignments,
-//! wrapped keys, a proposal with invitations and wrapped keys, beside acts of one line: a declaration, and an acceptance of one of many
-//! invitations.
+//! wrapped keys, a proposal with invitations and wrapped keys, beside acts of one line: a declaration, an acceptance of one of many
+//! invitations, and those that look at more than one thing: a call that is published, the last signature under a label, a key card, and the
+//! approval of a version of policies.
 //!
 //! `cargo bench --bench turns` on SQLite and, where it is installed, PostgreSQL, through the whole exchange. Another writer asks for the turn again and
 //! again meanwhile; the longest that it waits is how long the turn was held. The database is in memory, as in tests, so what the disk takes for
@@ -13,10 +14,11 @@
 mod harness;
 
 use entente::{
-    client::directory::NewKeyCard,
+    client::{directory::NewKeyCard, labels::LabelChoice},
     domain::{
         ambient::Clock,
         id::{ProposalId, VaultId},
+        policy::PolicyOwner,
         vault::{VaultKind, WrapTarget},
     },
     sealing::identity::new_identity,
@@ -33,6 +35,7 @@ use harness::{
 };
 use jiff::SignedDuration;
 use std::{
+    collections::BTreeSet,
     env,
     time::{Duration, Instant},
 };
@@ -101,11 +104,52 @@ async fn measure(engine: &str, stage: Stage) {
         let api = stage.client("ISR:noa").api();
         wrapped.push(held(&stage, async { api.add_keys(vault, &keys).await.unwrap() }).await);
     }
+    let others = other_acts(&stage, &proposals[..TIMES]).await;
     report(engine, "no act", &mut nothing);
     report(engine, "one declaration", &mut one);
     report(engine, &format!("{} assignments", Assign::MOST), &mut assigned);
     report(engine, &format!("{KEYS} wrapped keys"), &mut wrapped);
+    for (what, mut times) in others {
+        report(engine, what, &mut times);
+    }
     stage.stop().await;
+}
+
+/// Acts of one line that look at more than one thing.
+async fn other_acts(stage: &Stage, proposals: &[ProposalId]) -> [(&'static str, Vec<Duration>); 4] {
+    let [mut published, mut labelled, mut carded, mut approved] = [const { Vec::new() }; 4];
+    let (dana, registrar) = (stage.client("USA:dana"), stage.client("USA:registrar"));
+    let [drafter, approver] = ["ISR:drafter", "ISR:approver"].map(|who| stage.client(who));
+    let owner: PolicyOwner = "ISR".parse().unwrap();
+    let text = drafter.policy(&owner).await.unwrap().text.unwrap();
+    let label = LabelChoice::Put { others: BTreeSet::new(), caveats: BTreeSet::from(["propin".parse().unwrap()]) };
+    for (number, proposal) in proposals.iter().enumerate() {
+        let now = stage.clock.now();
+        let mut call = stage::text(now, now + SignedDuration::from_hours(24 * 30));
+        call.code = format!("TURN{number}").parse().unwrap();
+        let draft = dana.draft_call(stage.program, &call).await.unwrap();
+        published.push(held(stage, async { drop(dana.publish_call(draft.id).await.unwrap()) }).await);
+        for member in ["ISR:avi", "USA:bob"] {
+            let client = stage.client(member);
+            let plan = client.plan_label(*proposal, &label).await.unwrap();
+            let time = held(stage, async { drop(client.sign_label(&plan).await.unwrap()) }).await;
+            // The last signature is the one with which the label takes effect.
+            labelled.extend((member == "USA:bob").then_some(time));
+        }
+        let present = stage.again("USA:dana").issued_member(&id("USA:opal")).await.unwrap().card.clone();
+        let new = NewKeyCard::like(present);
+        carded.push(held(stage, async { drop(registrar.issue_key_card(&new).await.unwrap()) }).await);
+        let version = format!("{text}\n// {number}\n");
+        let proposed = drafter.propose_policy(&owner, "ISR", &version, None).await.unwrap();
+        let (_, told) = approver.preview_policy(&proposed).await.unwrap();
+        approved.push(held(stage, async { drop(approver.approve_policy(&proposed, &told).await.unwrap()) }).await);
+    }
+    [
+        ("a call is published", published),
+        ("a label takes effect", labelled),
+        ("a key card is issued", carded),
+        ("a version is approved", approved),
+    ]
 }
 
 /// Proposals of three parties that begin with as many invitations and keys as a request may have, and of which one member accepts.

@@ -1,4 +1,4 @@
-//! `entente call`: calls for proposals: new files, draft, publish, amend, extend, cancel, roles and progress.
+//! `entente call`: calls for proposals: new files, draft, publish, amend, extend, cancel, close, roles and progress.
 
 pub(super) mod chase;
 mod extend;
@@ -144,7 +144,23 @@ Asks first. `entente call reopen` brings it back.")]
         #[command(flatten)]
         consent: Consent,
     },
-    /// Bring a cancelled call back
+    /// Close a call whose decisions are in force and whose letters are sent
+    #[command(after_help = "Examples:
+  entente call close $CALL --dry-run
+  entente call close $CALL
+  entente call close $CALL --yes    in a script
+
+Asks first. From then on the call is read, and nothing else is done: it leaves inboxes, but for letters that were not read yet, \
+and shows as closed in lists. `entente call reopen` brings it back.")]
+    Close {
+        /// The call
+        call: CallName,
+        #[command(flatten)]
+        dry_run: DryRun,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Bring a cancelled or closed call back
     #[command(after_help = "Examples:
   entente call reopen $CALL --reason 'the budget was restored' --dry-run
       which dates would move
@@ -297,6 +313,15 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
                 return Ok(());
             }
             let call = client.api().cancel_call(call, why).await?;
+            show::call(context, &call, None, false)
+        }
+        CallCommand::Close { call, dry_run, consent } => {
+            let call = client.find_call(&call).await?;
+            let forecast = client.forecast_closing(call);
+            if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
+                return Ok(());
+            }
+            let call = client.api().close_call(call).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Reopen { call, reason: why, dry_run } => {

@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "assignment suggest",
     "call cancel",
     "call chase",
+    "call close",
     "call draft",
     "call edit",
     "call list",

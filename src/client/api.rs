@@ -232,6 +232,10 @@ impl ApiClient {
         self.write(Method::POST, &format!("/v1/calls/{id}/reopen"), &because(reason)).await
     }
 
+    pub async fn close_call(&self, id: CallId) -> Result<Call> {
+        self.act(Method::POST, &format!("/v1/calls/{id}/close")).await
+    }
+
     pub async fn cancel_call(&self, id: CallId, reason: &str) -> Result<Call> {
         self.write(Method::POST, &format!("/v1/calls/{id}/cancel"), &because(reason)).await
     }

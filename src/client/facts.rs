@@ -173,13 +173,17 @@ impl Client {
 
 pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now: Timestamp) -> CallFacts {
     let sealed_until = text.schedule.sealed_until(&[]).max(call.sealed_until.0);
-    let opened = call.phase == Phase::Review && now > sealed_until;
+    // For policies a closed call is under review, as the exchange has it: closing hides nothing.
+    let closed = call.phase == Phase::Closed;
+    let phase = if closed { Phase::Review } else { call.phase };
+    let opened = phase == Phase::Review && now > sealed_until;
     CallFacts {
         id: call.id,
         program: Arc::new(ProgramFacts { id: call.program, lead: call.lead.clone(), partners: roles.partners.clone() }),
         draft: call.publication.is_none(),
-        phase: if call.phase == Phase::Review && !opened { Phase::Grace } else { call.phase },
+        phase: if phase == Phase::Review && !opened { Phase::Grace } else { phase },
         opened,
+        closed,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
         roles: CallFacts::roles_in_effect(&roles.by_member, &BTreeSet::new()),
@@ -348,5 +352,10 @@ permit(principal, action, resource is Proposal);"#;
             assert!(!facts.call.opened && facts.call.phase != Phase::Review, "{phase}");
             assert_eq!(who_may(&engine, Action::Read, Resource::Proposal(&facts), "Elsewhere"), parties, "{phase}");
         }
+        let [review, closed] = [Phase::Review, Phase::Closed].map(|phase| {
+            let facts = facts(phase, OPENED, panel());
+            who_may(&engine, Action::Read, Resource::Proposal(&facts), "Elsewhere")
+        });
+        assert!(review == closed && review.len() > parties.len(), "closing hides nothing: {review:?} {closed:?}");
     }
 }

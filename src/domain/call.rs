@@ -461,6 +461,8 @@ pub struct Extension {
 pub struct CallActs {
     pub is_published: bool,
     pub is_cancelled: bool,
+    /// Only past the last deadline and its grace.
+    pub is_closed: bool,
     pub extensions: Vec<Extension>,
 }
 
@@ -538,6 +540,9 @@ impl Schedule {
         }
         if !acts.is_published {
             return Phase::Draft;
+        }
+        if acts.is_closed {
+            return Phase::Closed;
         }
         let last_deadline = acts.extensions.iter().map(|e| e.until).fold(self.deadline_at, Timestamp::max);
         if now < self.opens_at {

@@ -30,6 +30,7 @@ worded! {
         ProposalExtensionWithdrawn = "proposal.extension_withdrawn",
         CallCancelled = "call.cancelled",
         CallReopened = "call.reopened",
+        CallClosed = "call.closed",
         CallDeleted = "call.deleted",
         RoleGranted = "call.role_granted",
         RoleRevoked = "call.role_revoked",
@@ -153,7 +154,8 @@ impl EntryKind {
             | Self::CallExtended
             | Self::ExtensionWithdrawn
             | Self::CallCancelled
-            | Self::CallReopened => Readers::Call,
+            | Self::CallReopened
+            | Self::CallClosed => Readers::Call,
             Self::CallDrafted | Self::CallEdited | Self::CallDeleted | Self::RoleGranted | Self::RoleRevoked => {
                 Readers::CallOfficers
             }

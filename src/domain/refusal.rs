@@ -81,6 +81,10 @@ pub enum Refusal {
     VersionTaken { expected: u32, given: u32 },
     #[error("the proposal is {status}; this needs {needed}")]
     WrongStatus { status: String, needed: &'static str },
+    #[error(
+        "a submitted proposal under the call has no decision in force, waits for signatures under another, or has no letter that was sent since"
+    )]
+    CallUnfinished,
     #[error("`{member}` is not a member of party `{partner}`")]
     NotOfParty { member: MemberId, partner: PartnerCode },
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]

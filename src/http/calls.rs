@@ -1,4 +1,4 @@
-//! Calls: draft, publish, amend, extend, cancel, delete, roles, progress.
+//! Calls: draft, publish, amend, extend, cancel, close, delete, roles, progress.
 
 use super::{
     act::act,
@@ -118,7 +118,16 @@ pub(super) async fn cancel(State(api): State<Api>, ids: PathIds, change: Change<
     act!(api, change.context, |context| cancellation::cancel(&api, context, ids.id("call")?, &change.body))
 }
 
-/// Brings a cancelled call back. If less than 72 hours are left of a time that parties or reviewers had when it was cancelled, an
+/// Closes a call under review, once each submitted proposal has a decision in force and a letter that was sent since.
+///
+/// From then on it is read, and nothing else is done. Declaring a conflict, and leaving or being taken out of a role or a party, go on.
+#[utoipa::path(post, path = "/v1/calls/{call}/close", tag = "calls",
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn close(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    act!(api, context, |context| cancellation::close(&api, context, ids.id("call")?))
+}
+
+/// Brings a closed or cancelled call back. If less than 72 hours are left of a time that parties or reviewers had when it was cancelled, an
 /// extension for everyone is made, or one of the date for reviews.
 #[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]

@@ -140,7 +140,7 @@ actions! {
         AmendCall,
         /// Move a deadline for all or for one partner.
         ExtendCall,
-        /// End the call without decisions, or bring it back.
+        /// End the call, without decisions or after them, or bring it back.
         CancelCall,
         /// Give the subject a role in the call.
         GrantRole,
@@ -259,6 +259,41 @@ impl Action {
     #[must_use]
     pub fn is_for_invited(self) -> bool {
         matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ReadLetter | Self::AnswerInvitation)
+    }
+
+    /// Whether it is still done once a call is closed: what reads, what keeps reading possible, and what takes access from somebody.
+    #[must_use]
+    pub fn is_done_in_a_closed_call(self) -> bool {
+        match self.kind() {
+            ResourceKind::Exchange | ResourceKind::Partner | ResourceKind::Program => true,
+            ResourceKind::Call | ResourceKind::Proposal => matches!(
+                self,
+                Self::ViewCall
+                    | Self::ViewRoles
+                    | Self::ViewRoll
+                    | Self::UseCallVault
+                    | Self::ViewProgress
+                    | Self::ObserveCall
+                    | Self::ViewCallLog
+                    // Closing is taken back by it, and by its own rules a closed call is neither cancelled nor closed again.
+                    | Self::CancelCall
+                    | Self::RevokeRole
+                    | Self::View
+                    | Self::Read
+                    | Self::ReadStaff
+                    | Self::ViewDeliberation
+                    | Self::WrapKey
+                    | Self::WrapDeliberation
+                    | Self::ReadLetter
+                    | Self::ReadRanking
+                    | Self::ViewPartyLog
+                    | Self::ViewOfficerLog
+                    | Self::ObserveProposal
+                    | Self::Explain
+                    | Self::RemoveMember
+                    | Self::DeclareConflict
+            ),
+        }
     }
 
     /// What it needs beside the caller and the thing.

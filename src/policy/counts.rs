@@ -78,6 +78,7 @@ mod tests {
             draft: false,
             phase: Phase::Review,
             opened: true,
+            closed: false,
             roles: [(CallRole::Reviewer, [id("GBR:ann")].into()), (CallRole::Decider, [id("GBR:dora")].into())].into(),
         };
         ProposalFacts {

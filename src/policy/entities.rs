@@ -311,6 +311,7 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         draft: false,
         phase: Phase::Open,
         opened: true,
+        closed: false,
         eligible: partners.clone(),
         funders: partners.clone(),
         roles: CallFacts::roles_by(|_| members.clone()),

@@ -46,6 +46,9 @@ pub struct CallFacts {
     pub phase: Phase,
     /// Whether every deadline, extensions and grace included, has passed.
     pub opened: bool,
+    /// Whether its officers have closed it. No policy is told: a closed call is in the phase `review` for them, so that closing it hides
+    /// nothing from anybody.
+    pub closed: bool,
     pub eligible: BTreeSet<PartnerCode>,
     pub funders: BTreeSet<PartnerCode>,
     /// The members with each role that is in effect; a role that nobody has may be absent. See [`CallFacts::roles_in_effect`].
@@ -79,6 +82,20 @@ pub struct ProposalFacts {
     pub decided: bool,
     /// Whom it is releasable to, if a label says so.
     pub label: Option<Label>,
+}
+
+impl<'a> Resource<'a> {
+    /// The call that it is, or that it belongs to.
+    #[must_use]
+    pub fn call(self) -> Option<&'a CallFacts> {
+        match self {
+            Self::Exchange | Self::Partner(_) | Self::Program(_) => None,
+            Self::Call(call) | Self::CallRole { call, .. } => Some(call),
+            Self::Proposal(proposal) | Self::StaffSlots { proposal, .. } | Self::ProposalMember { proposal, .. } => {
+                Some(&proposal.call)
+            }
+        }
+    }
 }
 
 impl CallFacts {

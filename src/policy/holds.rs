@@ -89,6 +89,7 @@ fn settled(atom: &Atom, proposal: &ProposalFacts) -> Option<bool> {
     Some(match atom {
         Atom::Flag(Flag::Draft) => call.draft,
         Atom::Flag(Flag::Opened) => call.opened,
+        Atom::Flag(Flag::Closed) => call.closed,
         Atom::Flag(Flag::Decided) => proposal.decided,
         Atom::Flag(Flag::Labelled) => proposal.label.is_some(),
         Atom::HasTopic => proposal.topic.is_some(),

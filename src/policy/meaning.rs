@@ -221,8 +221,11 @@ fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), LintFault> 
         Some("role") if text.parse::<CallRole>().is_err() => {
             one_of(CallRole::ALL.iter().map(|word| word.as_str()).collect())
         }
-        Some("phase") if text.parse::<Phase>().is_err() => {
-            one_of(Phase::ALL.iter().map(|word| word.as_str()).collect())
+        // For policies a closed call is in the phase `review`.
+        Some("phase") if text.parse::<Phase>().is_ok_and(|phase| phase != Phase::Closed) => Ok(()),
+        Some("phase") => {
+            let phases = Phase::ALL.iter().filter(|phase| **phase != Phase::Closed);
+            one_of(phases.map(|word| word.as_str()).collect())
         }
         Some("status") if text.parse::<Status>().is_err() => {
             one_of(Status::ALL.iter().map(|word| word.as_str()).collect())

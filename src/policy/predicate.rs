@@ -47,6 +47,8 @@ pub enum Flag {
     Draft,
     /// The call's last deadline and grace have passed.
     Opened,
+    /// The call is closed. Filters of lists ask for it, and no policy can.
+    Closed,
     /// Every funder has signed a decision.
     Decided,
     /// A label restricts the proposal.

@@ -5,7 +5,7 @@
 
 use super::{
     Answer, Exchange, RequestContext, Result,
-    calls::{finish, required_reason},
+    calls::{finish, need, required_reason},
     extensions, parties,
     ties::refuse_recused,
     unit::{Act, Subject},
@@ -20,7 +20,7 @@ use crate::{
     storage::{calls, proposals},
     wire::{
         call::Reason,
-        entry::payloads::{Payload, ReasonStated},
+        entry::payloads::{CallClosed, Payload, ReasonStated},
     },
 };
 
@@ -32,8 +32,8 @@ pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, b
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    if call.phase == Phase::Cancelled {
-        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
+    if matches!(call.phase, Phase::Cancelled | Phase::Closed) {
+        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that goes on" }.into());
     }
     refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
     if proposals::is_decided_under(&mut act.tx, id).await? {
@@ -47,9 +47,31 @@ pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, b
     finish(act, id).await
 }
 
-/// Brings a cancelled call back, and moves what parties and reviewers would be late for.
+/// Closes a call once everything under it is decided and answered. From then on it is read, and nothing else is done.
 ///
-/// The inverse of [`cancel`].
+/// What keeps an officer from it is not named: they may not know of the proposal.
+pub async fn close(exchange: &Exchange, context: &RequestContext, id: CallId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    need(&call, &[Phase::Review], "a call under review")?;
+    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    if calls::is_unfinished(&mut act.tx, id).await? {
+        return Err(Refusal::CallUnfinished.into());
+    }
+    let now = act.now;
+    calls::set_closed(&mut act.tx, &permit, id, Some(now)).await?;
+    act.log(Subject::call(&call), CallClosed {}).await?;
+    finish(act, id).await
+}
+
+/// Brings a cancelled or closed call back. Of a cancelled one it moves what parties and reviewers would be late for; of a closed one all
+/// deadlines had passed.
+///
+/// The inverse of [`cancel`] and [`close`].
 pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
@@ -57,12 +79,15 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, b
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let Some(cancelled_at) = call.row.cancelled_at else {
-        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a cancelled call" }.into());
-    };
+    need(&call, &[Phase::Cancelled, Phase::Closed], "a cancelled or closed call")?;
     refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
     let reason = required_reason(Some(&body.reason))?;
     let (now, subject) = (act.now, Subject::call(&call));
+    let Some(cancelled_at) = call.row.cancelled_at else {
+        calls::set_closed(&mut act.tx, &permit, id, None).await?;
+        act.log(subject, Payload::CallReopened(ReasonStated { reason: reason.to_owned() })).await?;
+        return finish(act, id).await;
+    };
     calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
     let payload = ReasonStated { reason: reason.to_owned() };
     act.log(subject, Payload::CallReopened(payload)).await?;

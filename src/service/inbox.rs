@@ -210,7 +210,7 @@ impl FoundItems {
             let at = match call.phase {
                 Phase::Announced | Phase::Open => call.text.schedule.deadline_for(&call.row.extensions, None),
                 Phase::Review => call.reviews_due_at(),
-                Phase::Draft | Phase::Grace | Phase::Cancelled => continue,
+                Phase::Draft | Phase::Grace | Phase::Cancelled | Phase::Closed => continue,
             };
             coming.push((at, call.row.id, call.text.code.clone()));
         }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        call::ExtensionScope,
+        call::{ExtensionScope, Phase},
         id::{CallId, MemberId, PartnerCode},
         member::CallRole,
         proposal::{Relation, Status},
@@ -63,9 +63,16 @@ fn narrowed(filter: &Filter) -> Predicate {
             Predicate::all([Predicate::any(judges.map(mine)), Predicate::any(is_asked), has_not])
         }
     };
+    let closed = Atom::Flag(Flag::Closed);
+    let in_phase = |phase| match phase {
+        Phase::Closed => Predicate::from(closed.clone()),
+        // For policies a closed call is in that phase, too.
+        Phase::Review => Predicate::all([equals(Text::Phase, phase.to_string()), Predicate::IsNot(closed.clone())]),
+        phase => equals(Text::Phase, phase.to_string()),
+    };
     // The call is not among them: it is the only one that is asked about.
     let parts = [
-        filter.phase.map(|phase| equals(Text::Phase, phase.to_string())),
+        filter.phase.map(in_phase),
         filter.topic.as_ref().map(|topic| equals(Text::Topic, topic.to_string())),
         filter.party.as_ref().map(|code| Atom::Contains(Set::Parties, Value::Written(code.to_string())).into()),
         filter.status.map(|status| equals(Text::Status, status.to_string())),
@@ -369,6 +376,7 @@ struct CallAttributes {
 struct CallValues {
     draft: bool,
     opened: bool,
+    closed: bool,
     /// Those of the roles that the member has.
     roles: BTreeSet<CallRole>,
     /// Each value that a text of the call or a status can have, with when it has it.
@@ -424,6 +432,7 @@ impl CallAttributes {
         CallValues {
             draft: facts.draft,
             opened: facts.opened,
+            closed: facts.closed,
             roles: self.roles.iter().copied().filter(|role| call.facts.has_role(me, *role)).collect(),
             texts: texts.collect(),
             sets: sets.collect(),
@@ -437,6 +446,7 @@ impl CallValues {
         match atom {
             Atom::Flag(Flag::Draft) => Some(self.draft.into()),
             Atom::Flag(Flag::Opened) => Some(self.opened.into()),
+            Atom::Flag(Flag::Closed) => Some(self.closed.into()),
             Atom::Mine(Members::With(role)) => Some(self.roles.contains(role).into()),
             Atom::Equals(text, wanted) => self.some_value(*text, |value| (value == wanted).into()),
             Atom::Like(text, pattern) => self.some_value(*text, |value| Piece::fit(pattern, value).into()),

@@ -183,8 +183,9 @@ pub fn call_state(
         program: program.facts.clone(),
         // A draft that was cancelled is one still: nobody but its officers ever knew of it.
         draft: !acts.is_published,
-        phase,
-        opened: phase == Phase::Review,
+        phase: if phase == Phase::Closed { Phase::Review } else { phase },
+        opened: matches!(phase, Phase::Review | Phase::Closed),
+        closed: phase == Phase::Closed,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
         roles: CallFacts::roles_in_effect(&row.roles, &row.observers_in_parties),

@@ -82,7 +82,7 @@ impl CallTie {
     /// Whether anything of the call is still to come.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        self.phase != Phase::Draft && self.phase != Phase::Cancelled
+        !matches!(self.phase, Phase::Draft | Phase::Cancelled | Phase::Closed)
     }
 }
 

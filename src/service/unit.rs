@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
+        call::Phase,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
@@ -310,8 +311,18 @@ impl<'e, T: Reads> Act<'e, T> {
 
     /// A permit for the action; hidden and denied are errors. A caller who did it before and may not do it again, or may no longer know
     /// what it was about, gets the answer that it was done and nothing more.
+    ///
+    /// INVARIANT: in a closed call nothing is done that is not read only, whatever the guardrails say; what was done before it was closed is
+    /// answered as ever.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permit(&self.policies, &self.me, action, resource).map_err(|refused| self.unless_repeated(refused))
+        let permit =
+            permit(&self.policies, &self.me, action, resource).map_err(|refused| self.unless_repeated(refused))?;
+        let is_closed = resource.call().is_some_and(|call| call.closed);
+        if is_closed && !action.is_done_in_a_closed_call() && !matches!(self.replayed(), Ok(Some(_))) {
+            let needed = "a call that is not closed; an officer of it reopens it";
+            return Err(Refusal::WrongPhase { phase: Phase::Closed, needed }.into());
+        }
+        Ok(permit)
     }
 
     /// The answer in place of a refusal before [`Act::replayed`]: that it was done, if this very request was.

@@ -1,7 +1,9 @@
 //! Calls: their texts and the roles of members in them.
 
 use super::{
-    Row, StoreError, Tx, WriteTx, args, extensions,
+    Row, Sql, StoreError, Tx, WriteTx, args,
+    decisions::DECIDES,
+    extensions,
     revision::touch,
     stated::{NewStated, Stated},
 };
@@ -35,6 +37,7 @@ pub struct CallRow {
     pub vault: Option<VaultId>,
     pub created_by: MemberId,
     pub cancelled_at: Option<Timestamp>,
+    pub closed_at: Option<Timestamp>,
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
     /// Observers who are or were party to a proposal under the call that was not withdrawn: the role is without effect for them.
     pub observers_in_parties: BTreeSet<MemberId>,
@@ -51,6 +54,7 @@ impl CallRow {
         CallActs {
             is_published: self.version > 0,
             is_cancelled: self.cancelled_at.is_some(),
+            is_closed: self.closed_at.is_some(),
             extensions: self.extensions.clone(),
         }
     }
@@ -96,7 +100,7 @@ pub struct Voided {
 /// One call.
 pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError> {
     let sql = "SELECT program_id, text_json, text_sha256, version, baseline, revision, publication, vault_id, \
-               created_by, cancelled_at FROM calls WHERE call_id = $1";
+               created_by, cancelled_at, closed_at FROM calls WHERE call_id = $1";
     let Some(row) = tx.fetch_optional(sql, args![id]).await? else { return Ok(None) };
     let mut roles: BTreeMap<MemberId, BTreeSet<CallRole>> = BTreeMap::new();
     for row in tx.fetch_all("SELECT member, role FROM call_roles WHERE call_id = $1", args![id]).await? {
@@ -120,6 +124,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
         vault: row.opt_parse("vault_id")?,
         created_by: row.parse("created_by")?,
         cancelled_at: row.opt_time("cancelled_at")?,
+        closed_at: row.opt_time("closed_at")?,
         roles,
         observers_in_parties,
         extensions,
@@ -284,6 +289,33 @@ pub async fn set_cancelled(
     let sql = "UPDATE calls SET cancelled_at = $2, revision = revision + 1 WHERE call_id = $1";
     tx.execute(sql, args![id, cancelled_at]).await?;
     Ok(())
+}
+
+/// Closes a call, or opens it again for what its officers have left to do.
+pub async fn set_closed(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    closed_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CancelCall], id));
+    let sql = "UPDATE calls SET closed_at = $2, revision = revision + 1 WHERE call_id = $1";
+    tx.execute(sql, args![id, closed_at]).await?;
+    Ok(())
+}
+
+/// Whether a submitted proposal under a call, past its last deadline, is not decided for good, or has no letter since.
+pub async fn is_unfinished(tx: &mut Tx, id: CallId) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM proposals p JOIN calls c ON c.call_id = p.call_id \
+         WHERE p.call_id = $1 AND p.withdrawn_at IS NULL AND p.complete_under > 0 AND p.complete_under >= c.baseline \
+         AND (EXISTS (SELECT 1 FROM decisions t WHERE t.proposal_id = p.proposal_id AND t.final_at IS NULL AND t.withdrawn_at IS NULL) \
+              OR NOT EXISTS (SELECT 1 FROM decisions s WHERE s.proposal_id = p.proposal_id AND {DECIDES} \
+                             AND EXISTS (SELECT 1 FROM letters w WHERE w.proposal_id = p.proposal_id \
+                                         AND w.withdrawn_at IS NULL AND w.sent_at >= s.final_at)))) \
+         THEN 1 ELSE 0 END AS is_unfinished"
+    );
+    Ok(tx.fetch_one(Sql::built(sql), args![id]).await?.int("is_unfinished")? == 1)
 }
 
 /// Deletes a call that was never published, and the roles in it. Nothing else can hang on one.

@@ -82,7 +82,7 @@ pub async fn unfinished(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Un
                (SELECT MAX(s.version) FROM manifest_signatures s WHERE s.proposal_id = p.proposal_id AND s.partner = $2) AS signed, \
                (SELECT MAX(m.created_at) FROM manifests m WHERE m.proposal_id = p.proposal_id) AS newest_at \
                FROM proposal_members q JOIN proposals p ON p.proposal_id = q.proposal_id JOIN calls c ON c.call_id = p.call_id \
-               WHERE q.member = $1 AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+               WHERE q.member = $1 AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL AND c.closed_at IS NULL \
                AND (p.complete_under < c.baseline OR p.complete_under = 0 OR EXISTS (SELECT 1 FROM manifests m \
                     WHERE m.proposal_id = p.proposal_id AND m.complete_at IS NULL AND NOT EXISTS (SELECT 1 FROM manifests n \
                     WHERE n.proposal_id = m.proposal_id AND n.version > m.version))) \
@@ -189,7 +189,7 @@ pub async fn lacking_on_panel(
          JOIN calls c ON c.call_id = p.call_id \
          JOIN declarations o ON o.proposal_id = d.proposal_id AND o.member <> d.member AND NOT o.conflict \
          JOIN vaults v ON v.proposal_id = d.proposal_id AND v.kind IN ('panel', 'staff', 'deliberation') \
-         WHERE d.member = $1 AND NOT d.conflict AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+         WHERE d.member = $1 AND NOT d.conflict AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL AND c.closed_at IS NULL \
          AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = d.member) \
          AND NOT EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'officer') \
          AND (EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'decider') \
@@ -234,7 +234,7 @@ pub async fn lacking_officers(
         "SELECT v.call_id, o.member FROM call_roles r \
          JOIN calls v ON v.call_id = r.call_id \
          JOIN call_roles o ON o.call_id = r.call_id AND o.role = 'officer' AND o.member <> r.member \
-         WHERE r.member = $1 AND r.role = 'officer' AND v.cancelled_at IS NULL \
+         WHERE r.member = $1 AND r.role = 'officer' AND v.cancelled_at IS NULL AND v.closed_at IS NULL \
          AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = r.member) \
          AND {TAKES_PART} AND {LACKS} ORDER BY v.call_id DESC, o.member LIMIT $3"
     );
@@ -259,7 +259,7 @@ pub async fn expiring_cards(
 /// The calls in which the member has a role, each with its revision.
 pub async fn calls_with_role(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<(CallId, u64)>, StoreError> {
     let sql = "SELECT DISTINCT c.call_id, c.revision FROM call_roles r JOIN calls c ON c.call_id = r.call_id \
-               WHERE r.member = $1 AND r.role <> 'observer' AND c.cancelled_at IS NULL ORDER BY c.call_id DESC LIMIT $2";
+               WHERE r.member = $1 AND r.role <> 'observer' AND c.cancelled_at IS NULL AND c.closed_at IS NULL ORDER BY c.call_id DESC LIMIT $2";
     revisions_of(&tx.fetch_all(sql, args![me, limit]).await?)
 }
 

@@ -57,6 +57,7 @@ pub const ALL: &[Migration] = &[
     migration!(29, "declined_assignments", "0029_declined_assignments"),
     migration!(30, "uploads", "0030_uploads"),
     migration!(31, "rankings", "0031_rankings"),
+    migration!(32, "closing", "0032_closing"),
 ];
 
 #[cfg(test)]

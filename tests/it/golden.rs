@@ -150,6 +150,7 @@ samples! { refusals of Refusal {
     NoReview { member: of("ISR:avi") }
     OtherVersion { given: of(DIGEST), standing: of(OTHER) }
     DecisionDiffers { outcome: "fund".into() }
+    CallUnfinished {}
     DecisionFinal {}
     AlreadyWished { partner: of("ISR") }
     NoDecision {}

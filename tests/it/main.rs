@@ -32,6 +32,8 @@ mod cases;
 #[cfg(feature = "client")]
 mod chase;
 mod clocks;
+#[cfg(feature = "client")]
+mod closing;
 mod connections;
 #[cfg(feature = "client")]
 mod consent;

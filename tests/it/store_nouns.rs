@@ -108,6 +108,7 @@ impl Office {
             draft: false,
             phase: Phase::Review,
             opened: true,
+            closed: false,
             eligible: two.clone().into(),
             funders: two.clone().into(),
             roles: [

@@ -158,6 +158,7 @@ fn notice(printed: &PrintedCall) -> Option<&'static str> {
     match printed.call.phase {
         _ if printed.signed_by.is_none() => Some("This is a draft. Nobody has signed it, and it can change."),
         Phase::Cancelled => Some("This call was cancelled."),
+        Phase::Closed => Some("This call is closed: everything under it is decided."),
         _ => None,
     }
 }

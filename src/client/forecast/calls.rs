@@ -94,13 +94,34 @@ impl Client {
         Ok(Forecast::new(format!("cancelling {code}"), effects, undo))
     }
 
-    /// What bringing a cancelled call back would do, by the rule of the exchange and as far as its log and extensions are shown.
-    pub async fn forecast_reopening(&self, id: CallId) -> Result<Forecast> {
+    /// What closing a call would do. Whether all under it is decided and answered the exchange alone knows.
+    pub async fn forecast_closing(&self, id: CallId) -> Result<Forecast> {
         let call = self.api().call(id).await?.body;
-        if call.phase != Phase::Cancelled {
-            return Err(wrong_phase(&call, "a cancelled call"));
+        if call.phase != Phase::Review {
+            return Err(wrong_phase(&call, "a call under review"));
         }
         let code = &call.text.code;
+        let effects = [
+            "it is read from then on, and nothing else is done under it: no review, decision, letter or role is added",
+            "everybody who reads it now goes on reading it, and parties open their letters",
+            "it leaves the inbox of everybody, but for letters that were not read yet",
+        ];
+        let undo = Undo::Yourself(format!("entente call reopen {code} --reason WHY"));
+        Ok(Forecast::new(format!("closing {code}"), effects.map(Effect::that), undo))
+    }
+
+    /// What bringing a cancelled or closed call back would do, by the rule of the exchange and as far as its log and extensions are shown.
+    pub async fn forecast_reopening(&self, id: CallId) -> Result<Forecast> {
+        let call = self.api().call(id).await?.body;
+        if !matches!(call.phase, Phase::Cancelled | Phase::Closed) {
+            return Err(wrong_phase(&call, "a cancelled or closed call"));
+        }
+        let code = &call.text.code;
+        if call.phase == Phase::Closed {
+            let effect = Effect::that("its officers, reviewers and deciders can go on with it; no date moves");
+            let undo = Undo::Yourself(format!("entente call close {code}"));
+            return Ok(Forecast::new(format!("bringing {code} back"), [effect], undo));
+        }
         let mut effects = vec![Effect::that("it goes on for everybody")];
         if call.version > 0 {
             effects.extend(self.time_given_back(&call).await?);

@@ -126,6 +126,7 @@ impl<N: LogNames> Telling<'_, N> {
             }
             Payload::CallCancelled(told) => format!("{who} cancelled {it}: {}", told.reason),
             Payload::CallReopened(told) => format!("{who} brought {it} back: {}", told.reason),
+            Payload::CallClosed(_) => format!("{who} closed {it}"),
             Payload::RoleGranted(told) => {
                 format!("{who} gave {} a role in {it}, who now has {}", told.member, roles(told))
             }

@@ -54,7 +54,7 @@ fn slot(name: &str, audience: Audience, max_bytes: u64, media_types: &[&str]) ->
 }
 
 fn published(extensions: Vec<Extension>) -> CallActs {
-    CallActs { is_published: true, is_cancelled: false, extensions }
+    CallActs { is_published: true, is_cancelled: false, is_closed: false, extensions }
 }
 
 #[test]
@@ -71,6 +71,8 @@ fn phase_follows_time_and_acts() {
         assert_eq!(schedule.phase(&acts, at(now)), phase, "{now}");
     }
     assert_eq!(schedule.phase(&CallActs::default(), at("2026-03-02T00:00:00Z")), Phase::Draft);
+    let closed = CallActs { is_closed: true, ..acts.clone() };
+    assert_eq!(schedule.phase(&closed, at("2026-05-02T00:00:00Z")), Phase::Closed);
     let cancelled = CallActs { is_cancelled: true, ..acts };
     assert_eq!(schedule.phase(&cancelled, at("2026-03-02T00:00:00Z")), Phase::Cancelled);
 }

@@ -95,6 +95,7 @@ fn is_met(kind: Kind, tag: &str) -> bool {
         Kind::WrapRefused | Kind::AlreadyWrapped | Kind::WrappedOften | Kind::StillAdmitted => {
             &["calls", "proposals", "vaults"]
         }
+        Kind::CallUnfinished => &["calls"],
         Kind::LastKey => &["directory", "calls", "vaults"],
         Kind::AlreadyDeclared
         | Kind::NoConflict

@@ -219,6 +219,7 @@ impl TrialWorld {
             draft: raw.call.draft,
             phase: parse("call.phase", &raw.call.phase)?,
             opened: raw.call.opened,
+            closed: false,
             eligible: set("call.eligible", &raw.call.eligible)?,
             funders: set("call.funders", &raw.call.funders)?,
             roles,

@@ -39,7 +39,9 @@ impl FoundItems {
         let found = found.into_iter().map(|label| (label.proposal, label)).collect();
         let label = |state: &ProposalState, label: store::UnsignedLabel| {
             let stands = state.standing().is_some_and(|version| version.manifest == label.manifest);
-            let waits = stands && state.status == Status::Submitted && state.call.phase != Phase::Cancelled;
+            let waits = stands
+                && state.status == Status::Submitted
+                && !matches!(state.call.phase, Phase::Cancelled | Phase::Closed);
             let item = || InboxItem {
                 version: Some(label.number),
                 ..on_proposal(state, ItemKind::SignLabel, None, Some(label.since))

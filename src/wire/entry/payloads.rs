@@ -94,6 +94,7 @@ kinds! {
     ProposalExtensionWithdrawn(ExtensionTakenBack),
     CallCancelled(ReasonStated),
     CallReopened(ReasonStated),
+    CallClosed,
     CallDeleted(DraftText),
     RoleGranted(RolesChanged),
     RoleRevoked(RolesChanged),

@@ -224,6 +224,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .at("number", ids.proposal_extension)
             .json(json!({ "reason": " " })),
         post("/v1/calls/{call}/cancel").json(reason()),
+        post("/v1/calls/{call}/close"),
         post("/v1/calls/{call}/reopen").json(reason()),
         get("/v1/calls/{call}/roles"),
         get("/v1/calls/{call}/roles/{member}/preview")

@@ -70,11 +70,14 @@ payload! {
         pub reason: String,
     }
 
-    /// A call was cancelled or brought back.
+    /// A call was cancelled, or one that was cancelled or closed was brought back.
     pub struct ReasonStated {
         /// 1 to 1000 characters.
         pub reason: String,
     }
+
+    /// A call was closed. The entry says everything.
+    pub struct CallClosed {}
 
     /// The roles of a member in a call were replaced.
     pub struct RolesChanged {

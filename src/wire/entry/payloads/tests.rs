@@ -126,6 +126,7 @@ fn exchange_and_calls() -> Vec<(Payload, Value)> {
         (Payload::ProposalExtensionWithdrawn(taken_back), taken_back_json),
         (Payload::CallCancelled(stated.clone()), stated_json.clone()),
         (Payload::CallReopened(stated), stated_json),
+        (CallClosed {}.into(), json!({})),
         (Payload::RoleGranted(roles.clone()), roles_json),
         (
             Payload::RoleRevoked(RolesChanged { roles: [].into(), statement: Some(JWS.into()), ..roles }),

@@ -1,0 +1,2 @@
+-- When an officer closed the call, once all under it was decided and answered; NULL while it goes on. The log has every closing.
+ALTER TABLE calls ADD COLUMN closed_at INTEGER;
