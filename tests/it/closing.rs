@@ -8,6 +8,7 @@ use crate::harness::{
 use entente::{
     client::{ClientError, api::Paging, verified::VersionChoice},
     domain::{
+        ambient::Clock,
         call::Phase,
         decision::Outcome,
         entry::EntryKind,
@@ -81,7 +82,8 @@ async fn closed_call_is_read_and_nothing_else_is_done_until_it_is_reopened(store
     decide(&stage, proposal).await;
     stage.refuses("call-unfinished", dana.api().close_call(stage.call)).await;
     dana.send_letter(proposal, "Congratulations.").await.unwrap();
-    // Another decision is on the table.
+    // Another decision is on the table. What was sent before it is in force is no letter about it.
+    stage.clock.set(stage.clock.now() + SignedDuration::from_secs(1));
     stage.client("USA:frank").supersede_decision(proposal, Outcome::Reserve, "less money").await.unwrap();
     stage.refuses("call-unfinished", dana.api().close_call(stage.call)).await;
     stage.client("ISR:eitan").supersede_decision(proposal, Outcome::Reserve, "less money").await.unwrap();
