@@ -104,7 +104,7 @@ async fn measure(engine: &str, stage: Stage) {
         let api = stage.client("ISR:noa").api();
         wrapped.push(held(&stage, async { api.add_keys(vault, &keys).await.unwrap() }).await);
     }
-    let others = other_acts(&stage, &proposals[..TIMES]).await;
+    let others = Box::pin(other_acts(&stage, &proposals[..TIMES])).await;
     report(engine, "no act", &mut nothing);
     report(engine, "one declaration", &mut one);
     report(engine, &format!("{} assignments", Assign::MOST), &mut assigned);

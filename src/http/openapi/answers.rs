@@ -61,6 +61,7 @@ fn is_met(kind: Kind, tag: &str) -> bool {
         | Kind::SecondOfficer
         | Kind::NoticeTooShort => &["policies"],
         Kind::CallTextInvalid
+        | Kind::CallUnfinished
         | Kind::ExtensionBackwards
         | Kind::ExtensionTooFar
         | Kind::ExtensionReliedOn
@@ -95,7 +96,6 @@ fn is_met(kind: Kind, tag: &str) -> bool {
         Kind::WrapRefused | Kind::AlreadyWrapped | Kind::WrappedOften | Kind::StillAdmitted => {
             &["calls", "proposals", "vaults"]
         }
-        Kind::CallUnfinished => &["calls"],
         Kind::LastKey => &["directory", "calls", "vaults"],
         Kind::AlreadyDeclared
         | Kind::NoConflict
