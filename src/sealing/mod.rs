@@ -29,6 +29,8 @@ pub mod joining;
 #[cfg(feature = "client")]
 pub mod local_key;
 #[cfg(feature = "client")]
+mod payload;
+#[cfg(feature = "client")]
 pub mod possession;
 #[cfg(feature = "client")]
 pub mod private_key;

@@ -6,15 +6,17 @@
 
 use super::{
     header::{HeaderCheck, HeaderProgress, ShapeError},
+    payload::{CHUNK, NONCE, NotingRecipient, PayloadWriter},
     recipient::{self, RecipientError},
 };
 use crate::domain::id::Sha256;
 use aws_lc_rs::digest::{Context, SHA256};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::{
+    cell::OnceCell,
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+};
 use zeroize::Zeroizing;
 
-/// Plaintext is moved in pieces of this size, the chunk size of the format.
-const PIECE: usize = 64 * 1024;
 /// Ciphertext is buffered in pieces of this size.
 const BUFFER: usize = 256 * 1024;
 
@@ -99,12 +101,20 @@ pub fn seal_to(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Sealed, SealError> {
     let recipients = parse_recipients(recipients)?;
+    let file_key = OnceCell::new();
+    let noting: Vec<_> = recipients.iter().map(|recipient| NotingRecipient::new(&**recipient, &file_key)).collect();
     let encryptor =
-        age::Encryptor::with_recipients(recipients.iter().map(|recipient| &**recipient as _)).map_err(from_encrypt)?;
-    let output = BufWriter::with_capacity(BUFFER, Digesting::new(writer));
-    let mut age_file = encryptor.wrap_output(output)?;
-    copy(&mut reader, &mut age_file, progress)?;
-    let mut output = age_file.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        age::Encryptor::with_recipients(noting.iter().map(|recipient| recipient as _)).map_err(from_encrypt)?;
+    // The library writes the header and the nonce at once; its own payload is never begun.
+    let mut beginning = Vec::new();
+    drop(encryptor.wrap_output(&mut beginning)?);
+    let nonce = beginning.last_chunk::<NONCE>().expect("a nonce stands behind the header");
+    let file_key = file_key.into_inner().expect("each recipient was asked to wrap it");
+    let mut output = BufWriter::with_capacity(BUFFER, Digesting::new(writer));
+    output.write_all(&beginning)?;
+    let mut payload = PayloadWriter::new(&file_key, nonce, output);
+    copy(&mut reader, &mut payload, progress)?;
+    let mut output = payload.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     output.inner.flush()?;
     Ok(output.sealed())
 }
@@ -219,7 +229,7 @@ fn open_through(
     let header = read_header(&mut input)?;
     let decryptor = age::Decryptor::new_buffered(header.as_slice().chain(input)).map_err(from_decrypt)?;
     let mut plaintext = decryptor.decrypt(identities.iter().copied()).map_err(from_decrypt)?;
-    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    let mut piece = Zeroizing::new(vec![0; CHUNK]);
     let mut size = 0;
     loop {
         let len = read_some(&mut plaintext, &mut piece).map_err(from_payload)?;
@@ -258,7 +268,7 @@ fn read_header(input: &mut impl BufRead) -> Result<Vec<u8>, SealError> {
 }
 
 fn copy(reader: &mut impl Read, writer: &mut impl Write, progress: &mut dyn FnMut(u64)) -> Result<(), SealError> {
-    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    let mut piece = Zeroizing::new(vec![0; CHUNK]);
     let mut total = 0;
     loop {
         let len = read_some(reader, &mut piece)?;

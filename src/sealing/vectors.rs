@@ -6,10 +6,12 @@ use super::{
     header::HeaderCheck,
     identity::{Keyring, NoPrompt},
     jws::LeafKey,
+    payload::{NONCE, PayloadWriter},
     seal::open_with,
     testing,
 };
 use crate::domain::id::Sha256;
+use age_core::format::FileKey;
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
@@ -17,7 +19,10 @@ use base64::{
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
 
 /// One vector of CCTV: what is expected, with which identities, and the file.
 struct AgeVector {
@@ -101,6 +106,36 @@ fn client_opens_what_age_opens_and_nothing_else() {
     println!("{opened} opened, {refused} refused, {} differ", differ.len());
     assert_eq!(opened + refused + differ.len(), vectors.len());
     assert_listed(&differ, DIFFERENCES_OF_OPENING);
+}
+
+#[test]
+fn payload_is_written_as_age_writes_it_to_the_byte() {
+    let mut written = 0;
+    for (name, vector) in &AgeVector::all() {
+        let (true, None, Some(key)) = (vector.expects() == "success", vector.one("armored"), vector.one("file key"))
+        else {
+            continue;
+        };
+        let Ok(shape) = HeaderCheck::check(&vector.file) else { continue };
+        let Some(identity) = vector.one("identity").filter(|identity| !identity.starts_with("AGE-SECRET-KEY-PQ-"))
+        else {
+            continue;
+        };
+        let keyring = Keyring::parse(identity.as_bytes(), name, &NoPrompt).unwrap();
+        let mut plaintext = Vec::new();
+        open_with(&keyring.identities(), vector.file.as_slice(), &mut plaintext, &mut |_| ()).unwrap();
+        let (beginning, payload) = vector.file.split_at(usize::try_from(shape.header_len).unwrap() + NONCE);
+        let key = FileKey::init_with_mut(|bytes| {
+            for (byte, digits) in bytes.iter_mut().zip(key.as_bytes().chunks(2)) {
+                *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+            }
+        });
+        let mut writer = PayloadWriter::new(&key, beginning.last_chunk().unwrap(), Vec::new());
+        writer.write_all(&plaintext).unwrap();
+        assert!(writer.finish().unwrap() == payload, "{name}");
+        written += 1;
+    }
+    assert_eq!(written, 14);
 }
 
 const DIFFERENCES_OF_OPENING: &[(&str, &[&str])] = &[

@@ -46,6 +46,8 @@ const CANDIDATES: u32 = 2_000;
 const OF_ONE_PARTNER: u32 = 200;
 /// The number of proposals that are loaded at a time.
 const LOADED_AT_ONCE: usize = 100;
+/// How many proposals are kept for the kinds that follow: mostly the same ones wait to be read, reviewed and given keys.
+const KEPT: usize = 500;
 /// The calls with a role of the member that are looked at for the next deadline.
 const CALLS: u32 = 100;
 /// The members of one page of what waits for a nation: each costs as much as an inbox.
@@ -123,6 +125,8 @@ struct FoundItems {
     /// The deadlines to come of the member's own proposals that are not finished, the first one first, whether the member may know of them or
     /// not.
     preparing: Vec<(Timestamp, ProposalId)>,
+    /// Proposals that were loaded in this look, which is of one instant.
+    states: HashMap<ProposalId, Arc<ProposalState>>,
 }
 
 impl FoundItems {
@@ -188,14 +192,36 @@ impl FoundItems {
                 return Ok(());
             }
             let ids: Vec<ProposalId> = some.iter().map(|(id, _)| *id).collect();
-            let mut states = loaded(view, &ids).await?;
+            let mut states = self.loaded(view, &ids).await?;
             let mut proposed = Vec::with_capacity(some.len());
             for (id, candidate) in some {
                 let Some(state) = states.remove(&id) else { continue };
-                let state = Arc::new(state);
                 proposed.extend(items(&state, candidate).into_iter().map(|item| (Arc::clone(&state), item)));
             }
             self.items.extend(permitted(view, proposed).await?);
+        }
+    }
+
+    /// These proposals as they stand at the instant of the look.
+    async fn loaded(
+        &mut self,
+        view: &mut View<'_>,
+        ids: &[ProposalId],
+    ) -> Result<HashMap<ProposalId, Arc<ProposalState>>> {
+        let wanted: Vec<ProposalId> = ids.iter().copied().filter(|id| !self.states.contains_key(id)).collect();
+        let known = ids.iter().filter_map(|id| Some((*id, Arc::clone(self.states.get(id)?))));
+        let mut states: HashMap<ProposalId, Arc<ProposalState>> = known.collect();
+        let read = loaded(view, &wanted).await?.into_iter().map(Arc::new);
+        for state in read {
+            self.keep(&state);
+            states.insert(state.row.id, state);
+        }
+        Ok(states)
+    }
+
+    fn keep(&mut self, state: &Arc<ProposalState>) {
+        if self.states.len() < KEPT {
+            self.states.insert(state.row.id, Arc::clone(state));
         }
     }
 
@@ -260,7 +286,7 @@ fn on_proposal(
 }
 
 /// These proposals as they stand at the instant of the look.
-async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<HashMap<ProposalId, ProposalState>> {
+async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<Vec<ProposalState>> {
     let rows = proposals::some_once(&mut view.tx, ids).await?;
     let mut calls: Vec<CallId> = rows.iter().map(|row| row.call).collect();
     calls.sort_unstable();
@@ -269,7 +295,7 @@ async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<HashMap<Propo
     let calls = state::calls(view.exchange, &mut view.tx, &revisions, view.now).await?;
     let states = rows.into_iter().filter_map(|row| {
         let call = calls.get(&row.call)?;
-        Some((row.id, state::proposal_state(row, Arc::clone(call), view.now)))
+        Some(state::proposal_state(row, Arc::clone(call), view.now))
     });
     Ok(states.collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! Officers pass on all keys of a call by one command, so they have one item for each call.
 
-use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, loaded, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, on_proposal};
 use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
@@ -35,7 +35,7 @@ type Holders = Arc<HashMap<MemberId, MemberFacts>>;
 impl FoundItems {
     pub(super) async fn add_keys(&mut self, view: &mut View<'_>) -> Result<()> {
         let mut calls = Self::lacking_officers(view).await?;
-        Self::add_lacking_on_panel(view, &mut calls).await?;
+        self.add_lacking_on_panel(view, &mut calls).await?;
         let items = calls.into_iter().map(|(call, code)| InboxItem {
             call: Some(call),
             code: Some(code),
@@ -64,7 +64,11 @@ impl FoundItems {
     }
 
     /// Adds the calls of which somebody who judges lacks a key that the member may pass on.
-    async fn add_lacking_on_panel(view: &mut View<'_>, calls: &mut BTreeMap<CallId, CallCode>) -> Result<()> {
+    async fn add_lacking_on_panel(
+        &mut self,
+        view: &mut View<'_>,
+        calls: &mut BTreeMap<CallId, CallCode>,
+    ) -> Result<()> {
         let me = view.me.id.clone();
         let mut waiting = store::lacking_on_panel(&mut view.tx, &me, view.now, CANDIDATES).await?;
         let facts = holders(view, &waiting).await?;
@@ -78,7 +82,7 @@ impl FoundItems {
             at_once = LOADED_AT_ONCE;
             let some = by_proposal(some);
             let ids: Vec<ProposalId> = some.keys().copied().collect();
-            let mut states = loaded(view, &ids).await?;
+            let mut states = self.loaded(view, &ids).await?;
             for (id, lacking) in some {
                 let Some(state) = states.remove(&id).filter(|state| !calls.contains_key(&state.row.call)) else {
                     continue;
@@ -101,7 +105,7 @@ impl FoundItems {
         while !waiting.is_empty() && !self.is_enough(since) {
             let some: Vec<_> = waiting.drain(..LOADED_AT_ONCE.min(waiting.len())).collect();
             let ids: Vec<ProposalId> = some.iter().map(|(id, _)| *id).collect();
-            let mut states = loaded(view, &ids).await?;
+            let mut states = self.loaded(view, &ids).await?;
             for (id, lacking) in some {
                 let Some(state) = states.remove(&id) else { continue };
                 let item = on_proposal(&state, ItemKind::PassKeys, None, None);
@@ -131,7 +135,7 @@ async fn holders(view: &mut View<'_>, lacking: &[LackingHolder]) -> Result<Holde
 /// Whether the member may pass on one of these keys, and its holder may read by it: as the list of missing keys has it.
 async fn can_pass_on(
     view: &View<'_>,
-    state: ProposalState,
+    state: Arc<ProposalState>,
     lacking: Vec<LackingHolder>,
     facts: &Holders,
 ) -> Result<bool> {

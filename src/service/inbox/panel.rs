@@ -58,11 +58,12 @@ impl FoundItems {
         for _ in 0..PAGES {
             let request = PageRequest { sort: Sort::Created, after, limit: MAX_PAGE };
             let (states, next) = view.proposals(&filter, request).await?;
-            let items = states.into_iter().map(|state| {
+            let mut items = Vec::with_capacity(states.len());
+            for state in states.into_iter().map(Arc::new) {
+                self.keep(&state);
                 let item = on_proposal(&state, ItemKind::Declare, Some(state.call.reviews_due_at()), None);
-                (Arc::new(state), item)
-            });
-            let items = items.collect();
+                items.push((state, item));
+            }
             self.items.extend(permitted(view, items).await?);
             after = next;
             if after.is_none() || self.is_enough(since) {

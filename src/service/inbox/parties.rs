@@ -64,7 +64,7 @@ pub(super) async fn first_deadline(
 ) -> Result<Option<(Timestamp, CallId, CallCode)>> {
     for some in preparing.chunks(LOADED_AT_ONCE) {
         let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
-        let states = loaded(view, &ids).await?.into_values().collect();
+        let states = loaded(view, &ids).await?;
         let seen = view.seen_among(states).await?;
         let first =
             seen.iter().map(|state| (state.limits.deadline_at, state.row.call, state.call.text.code.clone())).min();
