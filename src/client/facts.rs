@@ -98,7 +98,7 @@ impl Client {
             let standing = self.verified_manifest(proposal, call, vaults, VersionChoice::Standing).await?;
             label = self.label_in_force(proposal, &standing).await?.label;
             assignments = self.verified_assignments(proposal.id, proposal.call, &roles).await?;
-            interests = self.interests(proposal.id, &roles).await?;
+            interests = self.interests(proposal, &roles).await?;
         }
         let decided = match self.api().decision(proposal.id).await? {
             Some(decision) if decision.body.final_at.is_some() => {

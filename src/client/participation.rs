@@ -22,6 +22,7 @@ use crate::{
     wire::{
         call::GrantRoles,
         problem::{Kind, LineFault, Problem},
+        proposal::Proposal,
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair},
     },
 };
@@ -59,7 +60,8 @@ impl Roles {
         holders.map(|(member, _)| member.clone()).collect()
     }
 
-    fn is_officer(&self, member: &MemberId) -> bool {
+    /// Whether the member is an officer of the call.
+    pub(super) fn is_officer(&self, member: &MemberId) -> bool {
         self.by_member.get(member).is_some_and(|roles| roles.contains(&CallRole::Officer))
     }
 
@@ -357,19 +359,21 @@ impl Client {
             None => None,
         };
         let number = before.map_or(1, |before| before.number + 1);
-        let next = DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground };
+        let reference = Some(self.api().proposal(proposal).await?.reference);
+        let next =
+            DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground, reference };
         self.signed(&next).await
     }
 
     /// What members declared, each by themselves. Whose statements do not verify has declared nothing.
-    pub(super) async fn interests(&self, id: ProposalId, roles: &Roles) -> Result<Interests> {
+    pub(super) async fn interests(&self, of: &Proposal, roles: &Roles) -> Result<Interests> {
         let mut by_member: BTreeMap<MemberId, Vec<Declaration>> = BTreeMap::new();
-        for line in self.api().declarations(id).await? {
+        for line in self.api().declarations(of.id).await? {
             by_member.entry(line.member.clone()).or_default().push(line);
         }
         let mut interests = Interests::default();
         for (member, lines) in by_member {
-            match self.declared(id, &member, &lines, roles).await? {
+            match self.declared(of, &member, &lines, roles).await? {
                 Some(Declared::Clear) => interests.clear.insert(member),
                 Some(Declared::Conflict) => interests.conflicts.insert(member),
                 Some(Declared::Lifted) | None => continue,
@@ -381,7 +385,7 @@ impl Client {
     /// What holds of a member's interest by a whole chain of statements; nothing if it is not whole.
     async fn declared(
         &self,
-        id: ProposalId,
+        of: &Proposal,
         member: &MemberId,
         lines: &[Declaration],
         roles: &Roles,
@@ -389,9 +393,20 @@ impl Client {
         let (mut previous, mut holds) = (None, None);
         for (number, line) in (1..).zip(lines) {
             let Ok(signed) = verify_signed::<DeclarationStatement>(&line.statement) else { return Ok(None) };
-            let DeclarationStatement { proposal, member: whose, number: said, previous: follows, declared, .. } =
-                &signed.statement;
-            if (*proposal, whose, *said, *follows) != (id, member, number, previous) {
+            let DeclarationStatement {
+                proposal,
+                member: whose,
+                number: said,
+                previous: follows,
+                declared,
+                reference,
+                ..
+            } = &signed.statement;
+            if (*proposal, whose, *said, *follows) != (of.id, member, number, previous) {
+                return Ok(None);
+            }
+            // It was declared about a proposal that was shown under another name.
+            if reference.as_ref().is_some_and(|reference| *reference != of.reference) {
                 return Ok(None);
             }
             let may_say = match declared {

@@ -130,7 +130,7 @@ impl Client {
             if call.officers().contains(&self.member_id().await?) {
                 let verified = self.verify_assignments(proposal.id, proposal.call, roles, shown.to_vec()).await?;
                 let assigned = verified.into_iter().map(|line| line.reviewer).collect();
-                (assigned, self.interests(proposal.id, roles).await?)
+                (assigned, self.interests(proposal, roles).await?)
             } else {
                 let reviews = opened.reviews.iter().map(|opened| &opened.review).chain(&opened.reopened);
                 let reviewers = reviews.map(|review| review.reviewer.clone());

@@ -1,6 +1,7 @@
 //! What this machine remembers of earlier work, so that the exchange cannot turn time back: the newest key card of each
-//! member, the publications of each call, the version of each proposal and of each partner's policies. And what it was in the middle of: sealed files that
-//! are not uploaded yet ([`uploads`]), drafts of reviews.
+//! member, the publications of each call, the version of each proposal and of each partner's policies, the line of the
+//! ranking about each proposal. And what it was in the middle of: sealed files that are not uploaded yet ([`uploads`]),
+//! drafts of reviews.
 //!
 //! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
 
@@ -24,6 +25,7 @@ use crate::{
         call::{CallText, Schedule},
     },
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,6 +90,14 @@ impl PublicationTerms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct SeenVersion {
     version: u32,
+    sha256: Sha256,
+}
+
+/// The line of the ranking that was seen last.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeenLine {
+    stated_at: Time,
     sha256: Sha256,
 }
 
@@ -295,6 +305,23 @@ impl Home {
                     seen.number
                 ),
                 format!("do not go on; ask the parties. What was seen is kept in `{}`", path.display()),
+            )),
+            _ => write_record(&path, &now),
+        }
+    }
+
+    /// Refuses a line of the ranking that was signed before one seen here; remembers it otherwise.
+    pub(super) fn see_ranking_line(&self, proposal: ProposalId, stated_at: Timestamp, sha256: Sha256) -> Result<()> {
+        let path = self.root().join("seen").join("rankings").join(format!("{proposal}.json"));
+        let now = SeenLine { stated_at: stated_at.into(), sha256 };
+        match read_record::<SeenLine>(&path)? {
+            Some(seen) if seen == now => Ok(()),
+            Some(seen) if stated_at < seen.stated_at.0 => Err(ClientError::unverified(
+                format!(
+                    "the line that is shown was signed at {stated_at}, and one of {} was seen here",
+                    seen.stated_at.0
+                ),
+                format!("do not rely on it; ask the call's officers. What was seen is kept in `{}`", path.display()),
             )),
             _ => write_record(&path, &now),
         }
@@ -552,5 +579,16 @@ mod tests {
         assert!(home.see_label(id, one, 0, None).is_err());
         assert!(home.see_label(id, one, 2, Some(Sha256::of(b"other"))).is_err());
         home.see_label(id, two, 0, None).unwrap();
+    }
+
+    #[test]
+    fn line_of_the_ranking_that_was_replaced_does_not_come_back() {
+        let (_folder, home) = home();
+        let (id, first, second) = (PROPOSAL.parse().unwrap(), Sha256::of(b"first"), Sha256::of(b"second"));
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        home.see_ranking_line(id, at(10), first).unwrap();
+        home.see_ranking_line(id, at(10), first).unwrap();
+        home.see_ranking_line(id, at(11), second).unwrap();
+        assert!(home.see_ranking_line(id, at(10), first).is_err());
     }
 }

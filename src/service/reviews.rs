@@ -125,8 +125,9 @@ async fn signed_declaration(
     let last = reviews::last_declaration(&mut act.tx, proposal.row.id, member).await?;
     let (before, last) = last.map_or((0, None), |(number, sha256)| (number, Some(sha256)));
     let said = &signed.statement;
-    if said.proposal != proposal.row.id || said.member != *member || said.declared != declared {
-        let fault = format!("it must say this proposal, `{member}` and `{declared}`");
+    let names_it = said.reference.as_ref().is_none_or(|reference| *reference == proposal.reference());
+    if said.proposal != proposal.row.id || !names_it || said.member != *member || said.declared != declared {
+        let fault = format!("it must say this proposal and its reference, `{member}` and `{declared}`");
         return Err(Refusal::Statement { fault }.into());
     }
     let next = before.saturating_add(1);

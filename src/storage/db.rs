@@ -498,6 +498,9 @@ fn pool(connections: u32) -> PoolOptions<Sqlite> {
         })
 }
 
+/// How many rows SQLite's thread has ready before they are taken.
+const ROWS_AHEAD: usize = 512;
+
 async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
@@ -518,7 +521,9 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
     if found != "ok" {
         return Err(StoreError::corrupt("database", "a SQLite file that passes `PRAGMA quick_check`"));
     }
-    let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+    // Rows cross a thread: with few places for them each side waits for the other again and again.
+    let readers = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
+    let readers = pool(READERS).connect_with(readers).await?;
     Ok(Db::of(Engine::Sqlite { writer, readers }, PATIENCE))
 }
 

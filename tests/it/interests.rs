@@ -1,7 +1,14 @@
 //! Declarations of a whole call from one sheet: what is ticked is a conflict, the rest is clear, and nothing is declared that nobody said.
 
-use crate::harness::stage::{Stage, id, run};
-use entente::{domain::id::ProposalId, wire::proposal::Proposal};
+use crate::{
+    harness::stage::{Stage, id, run},
+    refusals::lies::key_of,
+};
+use entente::{
+    domain::{id::ProposalId, member::Declared},
+    sealing::statement::{DeclarationStatement, sign_statement, verify_signed},
+    wire::{proposal::Proposal, review::DeclareConflict},
+};
 use std::fs;
 
 /// Three proposals of the same parties, opened, with a reviewer: Israel shows them to assigned reviewers alone.
@@ -107,5 +114,30 @@ async fn those_who_judge_nothing_have_no_sheet_and_a_mistyped_one_declares_nothi
     let (code, _, said) = run(&stage, "USA:carol", &["conflict", "sheet", &call, "--file", &file, "--yes"]).await;
     assert!(code == 2 && said.contains("line 3: ") && said.contains("is in line 2 already"), "{said}");
     assert!(!stage.client("USA:carol").api().proposal(rows[0].id).await.unwrap().mine.is_clear);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn declaration_names_what_the_proposal_is_called_and_another_name_is_refused() {
+    let (stage, rows) = opened().await;
+    let [one, other] = [&rows[0], &rows[1]];
+    let said = DeclarationStatement {
+        proposal: one.id,
+        member: id("USA:carol"),
+        number: 1,
+        previous: None,
+        declared: Declared::Clear,
+        ground: None,
+        reference: Some(other.reference.clone()),
+    };
+    let statement = sign_statement(&key_of(&stage, "USA:carol"), &said).unwrap();
+    let body = DeclareConflict { conflict: false, ground: None, statement };
+    let carol = stage.client("USA:carol");
+    stage.refuses("statement-invalid", carol.api().declare(one.id, &body)).await;
+    carol.declare(one.id, None).await.unwrap();
+    let shown = stage.client("USA:dana").api().declarations(one.id).await.unwrap();
+    let line = shown.iter().find(|line| line.member == id("USA:carol")).unwrap();
+    let signed = verify_signed::<DeclarationStatement>(&line.statement).unwrap().statement;
+    assert_eq!(signed.reference.as_ref(), Some(&one.reference));
     stage.stop().await;
 }

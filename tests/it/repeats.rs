@@ -65,6 +65,7 @@ async fn conflict_that_hides_the_proposal_is_answered_again(store: Store) {
         previous: None,
         declared: Declared::Conflict,
         ground,
+        reference: None,
     };
     let statement = sign_statement(&key_of(&stage, "USA:olivia"), &said).unwrap();
     let body = DeclareConflict { conflict: true, ground, statement };

@@ -279,13 +279,14 @@ impl Client {
         let manifest = self.verified_manifest(proposal, call, &vaults, VersionChoice::Standing).await?;
         check_line(&signed.statement, &line, proposal, manifest.sha256, call, &sealed)?;
         self.check_signed_by(&signed, &line.sent_by, line.sent_at.0).await?;
-        if !roles.was_officer(&line.sent_by) {
+        // Of those who were officers it cannot be told when they signed.
+        if !roles.is_officer(&line.sent_by) {
             return Err(ClientError::unverified(
                 format!(
                     "the line was sent by `{}`, who is not an officer of the call by the signed roles",
                     line.sent_by
                 ),
-                "do not rely on it; tell the call's officers and the host's operator",
+                "do not rely on it; an officer sends it anew with `entente ranking send`",
             ));
         }
         // Its reader sees when it was signed: the exchange could show an earlier line as the latest.
@@ -301,6 +302,7 @@ impl Client {
         if let Some(note) = &body.note {
             check_note(note)?;
         }
+        self.home().see_ranking_line(proposal.id, signed.statement.stated_at, signed.statement.sha256)?;
         Ok((body, line))
     }
 }

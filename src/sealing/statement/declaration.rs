@@ -6,6 +6,7 @@ use super::{Statement, StatementError, check_version, invalid};
 use crate::domain::{
     id::{MemberId, ProposalId, Sha256},
     member::{ConflictGround, Declared},
+    reference::Reference,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub struct DeclarationStatement {
     /// With a conflict only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<ConflictGround>,
+    /// What the proposal was called where it was looked at: who declares mostly knows its parties and no more, and an exchange that shows
+    /// one proposal under another's name changes nothing by it. Declarations of before it was signed have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 impl Statement for DeclarationStatement {

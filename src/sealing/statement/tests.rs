@@ -6,6 +6,7 @@ use crate::{
         decision::Outcome,
         label::Label,
         member::{CallRole, ConflictGround, Declared, PartnerRole},
+        reference::Reference,
     },
     sealing::{
         canonical::MAX_SAFE_INTEGER,
@@ -112,7 +113,10 @@ fn every_statement_reads_back_as_it_was_signed() {
         [(1, Declared::Clear, None), (2, Declared::Conflict, Some(ConflictGround::Family)), (3, Declared::Lifted, None)]
     {
         let previous = (number > 1).then_some(digest);
-        round(&DeclarationStatement { proposal, member: id("GBR:jo"), number, previous, declared, ground });
+        for reference in [None, Some(Reference::new(&"BIRD26".parse().unwrap(), "4817"))] {
+            let member = id("GBR:jo");
+            round(&DeclarationStatement { proposal, member, number, previous, declared, ground, reference });
+        }
     }
     round(&manifest());
     round(&ReviewStatement {
