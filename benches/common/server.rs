@@ -25,6 +25,8 @@ impl Server {
             format!("database.url=sqlite://{}", dir.join("entente.db").display()),
             set("blobs.folder", &dir.join("blobs")),
             set("trust.crl_folder", &dir.join("crls")),
+            // The officer of `attacks` begins one each time, through all attacks of a run.
+            "quotas.programs_per_partner=1000000".to_owned(),
         ] {
             server.args(["--set", &setting]);
         }

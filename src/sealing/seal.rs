@@ -14,6 +14,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use std::{
     cell::OnceCell,
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{self, JoinHandle},
 };
 use zeroize::Zeroizing;
 
@@ -321,24 +323,66 @@ fn from_payload(error: io::Error) -> SealError {
 /// Takes digest and length of the bytes that pass through a reader or writer.
 struct Digesting<I> {
     inner: I,
-    digest: Context,
+    hashing: Hashing,
     size: u64,
 }
 
+/// Where the digest is taken: to hash takes longer than to encrypt, so what is long is hashed beside it.
+enum Hashing {
+    Here(Context),
+    Beside { pieces: SyncSender<Vec<u8>>, thread: JoinHandle<Context> },
+}
+
+/// So many bytes are hashed before a thread is worth it.
+const HASHED_HERE: u64 = 1 << 20;
+/// How many pieces wait to be hashed at most.
+const PIECES: usize = 4;
+
 impl<I> Digesting<I> {
     fn new(inner: I) -> Self {
-        Self { inner, digest: Context::new(&SHA256), size: 0 }
+        Self { inner, hashing: Hashing::Here(Context::new(&SHA256)), size: 0 }
     }
 
     fn see(&mut self, bytes: &[u8]) {
-        self.digest.update(bytes);
         self.size += bytes.len() as u64;
+        match &mut self.hashing {
+            Hashing::Here(digest) => {
+                digest.update(bytes);
+                if self.size > HASHED_HERE {
+                    self.hashing = Hashing::beside(digest.clone());
+                }
+            }
+            Hashing::Beside { pieces, .. } => {
+                pieces.send(bytes.to_vec()).expect("the other thread takes pieces as long as there are any");
+            }
+        }
     }
 
     fn sealed(self) -> Sealed {
-        let digest = self.digest.finish();
+        let digest = match self.hashing {
+            Hashing::Here(digest) => digest,
+            Hashing::Beside { pieces, thread } => {
+                drop(pieces);
+                thread.join().expect("hashing does not panic")
+            }
+        };
+        let digest = digest.finish();
         let bytes = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
         Sealed { sha256: Sha256::from_bytes(bytes), size: self.size }
+    }
+}
+
+impl Hashing {
+    /// Goes on on another thread, which ends with the last piece.
+    fn beside(mut digest: Context) -> Self {
+        let (pieces, taken) = sync_channel::<Vec<u8>>(PIECES);
+        let thread = thread::spawn(move || {
+            for piece in taken {
+                digest.update(&piece);
+            }
+            digest
+        });
+        Self::Beside { pieces, thread }
     }
 }
 
@@ -393,7 +437,8 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_whatever_its_size_and_pace() {
         let (keyring, recipients) = someone();
-        for len in [0_usize, 1, 65_535, 65_536, 65_537, 300_000] {
+        // The longest are hashed beside.
+        for len in [0_usize, 1, 65_535, 65_536, 65_537, 300_000, 3_000_000] {
             let plaintext: Vec<u8> = (0..=250).cycle().take(len).collect();
             let (mut file, mut seen) = (Vec::new(), 0);
             let sealed = seal_to(&recipients, Slow(10_007, &plaintext, false), &mut file, &mut |at| seen = at).unwrap();
