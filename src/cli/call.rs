@@ -150,8 +150,8 @@ Asks first. `entente call reopen` brings it back.")]
   entente call close $CALL
   entente call close $CALL --yes    in a script
 
-Asks first. From then on the call is read, and nothing else is done: it leaves inboxes, but for letters that were not read yet, \
-and shows as closed in lists. `entente call reopen` brings it back.")]
+Asks first. From then on the call is read, and nothing is judged, decided or answered: it leaves inboxes, but for letters that were \
+not read and keys to pass on, and shows as closed in lists. `entente call reopen` brings it back.")]
     Close {
         /// The call
         call: CallName,

@@ -198,7 +198,7 @@ impl Client {
     /// When the exchange cannot be reached or nothing can be signed; what was declared by then is declared, and another plan has the rest.
     pub async fn declare_planned(&self, plan: &InterestPlan, done: &mut DeclaredInterests) -> Result<()> {
         for PlannedDeclaration { proposal, reference, ground, .. } in &plan.declarations {
-            match self.declare(*proposal, *ground).await {
+            match self.declare_of(*proposal, reference.clone(), *ground).await {
                 Ok(()) => {}
                 // Another machine of the member's was first.
                 Err(error) if error.slug() == Some("already-declared") => {}

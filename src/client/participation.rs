@@ -13,7 +13,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         member::{CallRole, ConflictGround, Declared},
-        reference::CallCode,
+        reference::{CallCode, Reference},
         text::counted,
     },
     sealing::statement::{
@@ -321,9 +321,20 @@ impl Client {
 
     /// Declares a conflict of interest of that ground, or that there is no conflict.
     pub async fn declare(&self, id: ProposalId, ground: Option<ConflictGround>) -> Result<()> {
+        let reference = self.api().proposal(id).await?.reference;
+        self.declare_of(id, reference, ground).await
+    }
+
+    /// The same of a proposal that was shown under that reference, which is what the statement says.
+    pub(super) async fn declare_of(
+        &self,
+        id: ProposalId,
+        reference: Reference,
+        ground: Option<ConflictGround>,
+    ) -> Result<()> {
         let me = self.member_id().await?;
         let declared = if ground.is_some() { Declared::Conflict } else { Declared::Clear };
-        let statement = self.declaration(id, &me, declared, ground).await?;
+        let statement = self.declaration(id, reference, &me, declared, ground).await?;
         self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground, statement }).await?;
         if ground.is_some() {
             // The title, too, is not for somebody with a conflict. It is declared, whatever becomes of that.
@@ -340,7 +351,8 @@ impl Client {
 
     /// Takes a conflict off the record, so that the member declares again.
     pub async fn lift_conflict(&self, id: ProposalId, member: &MemberId, reason: &str) -> Result<()> {
-        let statement = self.declaration(id, member, Declared::Lifted, None).await?;
+        let reference = self.api().proposal(id).await?.reference;
+        let statement = self.declaration(id, reference, member, Declared::Lifted, None).await?;
         self.api().lift_declaration(id, member, &LiftConflict { reason: reason.to_owned(), statement }).await
     }
 
@@ -348,6 +360,7 @@ impl Client {
     async fn declaration(
         &self,
         proposal: ProposalId,
+        reference: Reference,
         member: &MemberId,
         declared: Declared,
         ground: Option<ConflictGround>,
@@ -359,9 +372,8 @@ impl Client {
             None => None,
         };
         let number = before.map_or(1, |before| before.number + 1);
-        let reference = Some(self.api().proposal(proposal).await?.reference);
-        let next =
-            DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground, reference };
+        let (member, reference) = (member.clone(), Some(reference));
+        let next = DeclarationStatement { proposal, member, number, previous, declared, ground, reference };
         self.signed(&next).await
     }
 
@@ -405,10 +417,6 @@ impl Client {
             if (*proposal, whose, *said, *follows) != (of.id, member, number, previous) {
                 return Ok(None);
             }
-            // It was declared about a proposal that was shown under another name.
-            if reference.as_ref().is_some_and(|reference| *reference != of.reference) {
-                return Ok(None);
-            }
             let may_say = match declared {
                 // From a conflict there is no way back but that somebody else lifts it.
                 Declared::Clear => line.stated_by == *member && holds != Some(Declared::Conflict),
@@ -421,7 +429,12 @@ impl Client {
             if !may_say || !self.is_signed_by(&signed, &line.stated_by, line.stated_at.0).await? {
                 return Ok(None);
             }
-            (previous, holds) = (Some(signed.payload_sha256), Some(*declared));
+            previous = Some(signed.payload_sha256);
+            // Said of a proposal that was shown under another name: that clears nobody. A conflict holds, whatever it was called.
+            let names_another = reference.as_ref().is_some_and(|reference| *reference != of.reference);
+            if *declared == Declared::Conflict || !names_another {
+                holds = Some(*declared);
+            }
         }
         Ok(holds)
     }

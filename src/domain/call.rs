@@ -541,9 +541,6 @@ impl Schedule {
         if !acts.is_published {
             return Phase::Draft;
         }
-        if acts.is_closed {
-            return Phase::Closed;
-        }
         let last_deadline = acts.extensions.iter().map(|e| e.until).fold(self.deadline_at, Timestamp::max);
         if now < self.opens_at {
             Phase::Announced
@@ -551,6 +548,8 @@ impl Schedule {
             Phase::Open
         } else if now <= self.sealed_until(&acts.extensions) {
             Phase::Grace
+        } else if acts.is_closed {
+            Phase::Closed
         } else {
             Phase::Review
         }

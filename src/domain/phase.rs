@@ -17,7 +17,7 @@ worded! {
         Review = "review",
         /// Ended by its officers without decisions.
         Cancelled = "cancelled",
-        /// Ended by its officers once all was decided and answered: it is read, and nothing else is done until one of them reopens it.
+        /// Ended by its officers once all was decided and answered: it is read, and nothing is judged until one of them reopens it.
         Closed = "closed",
     }
 }

@@ -85,6 +85,8 @@ pub enum Refusal {
         "a submitted proposal under the call has no decision in force, waits for signatures under another, or has no letter that was sent since"
     )]
     CallUnfinished,
+    #[error("the call was reopened within 72 hours of now; it can be closed again from {until} on")]
+    ReopenedLately { until: Timestamp },
     #[error("`{member}` is not a member of party `{partner}`")]
     NotOfParty { member: MemberId, partner: PartnerCode },
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]

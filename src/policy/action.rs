@@ -261,7 +261,8 @@ impl Action {
         matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ReadLetter | Self::AnswerInvitation)
     }
 
-    /// Whether it is still done once a call is closed: what reads, what keeps reading possible, and what takes access from somebody.
+    /// Whether it is still done once a call is closed: what reads, what keeps reading possible, what takes access from somebody, and what
+    /// parties do with their own members, labels and proposals. By the dates of the call nothing of it changes what was judged.
     #[must_use]
     pub fn is_done_in_a_closed_call(self) -> bool {
         match self.kind() {
@@ -278,6 +279,12 @@ impl Action {
                     // Closing is taken back by it, and by its own rules a closed call is neither cancelled nor closed again.
                     | Self::CancelCall
                     | Self::RevokeRole
+                    | Self::Sign
+                    | Self::Edit
+                    | Self::Withdraw
+                    | Self::AddMember
+                    | Self::AnswerInvitation
+                    | Self::ConsentToJoin
                     | Self::View
                     | Self::Read
                     | Self::ReadStaff
@@ -292,6 +299,8 @@ impl Action {
                     | Self::Explain
                     | Self::RemoveMember
                     | Self::DeclareConflict
+                    | Self::DeclareClear
+                    | Self::LiftConflict
             ),
         }
     }

@@ -348,8 +348,11 @@ impl<I> Digesting<I> {
         match &mut self.hashing {
             Hashing::Here(digest) => {
                 digest.update(bytes);
-                if self.size > HASHED_HERE {
-                    self.hashing = Hashing::beside(digest.clone());
+                // Where no thread can be had it goes on here.
+                if self.size > HASHED_HERE
+                    && let Ok(beside) = Hashing::beside(digest.clone())
+                {
+                    self.hashing = beside;
                 }
             }
             Hashing::Beside { pieces, .. } => {
@@ -374,15 +377,15 @@ impl<I> Digesting<I> {
 
 impl Hashing {
     /// Goes on on another thread, which ends with the last piece.
-    fn beside(mut digest: Context) -> Self {
+    fn beside(mut digest: Context) -> io::Result<Self> {
         let (pieces, taken) = sync_channel::<Vec<u8>>(PIECES);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             for piece in taken {
                 digest.update(&piece);
             }
             digest
-        });
-        Self::Beside { pieces, thread }
+        })?;
+        Ok(Self::Beside { pieces, thread })
     }
 }
 

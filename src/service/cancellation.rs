@@ -23,6 +23,10 @@ use crate::{
         entry::payloads::{CallClosed, Payload, ReasonStated},
     },
 };
+use jiff::SignedDuration;
+
+/// How long a call that was closed and reopened stays open.
+const REOPENED_FOR: SignedDuration = SignedDuration::from_hours(72);
 
 /// Cancels a call before anything is decided.
 pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
@@ -59,11 +63,16 @@ pub async fn close(exchange: &Exchange, context: &RequestContext, id: CallId) ->
     }
     need(&call, &[Phase::Review], "a call under review")?;
     refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    // What it was reopened for has that long: else one officer takes back at once what another one did.
+    let until = call.row.reopened_at.map(|at| at + REOPENED_FOR);
+    if let Some(until) = until.filter(|until| act.now < *until) {
+        return Err(Refusal::ReopenedLately { until }.into());
+    }
     if calls::is_unfinished(&mut act.tx, id).await? {
         return Err(Refusal::CallUnfinished.into());
     }
     let now = act.now;
-    calls::set_closed(&mut act.tx, &permit, id, Some(now)).await?;
+    calls::close(&mut act.tx, &permit, id, now).await?;
     act.log(Subject::call(&call), CallClosed {}).await?;
     finish(act, id).await
 }
@@ -80,11 +89,14 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, b
         return Ok(answer);
     }
     need(&call, &[Phase::Cancelled, Phase::Closed], "a cancelled or closed call")?;
-    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    // To reopen a closed call gives nobody time or access, and somebody must be able to, whatever they have declared since.
+    if call.row.cancelled_at.is_some() {
+        refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    }
     let reason = required_reason(Some(&body.reason))?;
     let (now, subject) = (act.now, Subject::call(&call));
     let Some(cancelled_at) = call.row.cancelled_at else {
-        calls::set_closed(&mut act.tx, &permit, id, None).await?;
+        calls::reopen_closed(&mut act.tx, &permit, id, now).await?;
         act.log(subject, Payload::CallReopened(ReasonStated { reason: reason.to_owned() })).await?;
         return finish(act, id).await;
     };

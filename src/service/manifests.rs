@@ -48,7 +48,7 @@ pub async fn sign(
         let (status, needed) = (proposal.status.to_string(), "one that is not withdrawn");
         return Err(Refusal::WrongStatus { status, needed }.into());
     }
-    if matches!(proposal.call.phase, Phase::Cancelled | Phase::Draft | Phase::Announced) {
+    if matches!(proposal.call.phase, Phase::Cancelled | Phase::Closed | Phase::Draft | Phase::Announced) {
         return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
     }
     let deadline_at = proposal.limits.deadline_at;

@@ -5,7 +5,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     state::{self, CallState, ProposalState},
-    unit::{Act, Subject, View},
+    unit::{Act, Subject, View, permit},
     vault_access::{may_name, may_wrap, opens_call_vault, reads, require_other_holder, wrap_action, wrap_refused},
     verified::Verified,
     wraps::Wraps,
@@ -40,7 +40,7 @@ pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: Prop
         let reads = reads(&act.me, &act.policies, &vault, &proposal)?;
         // A reviewer seals to the deliberation vault long before holding a key to it.
         let seals = vault.kind == VaultKind::Deliberation
-            && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
+            && permit(&act.policies, &act.me, Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
         // Each party signs for the other's restricted documents too, so it sees where they are sealed to, and no key.
         let signs = vault.kind == VaultKind::Staff && proposal.facts.shows_as_party(&act.me.id);
         if !reads && !seals && !signs {

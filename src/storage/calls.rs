@@ -38,6 +38,8 @@ pub struct CallRow {
     pub created_by: MemberId,
     pub cancelled_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
+    /// When it was closed and then reopened last.
+    pub reopened_at: Option<Timestamp>,
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
     /// Observers who are or were party to a proposal under the call that was not withdrawn: the role is without effect for them.
     pub observers_in_parties: BTreeSet<MemberId>,
@@ -100,7 +102,7 @@ pub struct Voided {
 /// One call.
 pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError> {
     let sql = "SELECT program_id, text_json, text_sha256, version, baseline, revision, publication, vault_id, \
-               created_by, cancelled_at, closed_at FROM calls WHERE call_id = $1";
+               created_by, cancelled_at, closed_at, reopened_at FROM calls WHERE call_id = $1";
     let Some(row) = tx.fetch_optional(sql, args![id]).await? else { return Ok(None) };
     let mut roles: BTreeMap<MemberId, BTreeSet<CallRole>> = BTreeMap::new();
     for row in tx.fetch_all("SELECT member, role FROM call_roles WHERE call_id = $1", args![id]).await? {
@@ -125,6 +127,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
         created_by: row.parse("created_by")?,
         cancelled_at: row.opt_time("cancelled_at")?,
         closed_at: row.opt_time("closed_at")?,
+        reopened_at: row.opt_time("reopened_at")?,
         roles,
         observers_in_parties,
         extensions,
@@ -291,16 +294,19 @@ pub async fn set_cancelled(
     Ok(())
 }
 
-/// Closes a call, or opens it again for what its officers have left to do.
-pub async fn set_closed(
-    tx: &mut WriteTx,
-    permit: &Permit,
-    id: CallId,
-    closed_at: Option<Timestamp>,
-) -> Result<(), StoreError> {
+/// Closes a call.
+pub async fn close(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::CancelCall], id));
     let sql = "UPDATE calls SET closed_at = $2, revision = revision + 1 WHERE call_id = $1";
-    tx.execute(sql, args![id, closed_at]).await?;
+    tx.execute(sql, args![id, now]).await?;
+    Ok(())
+}
+
+/// Opens a closed call again for what its officers have left to do.
+pub async fn reopen_closed(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestamp) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CancelCall], id));
+    let sql = "UPDATE calls SET closed_at = NULL, reopened_at = $2, revision = revision + 1 WHERE call_id = $1";
+    tx.execute(sql, args![id, now]).await?;
     Ok(())
 }
 

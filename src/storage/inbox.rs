@@ -170,42 +170,39 @@ pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Resul
     tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(candidate).collect()
 }
 
-/// How many of the proposals on which a member has declared are looked at for keys that somebody lacks, the newest first: it costs some 0.1 ms
-/// for each.
-const DECLARED: u32 = 5_000;
-
 /// Members of the panel who lack a key of a proposal on which the member, an officer who can open it, has declared to have no conflict.
 /// Reviewers are named for the panel's vault, and for that of the reviews once theirs is in; deciders for every vault.
 ///
 /// First comes one place of each holder in each call, then another one of each: where one cannot be helped, the others are found. Of what the
-/// member has declared on, so much as [`DECLARED`] says is looked at.
+/// member has declared on, the newest proposals are looked at, as many as `declared` says.
 pub async fn lacking_on_panel(
     tx: &mut Tx,
     me: &MemberId,
     now: Timestamp,
+    declared: u32,
     limit: u32,
 ) -> Result<Vec<LackingHolder>, StoreError> {
     let sql = format!(
         "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder, \
          ROW_NUMBER() OVER (PARTITION BY v.call_id, o.member ORDER BY v.proposal_id, v.vault_id) AS turn \
-         FROM (SELECT e.proposal_id, e.member FROM declarations e WHERE e.member = $1 AND NOT e.conflict \
-               ORDER BY e.proposal_id DESC LIMIT {DECLARED}) d \
-         JOIN proposals p ON p.proposal_id = d.proposal_id \
-         JOIN call_roles r ON r.call_id = p.call_id AND r.member = d.member AND r.role = 'officer' \
-         JOIN calls c ON c.call_id = p.call_id \
+         FROM (SELECT e.proposal_id, e.member, c.vault_id, p.call_id FROM declarations e \
+               JOIN proposals p ON p.proposal_id = e.proposal_id \
+               JOIN call_roles r ON r.call_id = p.call_id AND r.member = e.member AND r.role = 'officer' \
+               JOIN calls c ON c.call_id = p.call_id \
+               WHERE e.member = $1 AND NOT e.conflict AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+               ORDER BY e.proposal_id DESC LIMIT $4) d \
          JOIN declarations o ON o.proposal_id = d.proposal_id AND o.member <> d.member AND NOT o.conflict \
          JOIN vaults v ON v.proposal_id = d.proposal_id AND v.kind IN ('panel', 'staff', 'deliberation') \
-         WHERE p.withdrawn_at IS NULL AND c.cancelled_at IS NULL AND c.closed_at IS NULL \
-         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = d.member) \
-         AND NOT EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'officer') \
-         AND (EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = p.call_id AND q.member = o.member AND q.role = 'decider') \
+         WHERE EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = d.vault_id AND k.holder = d.member) \
+         AND NOT EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = d.call_id AND q.member = o.member AND q.role = 'officer') \
+         AND (EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = d.call_id AND q.member = o.member AND q.role = 'decider') \
               OR v.kind = 'panel' AND EXISTS (SELECT 1 FROM assignments a \
                     WHERE a.proposal_id = d.proposal_id AND a.reviewer = o.member) \
               OR v.kind = 'deliberation' AND EXISTS (SELECT 1 FROM reviews w \
                     WHERE w.proposal_id = d.proposal_id AND w.reviewer = o.member)) \
          AND {TAKES_PART} AND {LACKS} ORDER BY turn, v.call_id, o.member LIMIT $3"
     );
-    tx.fetch_all(Sql::built(sql), args![me, now, limit]).await?.iter().map(lacking).collect()
+    tx.fetch_all(Sql::built(sql), args![me, now, limit, declared]).await?.iter().map(lacking).collect()
 }
 
 /// Members of the parties who lack a key of a proposal to which the member is party and can open it, the newest proposals first.
@@ -240,7 +237,7 @@ pub async fn lacking_officers(
         "SELECT v.call_id, o.member FROM call_roles r \
          JOIN calls v ON v.call_id = r.call_id \
          JOIN call_roles o ON o.call_id = r.call_id AND o.role = 'officer' AND o.member <> r.member \
-         WHERE r.member = $1 AND r.role = 'officer' AND v.cancelled_at IS NULL AND v.closed_at IS NULL \
+         WHERE r.member = $1 AND r.role = 'officer' AND v.cancelled_at IS NULL \
          AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = r.member) \
          AND {TAKES_PART} AND {LACKS} ORDER BY v.call_id DESC, o.member LIMIT $3"
     );

@@ -142,6 +142,7 @@ catalogue! {
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
     DecisionDiffers "decision-differs" 409 "another decision was proposed before" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
+    ReopenedLately "reopened-lately" 409 "the call was reopened a short time ago" => "close it later: those for whom it was reopened have 72 hours";
     CallUnfinished "call-unfinished" 409 "not everything under the call is decided and answered" => "`entente call progress` counts what is decided; get the missing signatures with `entente decision sign`, send the letters with `entente letter send`, then close the call";
     DecisionFinal "decision-final" 409 "the decision is final" => "every funder together can put another decision in its place or rescind it: `entente decision sign PROPOSAL OUTCOME --reason`";
     NoDecision "no-decision" 409 "there is no decision" => "propose one with `entente decision sign`";
@@ -307,6 +308,7 @@ impl From<&Refusal> for Kind {
             Refusal::DecisionDiffers { .. } => Self::DecisionDiffers,
             Refusal::AlreadyWished { .. } => Self::AlreadyWished,
             Refusal::CallUnfinished => Self::CallUnfinished,
+            Refusal::ReopenedLately { .. } => Self::ReopenedLately,
             Refusal::DecisionFinal => Self::DecisionFinal,
             Refusal::NoDecision => Self::NoDecision,
             Refusal::DecisionOpen { .. } => Self::DecisionOpen,

@@ -6,7 +6,7 @@ use crate::harness::{
     world::Store,
 };
 use entente::{
-    client::{ClientError, api::Paging, verified::VersionChoice},
+    client::{ClientError, api::Paging, labels::LabelChoice, verified::VersionChoice},
     domain::{
         ambient::Clock,
         call::Phase,
@@ -15,6 +15,7 @@ use entente::{
         id::ProposalId,
         inbox::ItemKind,
         member::{CallRole, ConflictGround},
+        proposal::Status,
     },
     wire::{call::ExtendCall, proposal::Filter},
 };
@@ -40,7 +41,7 @@ async fn in_phase(stage: &Stage, phase: Phase) -> u64 {
 
 /// Everything that changes something is refused, by whatever way it is asked for.
 async fn nothing_is_done(stage: &Stage, proposal: ProposalId) {
-    let [dana, frank, avi] = ["USA:dana", "USA:frank", "ISR:avi"].map(|who| stage.client(who));
+    let [dana, frank] = ["USA:dana", "USA:frank"].map(|who| stage.client(who));
     let refuses = async |what: &str, done: Result<(), ClientError>| {
         let refused = done.unwrap_err();
         let slug = refused.problem().map(|problem| problem.slug().to_owned());
@@ -61,13 +62,25 @@ async fn nothing_is_done(stage: &Stage, proposal: ProposalId) {
     refuses("taken back", dana.api().unassign(proposal, &id("USA:carol")).await).await;
     refuses("a letter", dana.send_letter(proposal, "Once more.").await.map(drop)).await;
     refuses("decision", frank.supersede_decision(proposal, Outcome::Decline, "a slip").await.map(drop)).await;
-    refuses("clear", stage.client("USA:olivia").declare(proposal, None).await.map(drop)).await;
     let reopened = dana.find_review(proposal, &id("USA:carol")).await.unwrap();
     refuses("a review", dana.api().reopen_review(reopened, "once more").await).await;
-    refuses("withdrawal", avi.api().withdraw_proposal(proposal).await.map(drop)).await;
     refuses("cancelled", dana.api().cancel_call(stage.call, "no money").await.map(drop)).await;
     refuses("closed", dana.api().close_call(stage.call).await.map(drop)).await;
     assert_eq!(stage.census().await, before, "a refusal left something behind");
+}
+
+/// They narrow the label, and take their proposal back.
+async fn what_parties_do_by_themselves_goes_on(stage: &Stage, proposal: ProposalId) {
+    let narrower = LabelChoice::Put { others: BTreeSet::new(), caveats: BTreeSet::from([slug("propin")]) };
+    for member in ["ISR:avi", "USA:bob"] {
+        let client = stage.client(member);
+        client.sign_label(&client.plan_label(proposal, &narrower).await.unwrap()).await.unwrap();
+    }
+    for member in ["ISR:avi", "USA:bob"] {
+        stage.client(member).api().withdraw_proposal(proposal).await.unwrap();
+    }
+    let shown = stage.client("ISR:avi").api().proposal(proposal).await.unwrap();
+    assert_eq!(shown.status, Status::Withdrawn);
 }
 
 async fn closed_call_is_read_and_nothing_else_is_done_until_it_is_reopened(store: Store) {
@@ -118,13 +131,18 @@ async fn closed_call_is_read_and_nothing_else_is_done_until_it_is_reopened(store
     maya.grant_roles(stage.call, &id("ISR:maya"), &BTreeSet::new()).await.unwrap();
     assert!(noa.api().proposal(proposal).await.is_err());
 
-    stage.refuses("unsuitable", noa.api().reopen_call(stage.call, "a slip")).await;
-    stage.refuses("malformed", dana.api().reopen_call(stage.call, " ")).await;
-    let call = stage.client("USA:olivia").api().reopen_call(stage.call, "a slip in the letter").await.unwrap();
+    // An officer with a conflict reopens it as well: somebody must be able to.
+    stage.refuses("malformed", noa.api().reopen_call(stage.call, " ")).await;
+    let call = noa.api().reopen_call(stage.call, "a slip in the letter").await.unwrap();
     assert_eq!((call.phase, call.deadline_at.0), (Phase::Review, stage.deadline));
     stage.refuses("unsuitable", noa.api().close_call(stage.call)).await;
     dana.send_letter(proposal, "A slip is corrected.").await.unwrap();
+    let reopened_at = stage.clock.now();
+    stage.clock.set(reopened_at + SignedDuration::from_hours(72) - SignedDuration::from_millis(1));
+    stage.refuses("reopened-lately", dana.api().close_call(stage.call)).await;
+    stage.clock.set(reopened_at + SignedDuration::from_hours(72));
     assert_eq!(dana.api().close_call(stage.call).await.unwrap().phase, Phase::Closed);
+    what_parties_do_by_themselves_goes_on(&stage, proposal).await;
     stage.stop().await;
 }
 

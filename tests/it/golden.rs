@@ -151,6 +151,7 @@ samples! { refusals of Refusal {
     OtherVersion { given: of(DIGEST), standing: of(OTHER) }
     DecisionDiffers { outcome: "fund".into() }
     CallUnfinished {}
+    ReopenedLately { until: of(LATER) }
     DecisionFinal {}
     AlreadyWished { partner: of("ISR") }
     NoDecision {}

@@ -168,6 +168,12 @@ async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_do
         stage.clear(proposal, &["USA:carol"]).await;
         assert_eq!(waits(&stage, "USA:carol").await, NOTHING, "she has no key yet");
         assert_eq!(waits(&stage, "USA:dana").await, [ItemKind::PassKeys]);
+        // Of the proposals on which she has declared, no more than so many are looked at.
+        for (declared, found) in [(0, 0), (1, 1)] {
+            let (mut tx, now) = (stage.server.exchange.db.read().await.unwrap(), stage.clock.now());
+            let lacking = store::lacking_on_panel(&mut tx, &id("USA:dana"), now, declared, 10).await.unwrap();
+            assert_eq!(lacking.len(), found);
+        }
         stage.prepare_panel().await;
         assert_eq!(waits(&stage, "USA:dana").await, NOTHING);
 

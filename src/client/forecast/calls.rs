@@ -102,9 +102,9 @@ impl Client {
         }
         let code = &call.text.code;
         let effects = [
-            "it is read from then on, and nothing else is done under it: no review, decision, letter or role is added",
+            "it is read from then on, and nothing is judged under it: no review, decision, letter or role is added",
             "everybody who reads it now goes on reading it, and parties open their letters",
-            "it leaves the inbox of everybody, but for letters that were not read yet",
+            "it leaves the inbox of everybody, but for letters that were not read and keys to pass on",
         ];
         let undo = Undo::Yourself(format!("entente call reopen {code} --reason WHY"));
         Ok(Forecast::new(format!("closing {code}"), effects.map(Effect::that), undo))
@@ -118,7 +118,7 @@ impl Client {
         }
         let code = &call.text.code;
         if call.phase == Phase::Closed {
-            let effect = Effect::that("its officers, reviewers and deciders can go on with it; no date moves");
+            let effect = Effect::that("its officers, reviewers and deciders can go on with it for 72 hours; no date moves");
             let undo = Undo::Yourself(format!("entente call close {code}"));
             return Ok(Forecast::new(format!("bringing {code} back"), [effect], undo));
         }

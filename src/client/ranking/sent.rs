@@ -32,13 +32,16 @@ use crate::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 use zeroize::Zeroizing;
+
+/// How much later than by the exchange a line may have been signed: clocks differ.
+const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// The longest line, in bytes of plaintext.
 const MAX_LINE: usize = 48 << 10;
@@ -131,11 +134,13 @@ impl Client {
             ));
         }
         let shown = self.api().all_proposals(Some(id)).await?;
-        let (mut lines, mut unchanged) = (BTreeMap::new(), BTreeSet::new());
+        let (mut lines, mut unchanged, mut latest) = (BTreeMap::new(), BTreeSet::new(), None);
         for line in &ranking.lines {
             let Some(proposal) = shown.iter().find(|proposal| proposal.id == line.proposal) else { continue };
             let stands = if proposal.ranking_sent_at.is_some() {
-                self.sent_body(proposal, &call, &roles).await.ok().map(|(body, _)| body)
+                let stands = self.sent_body(proposal, &call, &roles).await.ok();
+                latest = latest.max(stands.as_ref().map(|(_, line)| line.sent_at.0));
+                stands.map(|(body, _)| body)
             } else {
                 None
             };
@@ -147,6 +152,8 @@ impl Client {
         }
         let now = self.now();
         let stated_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        // After those that they replace, also where the clock of another officer's machine goes ahead.
+        let stated_at = latest.map_or(stated_at, |latest| stated_at.max(latest + SignedDuration::from_millis(1)));
         Ok(RankingPlan { ranking, lines, unchanged, stated_at })
     }
 
@@ -287,6 +294,14 @@ impl Client {
                     line.sent_by
                 ),
                 "do not rely on it; an officer sends it anew with `entente ranking send`",
+            ));
+        }
+        // One of tomorrow would be taken for the latest until then.
+        let latest = line.sent_at.0.min(self.now().max(self.exchange_now())) + STATED_AHEAD;
+        if signed.statement.stated_at > latest {
+            return Err(ClientError::unverified(
+                format!("the line was signed at {}, which is yet to come", signed.statement.stated_at),
+                "do not rely on it; tell the call's officers and the host's operator",
             ));
         }
         // Its reader sees when it was signed: the exchange could show an earlier line as the latest.

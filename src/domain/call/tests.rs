@@ -73,6 +73,7 @@ fn phase_follows_time_and_acts() {
     assert_eq!(schedule.phase(&CallActs::default(), at("2026-03-02T00:00:00Z")), Phase::Draft);
     let closed = CallActs { is_closed: true, ..acts.clone() };
     assert_eq!(schedule.phase(&closed, at("2026-05-02T00:00:00Z")), Phase::Closed);
+    assert_eq!(schedule.phase(&closed, at("2026-03-02T00:00:00Z")), Phase::Open, "nothing is closed before its time");
     let cancelled = CallActs { is_cancelled: true, ..acts };
     assert_eq!(schedule.phase(&cancelled, at("2026-03-02T00:00:00Z")), Phase::Cancelled);
 }

@@ -62,6 +62,7 @@ fn is_met(kind: Kind, tag: &str) -> bool {
         | Kind::NoticeTooShort => &["policies"],
         Kind::CallTextInvalid
         | Kind::CallUnfinished
+        | Kind::ReopenedLately
         | Kind::ExtensionBackwards
         | Kind::ExtensionTooFar
         | Kind::ExtensionReliedOn
