@@ -70,6 +70,8 @@ mod inverses;
 mod joining;
 mod journey;
 #[cfg(feature = "client")]
+mod known_judging;
+#[cfg(feature = "client")]
 mod leftovers;
 #[cfg(feature = "client")]
 mod listed;
