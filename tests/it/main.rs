@@ -168,3 +168,5 @@ mod verify;
 mod visibility;
 #[cfg(feature = "client")]
 mod wrapped_keys;
+#[cfg(feature = "client")]
+mod year;

@@ -145,7 +145,8 @@ impl Client {
                 lines.insert(proposal.id, proposal.ranking_sent_at.is_some());
             }
         }
-        let now = self.now();
+        // A wrong clock of this machine keeps nobody from sending.
+        let now = self.exchange_now();
         let stated_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         Ok(RankingPlan { ranking, lines, unchanged, stated_at })
     }
