@@ -69,14 +69,15 @@ The form is Markdown, with what is put in now. A program writes JSON (or the sam
         #[command(flatten)]
         version: VersionArg,
     },
-    /// Seal a document on this machine and put it into a slot
+    /// Seal documents on this machine and put each into its slot
     #[command(after_help = "Examples:
   entente proposal put $PROPOSAL work-plan plan.pdf
+  entente proposal put $PROPOSAL work-plan plan.pdf budget budget.xlsx
   entente proposal put $PROPOSAL data measurements.bin \\
       --media-type application/octet-stream
 
-The file is looked at first: one that breaks off, opens with a password alone, has macros or is a plain archive under another name is \
-refused. Interrupted? Run the same command again: the file is not sealed a second time.")]
+The files are looked at first: one that breaks off, opens with a password alone, has macros or is a plain archive under another name is \
+refused, and then none is put in. Interrupted? Run the same command again: no file is sealed a second time before it is sent.")]
     Put(documents::Put),
     /// Take a document out of its slot
     #[command(after_help = "Examples:\n  entente proposal remove $PROPOSAL data")]

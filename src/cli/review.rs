@@ -73,6 +73,8 @@ review.toml (or the same as JSON):
   entente review submit $PROPOSAL
   entente review submit $PROPOSAL --file review.json --yes    in a script
   entente review submit --call $CALL     every complete draft, asked once
+  entente review submit --call $CALL --file reviews.md
+      a form that was filled in: kept as drafts, then handed in
 
 It is bound to the very version you read. Afterwards only an officer can reopen it, so it asks first.")]
     Submit {
@@ -82,8 +84,8 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
         /// Every complete draft for proposals of this call
         #[arg(long)]
         call: Option<CallName>,
-        /// The review, JSON or TOML, instead of the draft
-        #[arg(long, conflicts_with = "call")]
+        /// The review, JSON or TOML, instead of the draft; with `--call` the form of `entente review form`
+        #[arg(long)]
         file: Option<PathBuf>,
         #[command(flatten)]
         dry_run: DryRun,
@@ -195,8 +197,8 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
             show_own(&client, context, &found, &zone).await
         }
         ReviewCommand::Form(args) => form::run(args, context, &client).await,
-        ReviewCommand::Submit { call: Some(call), dry_run, consent, .. } => {
-            batch::run(&call, (dry_run, consent), context, &client).await
+        ReviewCommand::Submit { call: Some(call), file, dry_run, consent, .. } => {
+            batch::run((&call, file.as_deref()), (dry_run, consent), context, &client).await
         }
         ReviewCommand::Submit { proposal, file, dry_run, consent, .. } => {
             let proposal = proposal.ok_or_else(|| CliError::usage("name a proposal, or a call with `--call`"))?;

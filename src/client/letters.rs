@@ -11,6 +11,7 @@ pub use template::{LetterTemplate, is_template};
 use super::{
     Client, ClientError, Result,
     decisions::is_about,
+    judging::{CallJudging, KnownKind},
     log::{LogFilter, LogReader},
     naming::FoundProposal,
     participation::Roles,
@@ -34,6 +35,7 @@ use crate::{
     },
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -98,16 +100,17 @@ struct Known<'k> {
 impl Client {
     /// The letters that a template makes for the final decisions of a call, each filled in.
     pub async fn plan_letters(&self, id: CallId, template: &LetterTemplate, titles: &Titles) -> Result<LetterBatch> {
-        let call = self.call(id).await?;
-        let roles = self.verified_roles(&call).await?;
+        let judging = self.judging(id).await?;
+        let CallJudging { call, roles, rows, marks } = &judging;
         let is_of_reviews = |field: &Field| {
             matches!(field, Field::Total | Field::Scores | Field::Comments | Field::Score(_) | Field::Comment(_))
         };
-        let ranking = if template.asks_for(is_of_reviews) { Some(self.ranking(id).await?) } else { None };
-        let known = Known { call: &call, titles, ranking: ranking.as_ref() };
-        let mut batch = LetterBatch::default();
-        for proposal in self.api().all_proposals(Some(id)).await? {
-            let found = FoundProposal::from(&proposal);
+        let ranking = if template.asks_for(is_of_reviews) { Some(self.ranking_of(&judging).await?) } else { None };
+        let known = Known { call, titles, ranking: ranking.as_ref() };
+        let mut decided: BTreeMap<ProposalId, KnownDecision> = self.known(KnownKind::Decision, marks).await;
+        let (mut batch, mut new) = (LetterBatch::default(), BTreeMap::new());
+        for proposal in rows {
+            let found = FoundProposal::from(proposal);
             if proposal.status != Status::Submitted {
                 continue;
             }
@@ -115,7 +118,18 @@ impl Client {
                 batch.undecided.push(found);
                 continue;
             }
-            match self.planned_letter(&proposal, template, &known, &roles).await {
+            let decision = match decided.remove(&proposal.id) {
+                Some(known) => Ok(Some(known)),
+                None => self.verified_decision(proposal, call, roles).await.inspect(|decision| {
+                    new.extend(decision.clone().map(|decision| (proposal.id, decision)));
+                }),
+            };
+            let planned = match decision {
+                Ok(Some(decision)) => self.planned_letter(proposal, template, &known, decision).await,
+                Ok(None) => Ok(LetterNeed::Undecided),
+                Err(error) => Err(error),
+            };
+            match planned {
                 Ok(LetterNeed::Letter(letter)) => batch.letters.push(*letter),
                 Ok(LetterNeed::SentBefore) => batch.sent_before.push(found),
                 Ok(LetterNeed::Undecided) => batch.undecided.push(found),
@@ -123,7 +137,29 @@ impl Client {
                 Err(error) => batch.held.push((found, error)),
             }
         }
+        self.keep_known(KnownKind::Decision, id, marks, &new).await;
         Ok(batch)
+    }
+
+    /// The final decision on a proposal, by its signatures, and what a letter about it goes by; nothing if none is in force.
+    async fn verified_decision(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        roles: &Roles,
+    ) -> Result<Option<KnownDecision>> {
+        check_reference(proposal, call)?;
+        let shown = self.api().decision(proposal.id).await?.map(|shown| shown.body);
+        let Some(decision) = shown.filter(|shown| shown.final_at.is_some() && shown.outcome != Outcome::Rescind) else {
+            return Ok(None);
+        };
+        self.check_decision(&decision, proposal, call).await?;
+        Ok(Some(KnownDecision {
+            outcome: decision.outcome,
+            sha256: digest(&decision),
+            has_letter: proposal.letters > 0 && self.has_letter(proposal.id, &decision, roles).await?,
+            organisations: self.organisations_of(proposal, call).await?,
+        }))
     }
 
     async fn planned_letter(
@@ -131,18 +167,13 @@ impl Client {
         proposal: &Proposal,
         template: &LetterTemplate,
         known: &Known<'_>,
-        roles: &Roles,
+        decision: KnownDecision,
     ) -> Result<LetterNeed> {
+        let KnownDecision { outcome, sha256: decision_sha256, has_letter, organisations } = decision;
         check_reference(proposal, known.call)?;
-        let shown = self.api().decision(proposal.id).await?.map(|shown| shown.body);
-        let Some(decision) = shown.filter(|shown| shown.final_at.is_some() && shown.outcome != Outcome::Rescind) else {
-            return Ok(LetterNeed::Undecided);
-        };
-        self.check_decision(&decision, proposal, known.call).await?;
-        if proposal.letters > 0 && self.has_letter(proposal.id, &decision, roles).await? {
+        if has_letter {
             return Ok(LetterNeed::SentBefore);
         }
-        let outcome = decision.outcome;
         if !template.has(outcome) {
             return Err(ClientError::usage(
                 format!("the decision is `{outcome}`, and the template has no such section"),
@@ -156,7 +187,6 @@ impl Client {
             }
             title => title.map(str::to_owned),
         };
-        let organisations = self.organisations_of(proposal, known.call).await?;
         let values = |field: &Field| value(field, proposal, outcome, title.as_deref(), &organisations, known);
         let text = template.filled(outcome, values).map_err(|field| {
             let help = match field {
@@ -169,7 +199,7 @@ impl Client {
             return Err(ClientError::usage("the letter would be longer than 500,000 bytes", "shorten the template"));
         }
         let to = proposal.parties.values().flatten().cloned().collect();
-        let (proposal, decision_sha256) = (FoundProposal::from(proposal), digest(&decision));
+        let proposal = FoundProposal::from(proposal);
         let text = Zeroizing::new(text);
         Ok(LetterNeed::Letter(Box::new(PlannedLetter { proposal, title, outcome, to, text, decision_sha256 })))
     }
@@ -226,6 +256,18 @@ impl Client {
         }
         Ok(letters)
     }
+}
+
+/// A decision in force as its signatures verified it, and what a letter about it goes by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownDecision {
+    outcome: Outcome,
+    sha256: Sha256,
+    /// Whether an officer has sent a letter about it.
+    has_letter: bool,
+    /// Where the parties' members worked at the deadline.
+    organisations: BTreeSet<String>,
 }
 
 /// Whether a proposal gets a letter.

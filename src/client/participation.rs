@@ -60,6 +60,17 @@ impl Roles {
         holders.map(|(member, _)| member.clone()).collect()
     }
 
+    /// Everybody with a role, and former officers, who signed what still holds.
+    pub(super) fn all_named(&self) -> BTreeSet<MemberId> {
+        self.by_member.keys().chain(&self.former_officers).cloned().collect()
+    }
+
+    /// Up to which statement they are known.
+    pub(super) fn state(&self) -> String {
+        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
+        format!("{} {last}", self.statements)
+    }
+
     /// Whether the member is an officer of the call.
     pub(super) fn is_officer(&self, member: &MemberId) -> bool {
         self.by_member.get(member).is_some_and(|roles| roles.contains(&CallRole::Officer))

@@ -15,6 +15,7 @@ use notes::check_note;
 use super::{
     Client, ClientError, Result,
     facts::{UnverifiedFacts, VerifiedFacts, call_facts, proposal_facts},
+    judging::{CallJudging, KnownKind},
     participation::{Interests, Roles},
     reviews::{InvalidReview, OpenedReview, OpenedReviews, missing},
     verified::VerifiedCall,
@@ -25,7 +26,7 @@ use crate::{
         proposal::Status,
         reference::Reference,
         reopening::Reopening,
-        review::{Criterion, Ranked, Reviewed, rank},
+        review::{Criterion, Points, Ranked, Reviewed, rank},
         set_aside::SetAside,
     },
     policy::{
@@ -35,7 +36,15 @@ use crate::{
     sealing::card::CardStatus,
     wire::{proposal::Proposal, review::Assignment},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
+
+/// The reviews of so many proposals are opened side by side.
+const AT_ONCE: usize = 4;
 
 /// The ranking of a call.
 #[derive(Debug)]
@@ -57,20 +66,42 @@ pub struct Ranking {
 }
 
 impl Client {
-    /// Opens every review of every submitted proposal that the caller sees, and ranks.
+    /// Opens every review of every submitted proposal that the caller sees, and ranks. What was opened before and has not changed is taken
+    /// from this machine.
     pub async fn ranking(&self, id: CallId) -> Result<Ranking> {
-        let call = self.call(id).await?;
-        let roles = self.verified_roles(&call).await?;
-        let facts = call_facts(&call.call, &call.rules, &roles, self.now());
+        self.ranking_of(&self.judging(id).await?).await
+    }
+
+    /// The same of what is shown now.
+    pub(super) async fn ranking_of(&self, judging: &CallJudging) -> Result<Ranking> {
+        let CallJudging { call, roles, rows, marks } = judging;
+        let facts = call_facts(&call.call, &call.rules, roles, self.now());
         let (mut reviewed, mut invalid, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         let (mut references, mut counted, mut comments) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for proposal in self.api().all_proposals(Some(id)).await? {
-            if proposal.status != Status::Submitted {
-                continue;
-            }
+        let mut known: BTreeMap<ProposalId, KnownReviews> = self.known(KnownKind::Reviews, marks).await;
+        let mut found = BTreeMap::new();
+        let submitted = rows.iter().filter(|proposal| proposal.status == Status::Submitted);
+        // Made beforehand: what is known takes no request, and the rest is asked for side by side.
+        let opening = submitted.map(|proposal| {
             references.insert(proposal.id, proposal.reference.clone());
-            match self.reviewed(&proposal, &call, &roles, &facts).await {
-                Ok(CountedReviews { line, revisions, said, invalid: faults }) => {
+            let known = known.remove(&proposal.id).map(|known| known.counted(proposal.id));
+            let (call, roles, facts) = (call, roles, &facts);
+            async move {
+                let (is_new, reviews) = match known {
+                    Some(known) => (false, Ok(known)),
+                    // Boxed, so that what waits for its turn is small.
+                    None => (true, Box::pin(self.reviewed(proposal, call, roles, facts)).await),
+                };
+                (proposal.id, is_new, reviews)
+            }
+        });
+        let opening: Vec<_> = opening.collect();
+        let mut opening = pin!(stream::iter(opening).buffered(AT_ONCE));
+        while let Some((id, is_new, reviews)) = opening.next().await {
+            match reviews {
+                Ok(reviews) => {
+                    found.extend(KnownReviews::of(&reviews).filter(|_| is_new).map(|known| (id, known)));
+                    let CountedReviews { line, revisions, said, invalid: faults } = reviews;
                     counted.insert(line.proposal, revisions);
                     comments.insert(line.proposal, said);
                     reviewed.push(line);
@@ -78,9 +109,10 @@ impl Client {
                 }
                 Err(error @ ClientError::Transport { .. }) => return Err(error),
                 // Also a proposal whose manifest does not verify: the others can be ranked, and it is said why this is not.
-                Err(error) => closed.push((proposal.id, error)),
+                Err(error) => closed.push((id, error)),
             }
         }
+        self.keep_known(KnownKind::Reviews, call.call.id, marks, &found).await;
         let lines = rank(&call.rules.criteria, call.rules.total_threshold, &reviewed);
         let notes = self.notes_on(references.keys()).await?;
         Ok(Ranking { lines, invalid, closed, references, notes, comments, counted })
@@ -173,6 +205,47 @@ struct CountedReviews {
     invalid: Vec<InvalidReview>,
 }
 
+/// The same as it is kept on this machine. Where a review does not verify, or was reopened, nothing is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownReviews {
+    /// Hundredths of a point.
+    scores: BTreeMap<MemberId, BTreeMap<Slug, i64>>,
+    missing: BTreeSet<MemberId>,
+    set_aside: BTreeMap<MemberId, SetAside>,
+    revisions: BTreeMap<MemberId, u32>,
+    said: BTreeMap<Slug, Vec<String>>,
+}
+
+impl KnownReviews {
+    fn of(reviews: &CountedReviews) -> Option<Self> {
+        let CountedReviews { line, revisions, said, invalid } = reviews;
+        if !invalid.is_empty() || !line.reopened.is_empty() {
+            return None;
+        }
+        let hundredths = |scores: &BTreeMap<Slug, Points>| {
+            scores.iter().map(|(name, points)| (name.clone(), points.hundredths())).collect()
+        };
+        Some(Self {
+            scores: line.scores.iter().map(|(member, scores)| (member.clone(), hundredths(scores))).collect(),
+            missing: line.missing.clone(),
+            set_aside: line.set_aside.clone(),
+            revisions: revisions.clone(),
+            said: said.clone(),
+        })
+    }
+
+    fn counted(self, proposal: ProposalId) -> CountedReviews {
+        let Self { scores, missing, set_aside, revisions, said } = self;
+        let points = |scores: BTreeMap<Slug, i64>| {
+            scores.into_iter().map(|(name, hundredths)| (name, Points::from_hundredths(hundredths))).collect()
+        };
+        let scores = scores.into_iter().map(|(member, scores)| (member, points(scores))).collect();
+        let line = Reviewed { proposal, scores, missing, set_aside, reopened: BTreeMap::new() };
+        CountedReviews { line, revisions, said, invalid: Vec::new() }
+    }
+}
+
 /// A proposal's line of the ranking, out of what opened.
 fn assemble(
     proposal: ProposalId,
@@ -217,10 +290,7 @@ mod tests {
             reviews::ReviewBody,
             testing::{at, call, proposal},
         },
-        domain::{
-            id::Sha256,
-            review::{ExactPoints, Points},
-        },
+        domain::{id::Sha256, review::ExactPoints},
         wire::review::Review,
     };
 

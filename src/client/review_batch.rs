@@ -4,6 +4,7 @@ use super::{
     Client, Result,
     forecast::{Effect, Forecast, Undo},
     naming::FoundProposal,
+    review_form::FilledForm,
     reviews::ReviewBody,
     titles::Titles,
     verified::VersionChoice,
@@ -55,17 +56,29 @@ pub struct LeftReview {
 pub type HandedIn = Option<Result<Review>>;
 
 impl Client {
-    /// The drafts that can be handed in, and those that cannot. `assigned` is [`Client::assigned_proposals`].
+    /// The drafts that can be handed in, and those that cannot. What a form says goes before the draft on this machine. `assigned` is
+    /// [`Client::assigned_proposals`].
     ///
     /// # Errors
     /// When the exchange is not reached, or the call does not verify. What is wrong with one proposal is no reason to leave out the others.
-    pub async fn plan_reviews(&self, id: CallId, assigned: &[Proposal], titles: &Titles) -> Result<ReviewBatch> {
+    pub async fn plan_reviews(
+        &self,
+        id: CallId,
+        assigned: &[Proposal],
+        titles: &Titles,
+        form: Option<&FilledForm>,
+    ) -> Result<ReviewBatch> {
         let call = self.call(id).await?;
         let mut batch = ReviewBatch { code: call.rules.code.clone(), ready: Vec::new(), left: Vec::new() };
         for proposal in assigned {
             let (id, reference) = (proposal.id, proposal.reference.clone());
             let mut leave = |why: String| batch.left.push(LeftReview { id, reference: reference.clone(), why });
-            let Some(body) = self.draft(id).await? else {
+            let written = form.and_then(|form| form.review_of(id)).cloned();
+            let body = match written {
+                Some(body) => Some(body),
+                None => self.draft(id).await?,
+            };
+            let Some(body) = body else {
                 if !proposal.mine.has_reviewed || proposal.mine.reopened_at.is_some() {
                     leave("there is no draft".into());
                 }

@@ -220,6 +220,15 @@ impl Client {
     }
 }
 
+impl FilledForm {
+    /// What it says about a proposal, if anything is filled in.
+    #[must_use]
+    pub fn review_of(&self, id: ProposalId) -> Option<&ReviewBody> {
+        let filled = self.reviews.iter().filter(|review| review.state != FilledState::Empty);
+        filled.map(|review| (review.id, &review.body)).find_map(|(of, body)| (of == id).then_some(body))
+    }
+}
+
 impl ReviewForm {
     /// Checks what a file has, section by section, against the form as it would be made now.
     ///

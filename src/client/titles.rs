@@ -12,6 +12,7 @@ pub use store::KnownTitle;
 
 use super::{
     Client, ClientError, Result, blocking,
+    kept_key::KeptKey,
     progress::{NoProgress, ProgressListener, ProgressStep},
     proposals::Summary,
     verified::{VerifiedCall, VersionChoice},
@@ -33,7 +34,7 @@ use std::{
     pin::pin,
     sync::Arc,
 };
-use store::{Access, FoundTitles, TitleChange, TitleFile, TitleKey, TitlePlace};
+use store::{Access, FoundTitles, TitleChange, TitleFile, TitlePlace};
 use tokio::sync::OnceCell;
 
 /// How many summaries are opened side by side.
@@ -401,10 +402,10 @@ impl Client {
     }
 
     /// The key of the kept titles; a new one if there is none, or none that an identity of this machine opens.
-    async fn title_key(&self, shelf: &mut Shelf, keyring: &Arc<Keyring>) -> Result<TitleKey> {
+    async fn title_key(&self, shelf: &mut Shelf, keyring: &Arc<Keyring>) -> Result<KeptKey> {
         if let Some(sealed) = shelf.file.sealed_key() {
             let (keyring, sealed) = (keyring.clone(), sealed.to_owned());
-            match blocking(move || Ok(TitleKey::unseal(&keyring, sealed))).await? {
+            match blocking(move || Ok(KeptKey::unseal(&keyring, sealed))).await? {
                 Ok(key) => return Ok(key),
                 Err(
                     SealError::NoMatchingIdentity | SealError::Damaged | SealError::Truncated | SealError::Shape(_),
@@ -424,14 +425,14 @@ impl Client {
             recipients = self.member(&self.member_id().await?).await?.recipients().to_vec();
         }
         let key = LocalKey::generate(&*self.ambient().rng);
-        blocking(move || TitleKey::new(key, &recipients)).await
+        blocking(move || KeptKey::new(key, &recipients)).await
     }
 
     /// Opens summaries for their titles, and keeps the titles.
     async fn open_titles(
         &self,
         missing: &[Wanted<'_>],
-        (keyring, key): (&Arc<Keyring>, &Arc<TitleKey>),
+        (keyring, key): (&Arc<Keyring>, &Arc<KeptKey>),
         progress: Arc<dyn ProgressListener>,
     ) -> Vec<(ProposalId, KnownTitle)> {
         if missing.is_empty() {
@@ -505,7 +506,7 @@ impl Client {
     async fn keep_titles(
         &self,
         outdated: &Outdated,
-        key: Option<(&Arc<Keyring>, &Arc<TitleKey>)>,
+        key: Option<(&Arc<Keyring>, &Arc<KeptKey>)>,
         opened: Vec<(TitlePlace, KnownTitle)>,
     ) {
         let Outdated { lost, shown_again } = outdated.clone();
@@ -524,7 +525,7 @@ impl Client {
                 let Some((keyring, key)) = key.filter(|_| !opened.is_empty()) else { return Ok(change) };
                 // Another command may have begun the file meanwhile, under a key of its own.
                 let theirs = file.sealed_key().filter(|sealed| *sealed != key.sealed()).map(str::to_owned);
-                match theirs.map(|sealed| TitleKey::unseal(&keyring, sealed)) {
+                match theirs.map(|sealed| KeptKey::unseal(&keyring, sealed)) {
                     Some(Ok(theirs)) => file.put(&theirs, &opened),
                     Some(Err(_)) | None => file.put(&key, &opened),
                 }

@@ -11,6 +11,8 @@ mod clock;
 #[cfg(feature = "server")]
 mod cycle;
 #[cfg(feature = "server")]
+mod desk;
+#[cfg(feature = "server")]
 mod documents;
 #[cfg(feature = "server")]
 mod narrator;

@@ -4,7 +4,7 @@
 //! attempted for real, and the demonstration fails when it succeeds.
 
 use super::{
-    cast,
+    cast, desk,
     documents::Documents,
     narrator::{self, name_of},
     world::{DemoWorld, Error},
@@ -104,8 +104,8 @@ pub(super) async fn play(
     story.extend(calls).await?;
     story.declare_interests(calls, offered).await?;
     story.assign_reviewers(calls, offered).await?;
-    story.hand_out_keys(calls, offered).await?;
-    story.review(offered).await?;
+    story.hand_out_keys(calls).await?;
+    story.review(calls, offered).await?;
     story.decide(calls, offered, &proposals).await?;
     Ok(Outcomes { proposals, bilateral_program })
 }
@@ -281,18 +281,16 @@ impl Story<'_> {
             "looks at the call again",
             "one proposal is there; of Lodestone no row, no count, no key",
         );
-        for proposal in [offered.lodestone, offered.furrow] {
-            for officer in ["USA:dana", "ISR:noa"] {
-                world.client(officer).declare(proposal, None).await?;
-            }
-            for decider in ["USA:frank", "ISR:eitan"] {
-                world.client(decider).declare(proposal, None).await?;
-            }
+        for member in ["USA:dana", "ISR:noa", "USA:olivia", "USA:frank", "ISR:eitan"] {
+            desk::declare_clear(world, member, calls.bilateral).await?;
         }
-        world.client("USA:olivia").declare(offered.furrow, None).await?;
         for member in ["USA:dana", "KOR:seoyeon", "GBR:isla"] {
-            world.client(member).declare(offered.second_life, None).await?;
+            desk::declare_clear(world, member, calls.multilateral).await?;
         }
+        narrator::act(
+            "officers and deciders",
+            "answer one sheet each (`conflict sheet`): a signed statement for every proposal",
+        );
         Ok(())
     }
 
@@ -307,9 +305,16 @@ impl Story<'_> {
             (offered.furrow, "ISR:maya"),
         ];
         assign(world, calls.bilateral, &pairs).await?;
-        assign(world, calls.multilateral, &[(offered.second_life, "KOR:minjun"), (offered.second_life, "GBR:harry")])
-            .await?;
         narrator::act("USA:dana", "assigns reviewers, all lines or none");
+        let suggested = desk::suggested(world, "USA:dana", calls.multilateral, 2).await?;
+        let both = [(offered.second_life, id("KOR:minjun")), (offered.second_life, id("GBR:harry"))];
+        expect(both.iter().all(|pair| suggested.contains(pair)), "a reviewer of each funding nation is suggested")?;
+        dana.assign(calls.multilateral, &suggested, false).await?;
+        narrator::act(
+            "USA:dana",
+            "has reviewers of the other call suggested (`assignment suggest`): one of each nation that funds it, \
+             nobody who is barred",
+        );
         refused(
             dana.assign(calls.multilateral, &[(offered.second_life, id("EU:luca"))], false).await,
             "lines-refused",
@@ -329,11 +334,16 @@ impl Story<'_> {
     }
 
     /// Every reader gets a key.
-    async fn hand_out_keys(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+    async fn hand_out_keys(&self, calls: Calls) -> Result<(), Error> {
         let Self { world, .. } = *self;
         let dana = world.client("USA:dana");
-        for (proposal, reviewer, _) in offered.reviewers() {
-            world.client(reviewer).declare(proposal, None).await?;
+        for (call, reviewer) in [
+            (calls.bilateral, "USA:carol"),
+            (calls.bilateral, "ISR:maya"),
+            (calls.multilateral, "KOR:minjun"),
+            (calls.multilateral, "GBR:harry"),
+        ] {
+            desk::declare_clear(world, reviewer, call).await?;
         }
         for call in [calls.bilateral, calls.multilateral] {
             let prepared = dana.prepare_panel(call).await?;
@@ -347,17 +357,28 @@ impl Story<'_> {
     }
 
     /// Sealed reviews.
-    async fn review(&self, offered: Offered) -> Result<(), Error> {
+    async fn review(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
         let Self { world, documents, progress, .. } = *self;
         (self.set_clock)(self.day(80));
         narrator::date(self.day(80), "Reviews, each closed to the others until one's own is in");
+        let mut scores_of: BTreeMap<&str, BTreeMap<ProposalId, [f64; 3]>> = BTreeMap::new();
         for (proposal, reviewer, scores) in offered.reviewers() {
-            review(world, documents, proposal, reviewer, scores, progress).await?;
+            desk::read(world, documents, proposal, reviewer, progress).await?;
+            scores_of.entry(reviewer).or_default().insert(proposal, scores);
+        }
+        for (reviewer, scores) in &scores_of {
+            let call = if scores.contains_key(&offered.second_life) { calls.multilateral } else { calls.bilateral };
+            let handed_in = desk::review_by_form(world, reviewer, call, scores, progress).await?;
+            expect(handed_in == scores.len(), "every review of a form is handed in")?;
         }
         let off_scale = body([5.5, 4.0, 4.0]);
         let error = world.client("USA:carol").submit_review(offered.lodestone, &off_scale).await;
         expect(error.is_err(), "a score off the scale is refused")?;
-        narrator::act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
+        narrator::act(
+            "the panel",
+            "fills in one form each (`review form`) and hands in six sealed reviews, each bound to the exact version \
+             that was read",
+        );
         narrator::refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
         let restricted = world
             .client("USA:carol")
@@ -394,16 +415,26 @@ impl Story<'_> {
             let ranking = dana.ranking(call).await?;
             expect(ranking.invalid.is_empty(), "every review verifies")?;
             narrator::ranking(name, &ranking.lines, proposals);
+            let plan = dana.plan_ranking(call).await?;
+            dana.send_ranking(call, &plan).await?;
         }
+        let sent = world.client("USA:frank").sent_ranking(calls.bilateral).await?;
+        expect(sent.ranking.lines.len() == 2 && sent.ranking.closed.is_empty(), "a decider opens what was sent")?;
+        narrator::act("USA:dana", "sends both rankings, sealed to those who decide (`ranking send`)");
         let decisions: [(ProposalId, Outcome, &[&str]); 3] = [
             (offered.lodestone, Outcome::Fund, &["USA:frank", "ISR:eitan"]),
             (offered.furrow, Outcome::Decline, &["USA:frank", "ISR:eitan"]),
             (offered.second_life, Outcome::Fund, &["KOR:seoyeon", "GBR:isla"]),
         ];
+        for decider in ["USA:frank", "ISR:eitan"] {
+            let sheet = [(offered.lodestone, Outcome::Fund), (offered.furrow, Outcome::Decline)];
+            desk::decide_by_sheet(world, decider, calls.bilateral, &sheet).await?;
+        }
+        for decider in ["KOR:seoyeon", "GBR:isla"] {
+            desk::decide_by_sheet(world, decider, calls.multilateral, &[(offered.second_life, Outcome::Fund)]).await?;
+        }
+        narrator::act("each decider", "fills in one sheet and signs all of its lines (`decision sign --from`)");
         for (proposal, outcome, deciders) in decisions {
-            for decider in deciders {
-                world.client(decider).sign_decision(proposal, outcome).await?;
-            }
             let name = name_of(proposals, proposal);
             narrator::act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
         }
@@ -413,14 +444,18 @@ impl Story<'_> {
             "wants his signature on Furrow back",
             "all funders have signed; the decision is final",
         );
-        for (proposal, outcome, _) in decisions {
-            let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
-            dana.send_letter(proposal, &text).await?;
+        let mut letters = 0;
+        for call in [calls.bilateral, calls.multilateral] {
+            letters += desk::letters_by_template(world, "USA:dana", call, self.progress).await?;
         }
+        expect(letters == decisions.len(), "every decision gets its letter")?;
         let letters = world.client("ISR:tamar").api().letters(offered.lodestone).await?;
         let letter = world.client("ISR:tamar").read_letter(offered.lodestone, letters[0].id).await?;
-        narrator::act("USA:dana", "sends sealed letters to the parties");
-        narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
+        narrator::act(
+            "USA:dana",
+            "sends sealed letters to the parties, made of one template (`letter send --template`)",
+        );
+        narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", letter.text.trim()));
         Ok(())
     }
 }
@@ -515,25 +550,6 @@ async fn assign(world: &DemoWorld, call: CallId, pairs: &[(ProposalId, &str)]) -
     let tried = world.client("USA:dana").assign(call, &pairs, true).await?;
     expect(tried.faults.is_empty(), "the dry run finds no fault")?;
     world.client("USA:dana").assign(call, &pairs, false).await?;
-    Ok(())
-}
-
-async fn review(
-    world: &DemoWorld,
-    documents: &Documents,
-    proposal: ProposalId,
-    reviewer: &str,
-    scores: [f64; 3],
-    progress: &Arc<dyn ProgressListener>,
-) -> Result<(), Error> {
-    let client = world.client(reviewer);
-    let out = world.plan.dir.join("reading").join(format!("{}-{proposal}.pdf", reviewer.replace(':', ".")));
-    std::fs::create_dir_all(out.parent().expect("joined to a folder"))?;
-    client.open_document(proposal, &slug("work-plan"), None, VersionChoice::Standing, &out, progress.clone()).await?;
-    let same = std::fs::read(&out)? == std::fs::read(&documents.work_plan)?;
-    expect(same, "what is opened is what was handed in, byte for byte")?;
-    client.save_draft(proposal, &body(scores)).await?;
-    client.submit_review(proposal, &body(scores)).await?;
     Ok(())
 }
 

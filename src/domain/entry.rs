@@ -134,6 +134,28 @@ impl EntryKind {
         )
     }
 
+    /// Whether an entry about a proposal leaves all that officers are shown of its judging as it was: somebody read something, got a key, or
+    /// prepared a document.
+    #[must_use]
+    pub fn leaves_judging(self) -> bool {
+        matches!(
+            self,
+            Self::DocumentStored
+                | Self::DocumentRemoved
+                | Self::DocumentDropped
+                | Self::DocumentFetched
+                | Self::VaultCreated
+                | Self::KeyWrapped
+                | Self::KeyRemoved
+                | Self::KeyFetched
+                | Self::ReviewFetched
+                | Self::RankingSent
+                | Self::RankingWithdrawn
+                | Self::RankingFetched
+                | Self::LetterFetched
+        )
+    }
+
     /// The circle that may read entries of this kind. `on_proposal` distinguishes the two uses of vault and key entries.
     #[must_use]
     pub fn readers(self, on_proposal: bool) -> Readers {

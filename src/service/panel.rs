@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{CallId, MemberId, PartnerCode, ProposalId},
+        entry::EntryKind,
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         member::CallRole,
         proposal::{Sort, Status},
     },
@@ -22,7 +23,7 @@ use crate::{
         facts::{MemberFacts, ProposalFacts},
     },
     storage::{
-        decisions, members,
+        decisions, entries, members,
         reviews::{self, AssignmentRow},
         vaults,
         visible::PageRequest,
@@ -133,6 +134,7 @@ async fn described(view: &mut View<'_>, judged: Vec<(ProposalState, Vec<PanelCan
     for (proposal, partner) in decisions::pending_signatures_among(&mut view.tx, &ids).await? {
         signatures.entry(proposal).or_default().insert(partner);
     }
+    let last = entries::last_among(&mut view.tx, &ids, &leaving_judging()).await?;
     let named: BTreeSet<MemberId> = rows.values().flatten().map(|row| row.reviewer.clone()).collect();
     let cards = members::some(&mut view.tx, &named.into_iter().collect::<Vec<_>>()).await?;
     let holders: BTreeMap<MemberId, MemberFacts> = cards
@@ -153,11 +155,21 @@ async fn described(view: &mut View<'_>, judged: Vec<(ProposalState, Vec<PanelCan
             has_deliberation: deliberating.contains(&state.row.id),
             signed_by: signatures.remove(&state.row.id).unwrap_or_default(),
             decided: state.row.outcome.filter(|_| state.row.is_decided),
+            state_sha256: Some(state_digest(state.row.id, last.get(&state.row.id).copied())),
             assignments: rows.into_iter().map(|row| assignment(&state, row, &holders)).collect(),
             candidates,
         }
     };
     Ok(judged.into_iter().map(&mut line).collect())
+}
+
+/// Of the last entry that changed something about judging a proposal.
+fn state_digest(proposal: ProposalId, last: Option<u64>) -> Sha256 {
+    Sha256::of(format!("{proposal} {}", last.unwrap_or(0)).as_bytes())
+}
+
+fn leaving_judging() -> Vec<EntryKind> {
+    EntryKind::ALL.iter().copied().filter(|kind| kind.leaves_judging()).collect()
 }
 
 /// The officers and deciders who declared to have no conflict.

@@ -143,6 +143,28 @@ pub async fn add_payloads(tx: &mut Tx, entries: &mut [EntryRow]) -> Result<(), S
     Ok(())
 }
 
+/// The number of the last entry about each of these proposals, of other kinds than these.
+pub async fn last_among(
+    tx: &mut Tx,
+    proposals: &[ProposalId],
+    but: &[EntryKind],
+) -> Result<HashMap<ProposalId, u64>, StoreError> {
+    let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
+    let mut last = HashMap::new();
+    for some in proposals.chunks(many::AT_ONCE) {
+        let sql = format!(
+            "SELECT proposal_id, MAX(seq) AS seq FROM log_entries WHERE proposal_id IN ({}) \
+             AND REPLACE($1, ' ' || kind || ' ', '') = $1 GROUP BY proposal_id",
+            many::marks(2, some.len())
+        );
+        let args = std::iter::once(Arg::text(&listed)).chain(some.iter().map(Arg::text)).collect();
+        for row in tx.fetch_all(Sql::once(sql), args).await? {
+            last.insert(row.parse("proposal_id")?, row.count("seq")?);
+        }
+    }
+    Ok(last)
+}
+
 /// The members who have fetched a document, by proposal.
 pub async fn fetched_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<HashSet<(ProposalId, String)>, StoreError> {
     if proposals.is_empty() {

@@ -148,6 +148,10 @@ answer! {
         /// The outcome of the decision in force.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub decided: Option<Outcome>,
+        /// Another one as soon as anything is on record that can change who judges the proposal, how, or what was decided and sent. What a
+        /// client made of its reviews and decision holds while this is the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub state_sha256: Option<Sha256>,
         /// Every reviewer of the call, if that was asked for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub candidates: Vec<PanelCandidate>,

@@ -1,4 +1,5 @@
-//! A member with a thousand proposals: what waits and the list with all titles take the client little time once the titles are known.
+//! A member with a thousand proposals: what waits, the list with all titles, the ranking and a look at all letters take the client little
+//! time once they are known.
 //!
 //! What is bounded depends on neither the machine's load nor its network: requests, by the server's own figures, and the processor time of
 //! the client's process. The time that passed is printed.
@@ -10,7 +11,11 @@ use crate::harness::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    domain::ambient::{Clock, SystemClock, SystemRng},
+    demo::world::DemoWorld,
+    domain::{
+        ambient::{Clock, SystemClock, SystemRng},
+        id::{CallId, ProposalId, Sha256},
+    },
     sealing::local_key::LocalKey,
     wire::{directory::CreateProgram, proposal::Proposal},
 };
@@ -83,7 +88,7 @@ async fn requests(server: &Server) -> BTreeMap<String, u64> {
 }
 
 /// Writes the file of a member's titles as it is after all were opened once.
-fn keep_titles(home: &Path, recipient: &str, proposals: &[Proposal]) {
+fn keep_titles(home: &Path, recipient: &str, access: &str, proposals: &[Proposal]) {
     let key = LocalKey::generate(&SystemRng);
     let titles: Vec<Value> = (1..)
         .zip(proposals)
@@ -92,7 +97,7 @@ fn keep_titles(home: &Path, recipient: &str, proposals: &[Proposal]) {
             let text = json!({ "title": title(number), "organisations": ["Kinneret Instruments"] }).to_string();
             let sealed = key.seal(&format!("{id} {call} {manifest}"), text.as_bytes());
             let sealed = BASE64_STANDARD.encode(sealed);
-            Some(json!({ "proposal": id, "call": call, "manifest": manifest, "access": "party", "sealed": sealed }))
+            Some(json!({ "proposal": id, "call": call, "manifest": manifest, "access": access, "sealed": sealed }))
         })
         .collect();
     assert_eq!(titles.len() as u64, TITLED);
@@ -100,6 +105,62 @@ fn keep_titles(home: &Path, recipient: &str, proposals: &[Proposal]) {
     fs::create_dir_all(home.join("titles")).unwrap();
     fs::write(home.join("titles/default.json"), json!({ "key": sealed, "titles": titles }).to_string()).unwrap();
 }
+
+/// Writes what is known of the reviews and of the decision of each proposal as it is after a ranking and a look at the letters.
+fn keep_judging(home: &Path, recipient: &str, call: CallId, marks: &BTreeMap<ProposalId, Sha256>) {
+    let key = LocalKey::generate(&SystemRng);
+    let scores = json!({ "excellence": 400, "impact": 350 });
+    let reviews = json!({
+        "scores": { "USA:carol": scores, "ISR:maya": scores }, "missing": [], "set_aside": {},
+        "revisions": { "USA:carol": 1, "ISR:maya": 1 }, "said": { "impact": ["Two markets, one product.", "Sound."] },
+    });
+    let decision = json!({
+        "outcome": "fund", "sha256": Sha256::of(b"decision"), "has_letter": false, "organisations": ["Kinneret Instruments"],
+    });
+    let mut items = Vec::new();
+    for (proposal, mark) in marks {
+        for (kind, about, text) in [("reviews", "Reviews", &reviews), ("decision", "Decision", &decision)] {
+            let sealed = key.seal(&format!("{about} {proposal} {mark}"), text.to_string().as_bytes());
+            let sealed = BASE64_STANDARD.encode(sealed);
+            items.push(json!({ "kind": kind, "proposal": proposal, "call": call, "mark": mark, "sealed": sealed }));
+        }
+    }
+    let sealed = BASE64_STANDARD.encode(key.seal_to(&[recipient.to_owned()]).unwrap());
+    fs::create_dir_all(home.join("judging")).unwrap();
+    fs::write(home.join("judging/default.json"), json!({ "key": sealed, "items": items }).to_string()).unwrap();
+}
+
+/// As many proposals of others that are decided, with their officer clear of them.
+fn add_decided(rows: &mut Rows, call: CallId) {
+    let (members, dana, now) = ([id("ISR:tamar"), id("USA:bob")], id("USA:dana"), SystemClock.now());
+    for number in 1..=TITLED {
+        let proposal = many::id("prop", 100_000 + number);
+        rows.proposal(&many::Proposal {
+            id: proposal,
+            call,
+            topic: Some("navigation"),
+            members: &members,
+            created_at: now + SignedDuration::from_millis(i64::try_from(number).unwrap()),
+            is_withdrawn: false,
+        });
+        rows.version(proposal, 1, 1, "{}", true, true);
+        rows.declaration(proposal, &dana, false);
+        rows.decision(proposal, true);
+    }
+}
+
+/// Writes what is known of each of them into the officer's home.
+async fn make_known(site: &Site, world: &DemoWorld, call: CallId) {
+    let (client, dana) = (world.client("USA:dana"), id("USA:dana"));
+    let marks = client.judging_marks(call).await.unwrap();
+    assert_eq!(marks.len() as u64, TITLED);
+    let (home, recipient) = (world.home(&dana), site.speaker("USA:dana").recipient);
+    keep_judging(&home, &recipient, call, &marks);
+    keep_titles(&home, &recipient, "office", &client.api().all_proposals(Some(call)).await.unwrap());
+}
+
+const LETTERS: &str =
+    "=== fund ===\nTo {organisations}: {title} ({reference}) is funded, {total} points.\n\n{comments}\n";
 
 /// One of them has a word that is in no other, and in no reference.
 fn title(number: u64) -> String {
@@ -117,8 +178,11 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
     let program = CreateProgram { name: "Joint research".into(), lead: code("USA"), partners };
     let program = dana.api().create_program(&program).await.unwrap().id;
     let now = SystemClock.now();
-    let draft = dana.draft_call(program, &text(now, now + SignedDuration::from_hours(24))).await.unwrap();
-    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let publish = async || {
+        let draft = dana.draft_call(program, &text(now, now + SignedDuration::from_hours(24))).await.unwrap();
+        dana.publish_call(draft.id).await.unwrap().id
+    };
+    let (call, decided) = (publish().await, publish().await);
     let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
     for number in 1..=TITLED + UNFINISHED {
         let proposal = many::id("prop", number);
@@ -142,16 +206,18 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
             rows.assignment(many::id("prop", number), reviewer);
         }
     }
+    add_decided(&mut rows, decided);
     let db = &world.server.exchange.db;
     rows.write(db).await;
     many::index(db).await;
     let proposals = avi.api().all_proposals(None).await.unwrap();
     assert_eq!(proposals.len() as u64, TITLED + UNFINISHED);
+    make_known(&site, &world, decided).await;
     world.stop().await;
 
     let server = site.serve().await;
     let home = site.point_home("ISR:avi", &server);
-    keep_titles(&home, &site.speaker("ISR:avi").recipient, &proposals);
+    keep_titles(&home, &site.speaker("ISR:avi").recipient, "party", &proposals);
     let todo = measure(&server, &home, &["--json", "todo"]).await;
     let waits: Value = serde_json::from_str(&todo.said).unwrap();
     assert_eq!(waits["items"].as_array().unwrap().len(), 100, "{}", todo.said);
@@ -174,6 +240,22 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
     assert!(progress.said.contains("1000 of 1000"), "{}", progress.said);
     for measured in [&chase, &progress] {
         assert!(measured.processor < BOUND, "{:?} of {:?}", measured.processor, measured.took);
+    }
+    // The ranking, and a look at the letter of each: nothing of a single proposal is asked for.
+    let ranking = measure(&server, &dana, &["ranking", "show", &decided.to_string()]).await;
+    let template = site.path("letters.txt");
+    fs::write(&template, LETTERS).unwrap();
+    let template = template.display().to_string();
+    let letters = ["letter", "send", &decided.to_string(), "--template", &template, "--dry-run"];
+    let letters = measure(&server, &dana, &letters).await;
+    for number in 1..=TITLED {
+        let part = format!("part {number:04}");
+        assert_eq!(ranking.said.matches(&part).count(), 1, "{part}");
+        assert!(letters.said.contains(&format!("Kinneret Instruments: {part}")), "{part}");
+    }
+    for measured in [&ranking, &letters] {
+        assert!(measured.processor < BOUND, "{:?} of {:?}", measured.processor, measured.took);
+        assert!(measured.requests.values().sum::<u64>() < 40, "{:?}", measured.requests);
     }
     // A request for each page and none for a title; what waits is one request, however much there is.
     let pages = BTreeMap::from([("/v1/proposals".to_owned(), 6)]);

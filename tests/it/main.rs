@@ -72,6 +72,8 @@ mod inverses;
 mod joining;
 mod journey;
 #[cfg(feature = "client")]
+mod known_judging;
+#[cfg(feature = "client")]
 mod leftovers;
 #[cfg(feature = "client")]
 mod listed;
@@ -168,3 +170,5 @@ mod verify;
 mod visibility;
 #[cfg(feature = "client")]
 mod wrapped_keys;
+#[cfg(feature = "client")]
+mod year;

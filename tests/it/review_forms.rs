@@ -245,3 +245,51 @@ async fn proposal_that_cannot_be_opened_is_named_and_the_others_are_opened() {
     assert_eq!(answer["items"].as_array().unwrap().len(), 1, "{said}");
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn form_that_was_filled_in_is_handed_in_by_one_command() {
+    let (stage, both) = two_for_carol().await;
+    let (path, call) = (printed(&stage, "reviews.md").await, stage.call.to_string());
+    let text = fs::read_to_string(&path).unwrap();
+    // The first is filled in whole, of the second one criterion alone.
+    let (first, second) = text.split_at(text.rfind("\n## ").unwrap());
+    let filled = first.replace("score:\n", "score: 4\n") + &second.replacen("score:\n", "score: 3\n", 1);
+    fs::write(&path, &filled).unwrap();
+    let carol = stage.client("USA:carol");
+    let shown = path.display().to_string();
+    let submit = ["--json", "review", "submit", "--call", &call, "--file", &shown];
+    let (code, said, notes) = run(&stage, "USA:carol", &[&submit[..], &["--dry-run"]].concat()).await;
+    let looked: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, looked["items"].as_array().unwrap().len()), (0, 1), "{said}{notes}");
+    assert_eq!((looked["items"][0]["total"].as_f64(), looked["left"].as_array().unwrap().len()), (Some(8.0), 1));
+    let (code, _, notes) = run(&stage, "USA:carol", &submit).await;
+    assert!(code == 2 && notes.contains("--yes"), "nobody was asked: {notes}");
+    assert!(carol.drafts().unwrap().is_empty(), "nothing is kept before it is agreed to");
+
+    // A fault anywhere, and nothing of it is done.
+    fs::write(&path, filled.replace("score: 3\n", "score: 3.7\n")).unwrap();
+    let (code, _, notes) = run(&stage, "USA:carol", &[&submit[..], &["--yes"]].concat()).await;
+    assert!(code == 2 && notes.contains("3.7"), "{notes}");
+    for proposal in both {
+        assert!(carol.api().reviews(proposal).await.unwrap().is_empty());
+    }
+
+    fs::write(&path, &filled).unwrap();
+    let (code, said, notes) = run(&stage, "USA:carol", &[&submit[..], &["--yes"]].concat()).await;
+    assert_eq!(code, 0, "{said}{notes}");
+    let mut in_or_kept = Vec::new();
+    for proposal in both {
+        let is_in = carol.api().reviews(proposal).await.unwrap().len() == 1;
+        in_or_kept.push((is_in, carol.draft(proposal).await.unwrap().is_some()));
+    }
+    in_or_kept.sort_unstable();
+    assert_eq!(in_or_kept, [(false, true), (true, false)], "what is not complete is a draft");
+
+    // A draft that was changed since is not replaced.
+    let left = carol.drafts().unwrap()[0];
+    carol.save_draft(left, &review(1.0, 1.0)).await.unwrap();
+    let (code, _, notes) = run(&stage, "USA:carol", &[&submit[..], &["--yes"]].concat()).await;
+    assert!(code == 1 && notes.contains("--replace"), "{notes}");
+    assert!(carol.api().reviews(left).await.unwrap().is_empty());
+    stage.stop().await;
+}

@@ -76,6 +76,36 @@ async fn file_that_breaks_off_is_refused_before_it_is_sealed_unless_it_is_meant(
 }
 
 #[tokio::test]
+async fn several_documents_are_put_in_by_one_command_or_none_if_one_is_refused() {
+    let stage = Stage::open().await;
+    let proposal = stage.begun().await;
+    let (avi, shown) = (stage.client("ISR:avi"), proposal.to_string());
+    let file = |name: &str, content: &[u8]| stage.file(name, content).display().to_string();
+    let (plan, list) = (file("plan.pdf", &pdf("the plan")), file("list.pdf", &pdf("the list")));
+    let cut = file("cut.pdf", b"%PDF-1.7\nhalf of it");
+    let put = async |words: &[&str]| {
+        run(&stage, "ISR:avi", &[&["--json", "proposal", "put", &shown][..], words].concat()).await
+    };
+    for (words, fault) in [
+        (&["work-plan", &plan, "shareholders", &cut][..], "breaks off"),
+        (&["work-plan", &plan, "shareholders"], "no document follows the slot `shareholders`"),
+        (&["work-plan", &plan, "work-plan", &list], "is named twice"),
+        (&["work-plan", &plan, "shareholders", &list, "--media-type", "application/pdf"], "about one document"),
+    ] {
+        let (code, _, notes) = put(words).await;
+        assert!(code == 2 && notes.contains(fault), "{words:?}: {notes}");
+        assert!(avi.api().documents(proposal).await.unwrap().is_empty(), "{words:?}: none is put in");
+    }
+    let (code, said, notes) = put(&["work-plan", &plan, "shareholders", &list]).await;
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    let slots: Vec<&str> =
+        answer["items"].as_array().unwrap().iter().map(|item| item["slot"].as_str().unwrap()).collect();
+    assert_eq!((code, slots), (0, vec!["work-plan", "shareholders"]), "{notes}");
+    assert_eq!(avi.api().documents(proposal).await.unwrap().len(), 2);
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn check_says_what_is_missing_by_which_party_until_nothing_is() {
     let stage = Stage::open().await;
     let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;

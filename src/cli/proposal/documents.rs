@@ -6,7 +6,7 @@ use crate::{
         cell::size,
         context::{Context, joined},
         error::{CliError, Exit, Result},
-        output::Style,
+        output::{Screen, Style},
     },
     client::{
         Client, ClientError, cases,
@@ -23,7 +23,10 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Args)]
 pub struct Open {
@@ -56,11 +59,10 @@ pub struct Open {
 pub struct Put {
     /// The proposal
     proposal: ProposalName,
-    /// The slot, as the call names it
-    slot: Slug,
-    /// The document
-    file: PathBuf,
-    /// What kind of file it is [default: from its name and first bytes]
+    /// The slot, as the call names it, and the document to put there; further slots and documents may follow
+    #[arg(required = true, num_args = 2.., value_names = ["SLOT", "FILE"])]
+    places: Vec<OsString>,
+    /// What kind of file it is, with one document alone [default: from its name and first bytes]
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
     /// Put it although it breaks off, is encrypted, has macros or is another kind of archive
@@ -98,11 +100,61 @@ struct Target {
     media_type: String,
 }
 
-/// Looks at a document and puts it in.
+impl Put {
+    /// Each slot with its document.
+    fn places(&self) -> Result<Vec<(Slug, PathBuf)>> {
+        let usage = |message: String| CliError::usage(message).help("see `entente proposal put --help`");
+        let mut places: Vec<(Slug, PathBuf)> = Vec::new();
+        for place in self.places.chunks(2) {
+            let name = place[0].to_string_lossy();
+            let slot: Slug = name.parse().map_err(|error| usage(format!("`{name}`: {error}")))?;
+            let [_, file] = place else { return Err(usage(format!("no document follows the slot `{slot}`"))) };
+            if places.iter().any(|(earlier, _)| *earlier == slot) {
+                return Err(usage(format!("the slot `{slot}` is named twice")));
+            }
+            places.push((slot, file.into()));
+        }
+        if places.len() > 1 && self.media_type.is_some() {
+            return Err(usage("`--media-type` is about one document, and there are several".to_owned()));
+        }
+        Ok(places)
+    }
+}
+
+/// Looks at documents and puts them in, one after the other.
 pub(super) async fn put(context: &Context, client: &Client, args: &Put) -> Result<()> {
-    let Put { slot, file, .. } = args;
+    let places = args.places()?;
     let proposal = client.find_proposal(&args.proposal).await?.id;
-    look_at(context, client, args, proposal).await?;
+    look_at(context, client, args, &places, proposal).await?;
+    let mut documents = Vec::with_capacity(places.len());
+    for (slot, file) in &places {
+        match put_one(context, client, args, (slot, file), proposal).await {
+            Ok(document) => documents.push(document),
+            Err(error) if documents.is_empty() => return Err(error),
+            Err(error) => {
+                documents.iter().try_for_each(|document| stored(context, document))?;
+                return Err(CliError { message: format!("{slot}: {}", error.message), ..error });
+            }
+        }
+    }
+    match &documents[..] {
+        [document] => stored(context, document),
+        documents => context.out.answer(&json!({ "items": documents }), |screen| {
+            for document in documents {
+                stored_fields(screen, document);
+                screen.gap();
+            }
+        }),
+    }
+}
+
+async fn put_one(
+    context: &Context,
+    client: &Client,
+    args: &Put,
+    (slot, file): (&Slug, &Path),
+    proposal: ProposalId,
+) -> Result<Document> {
     let meter = context.meter(file.file_name().unwrap_or_default().to_string_lossy());
     let earlier = unsent(client, proposal, slot)?;
     let document = client.put_document(proposal, slot, file, args.media_type.as_deref(), meter).await;
@@ -111,14 +163,22 @@ pub(super) async fn put(context: &Context, client: &Client, args: &Put) -> Resul
         context.out.note("an interrupted upload was taken up again; the file was not sealed again");
     }
     note_signed(context, client, &earlier, &document)?;
-    stored(context, &document)
+    Ok(document)
 }
 
-/// Refuses a file that those who review it could not open, unless it is meant as it is.
-async fn look_at(context: &Context, client: &Client, args: &Put, proposal: ProposalId) -> Result<()> {
-    let shown = args.file.display();
-    let faults = client.inspect_document(proposal, &args.slot, &args.file, args.media_type.as_deref()).await?;
-    let sentences: Vec<String> = faults.into_iter().map(|fault| format!("`{shown}` {}", fault.sentence())).collect();
+/// Refuses files that those who review them could not open, unless they are meant as they are. Nothing is sealed before all were looked at.
+async fn look_at(
+    context: &Context,
+    client: &Client,
+    args: &Put,
+    places: &[(Slug, PathBuf)],
+    proposal: ProposalId,
+) -> Result<()> {
+    let mut sentences = Vec::new();
+    for (slot, file) in places {
+        let faults = client.inspect_document(proposal, slot, file, args.media_type.as_deref()).await?;
+        sentences.extend(faults.into_iter().map(|fault| format!("`{}` {}", file.display(), fault.sentence())));
+    }
     if sentences.is_empty() {
         return Ok(());
     }
@@ -400,15 +460,17 @@ async fn open_all(
 }
 
 pub(super) fn stored(context: &Context, document: &Document) -> Result<()> {
-    context.out.answer(document, |screen| {
-        screen.fields(&[
-            ("slot", place(&document.slot, document.party.as_ref())),
-            ("document", document.id.to_string()),
-            ("media type", document.media_type.clone()),
-            ("sealed size", size(document.size)),
-            ("sha-256", document.sha256.to_string()),
-        ]);
-    })
+    context.out.answer(document, |screen| stored_fields(screen, document))
+}
+
+fn stored_fields(screen: &mut Screen, document: &Document) {
+    screen.fields(&[
+        ("slot", place(&document.slot, document.party.as_ref())),
+        ("document", document.id.to_string()),
+        ("media type", document.media_type.clone()),
+        ("sealed size", size(document.size)),
+        ("sha-256", document.sha256.to_string()),
+    ]);
 }
 
 /// What to do after an interruption: sealing a large file twice is what people fear.

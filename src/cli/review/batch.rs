@@ -1,10 +1,12 @@
-//! `entente review submit --call`: every complete draft of a call, shown once, agreed to once, handed in one after the other.
+//! `entente review submit --call`: every complete draft of a call, shown once, agreed to once, handed in one after the other. What a form
+//! says becomes the drafts at that moment.
 
+use super::form;
 use crate::{
     cli::{
         act::{self, DryRun, Question},
         context::{Context, joined},
-        error::{CliError, Exit, Result},
+        error::{CliError, Exit, Result, read_input},
         output::{Screen, Style},
         prompt::{Consent, is_attended},
         table::Table,
@@ -13,25 +15,38 @@ use crate::{
         Client, NoProgress,
         naming::CallName,
         review_batch::{LeftReview, ReadyReview, ReviewBatch},
+        review_form::MAX_FORM,
         titles::{ListExtent, PassphraseRule},
     },
     domain::text::counted,
 };
 use serde_json::{Value, json};
-use std::{future::ready, sync::Arc};
+use std::{future::ready, path::Path, sync::Arc};
 
 /// Shows the drafts, asks, and hands them in.
 pub(super) async fn run(
-    call: &CallName,
+    (call, form): (&CallName, Option<&Path>),
     (dry_run, consent): (DryRun, Consent),
     context: &Context,
     client: &Client,
 ) -> Result<()> {
+    // What cannot be read is said before the exchange is asked anything.
+    let form = match form {
+        Some(path) => Some((read_input(path, MAX_FORM)?, path)),
+        None => None,
+    };
     let call = client.find_call(call).await?;
     let assigned = client.assigned_proposals(call).await?;
     // The drafts themselves take the passphrase anyway.
     let titles = client.titles(&assigned, ListExtent::Part, PassphraseRule::Always, Arc::new(NoProgress)).await;
-    let batch = client.plan_reviews(call, &assigned, &titles).await?;
+    let filled = match &form {
+        Some((content, path)) => {
+            let form = client.review_form(call, &assigned, &titles).await?;
+            Some(form::read_back(context, client, &form, (content, path), false)?)
+        }
+        None => None,
+    };
+    let batch = client.plan_reviews(call, &assigned, &titles, filled.as_ref()).await?;
     if batch.ready.is_empty() {
         if !batch.left.is_empty() {
             context.out.aside(|screen| show(screen, &batch));
@@ -54,6 +69,10 @@ pub(super) async fn run(
     }
     if !act::goes_ahead(context, dry_run, Question::Always(consent), ready(Ok(forecast))).await? {
         return Ok(());
+    }
+    if let Some(filled) = &filled {
+        // What is not handed in, whatever the reason, is a draft then.
+        client.save_filled(filled, false).await?;
     }
     let outcomes = client.submit_reviews(&batch).await;
     let (mut reviews, mut failed) = (Vec::new(), Vec::new());

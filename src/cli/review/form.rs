@@ -101,14 +101,15 @@ fn print(context: &Context, form: &ReviewForm, output: Option<&Path>) -> Result<
     Ok(())
 }
 
-/// Reads a form back and saves it as drafts.
-async fn save(
+/// What a form that was filled in says, beside the drafts on this machine. Refuses it whole for a fault, or if it would take the place of a
+/// newer draft that is not to be replaced.
+pub(super) fn read_back(
     context: &Context,
     client: &Client,
     form: &ReviewForm,
     (content, path): (&[u8], &Path),
     replace: bool,
-) -> Result<()> {
+) -> Result<FilledForm> {
     let shown = path.display();
     let help = "see `entente review form --help`";
     let text = reading::text(content).map_err(|fault| CliError::usage(format!("`{shown}`: {fault}")).help(help))?;
@@ -125,9 +126,22 @@ async fn save(
         let which = joined(newer.iter().map(|review| &review.reference));
         let message = format!("drafts were changed since this form was made, and nothing was saved: {which}");
         return Err(CliError::failed(message).help(
-            "print the form again and bring over what you wrote, or replace those drafts by it with `--replace`",
+            "print the form again and bring over what you wrote, or replace those drafts by it: `entente review form CALL --file FORM \
+             --replace`",
         ));
     }
+    Ok(filled)
+}
+
+/// Reads a form back and saves it as drafts.
+async fn save(
+    context: &Context,
+    client: &Client,
+    form: &ReviewForm,
+    (content, path): (&[u8], &Path),
+    replace: bool,
+) -> Result<()> {
+    let filled = read_back(context, client, form, (content, path), replace)?;
     client.save_filled(&filled, replace).await?;
     context.out.answer(&as_json(&filled), |screen| show(screen, &filled))?;
     if filled.reviews.iter().any(|review| review.state != FilledState::Empty && review.total.is_complete()) {

@@ -150,7 +150,8 @@ impl Client {
                 lines.insert(proposal.id, proposal.ranking_sent_at.is_some());
             }
         }
-        let now = self.now();
+        // A wrong clock of this machine keeps nobody from sending.
+        let now = self.exchange_now();
         let stated_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         // After those that they replace, also where the clock of another officer's machine goes ahead.
         let stated_at = latest.map_or(stated_at, |latest| stated_at.max(latest + SignedDuration::from_millis(1)));

@@ -1,10 +1,10 @@
 //! Titles as they are kept on this machine, for what the exchange has just said of proposals without showing them.
 
-use super::{
-    Titles,
-    store::{FoundTitles, TitleKey},
+use super::{Titles, store::FoundTitles};
+use crate::{
+    client::{Client, kept_key::KeptKey},
+    domain::id::ProposalId,
 };
-use crate::{client::Client, domain::id::ProposalId};
 use std::collections::BTreeSet;
 
 impl Client {
@@ -16,7 +16,7 @@ impl Client {
             file.places().into_iter().filter(|place| proposals.contains(&place.proposal)).collect::<BTreeSet<_>>();
         let Some(sealed) = file.sealed_key().filter(|_| !places.is_empty()) else { return Titles::default() };
         let Some(keyring) = self.unasked_keyring().await else { return Titles::default() };
-        let Ok(key) = TitleKey::unseal(&keyring, sealed.to_owned()) else { return Titles::default() };
+        let Ok(key) = KeptKey::unseal(&keyring, sealed.to_owned()) else { return Titles::default() };
         file.open(&key, &places).into_iter().map(|(place, title)| (place.proposal, title)).collect()
     }
 }

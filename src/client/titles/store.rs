@@ -1,28 +1,16 @@
 //! The titles that a member has opened, as they stay on the member's machine: one file for each profile, by the digest of the manifest.
 //!
-//! What the summaries say is sealed under a key of the member's own, which is sealed to the member ([`LocalKey`]). Beside it stands in the
+//! What the summaries say is sealed under a key of the member's own, which is sealed to the member ([`KeptKey`]). Beside it stands in the
 //! clear of which version it is, so that a title goes without anybody's identity. INVARIANT: commands in several terminals change the file
 //! in turns, by what is on disk then, and each writes it whole. A file that cannot be read is set aside and never stops a command: all
 //! that is in it can be opened again.
 
 use crate::{
-    client::{ClientError, Home, Result, files},
+    client::{ClientError, Home, Result, files, kept_key::KeptKey, profile_file::ProfileFile},
     domain::id::{CallId, ProposalId, Sha256},
-    platform,
-    sealing::{
-        identity::Keyring,
-        local_key::LocalKey,
-        seal::{SealError, check_recipients},
-    },
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io,
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// The most titles that are kept. With more, those that were opened first go.
 pub(super) const MOST: usize = 10_000;
@@ -154,37 +142,6 @@ pub(super) enum TitleChange {
     Removed,
 }
 
-/// The key to the titles, and the same as it stands in the file.
-#[derive(Debug)]
-pub(super) struct TitleKey {
-    key: LocalKey,
-    sealed: String,
-}
-
-impl TitleKey {
-    /// For a file that has none: sealed to those recipients that can be sealed to here.
-    pub(super) fn new(key: LocalKey, recipients: &[String]) -> Result<Self> {
-        let here: Vec<String> = recipients
-            .iter()
-            .filter(|recipient| check_recipients(std::slice::from_ref(*recipient)).is_ok())
-            .cloned()
-            .collect();
-        let sealed = BASE64_STANDARD.encode(key.seal_to(&here)?);
-        Ok(Self { key, sealed })
-    }
-
-    /// As it stands in a file.
-    pub(super) fn sealed(&self) -> &str {
-        &self.sealed
-    }
-
-    /// That of a file.
-    pub(super) fn unseal(keyring: &Keyring, sealed: String) -> Result<Self, SealError> {
-        let content = BASE64_STANDARD.decode(&sealed).map_err(|_| SealError::Damaged)?;
-        Ok(Self { key: LocalKey::unseal(&keyring.identities(), &content)?, sealed })
-    }
-}
-
 impl TitleFile {
     /// The key as it stands there, if there is one.
     pub(super) fn sealed_key(&self) -> Option<&str> {
@@ -197,11 +154,10 @@ impl TitleFile {
     }
 
     /// Opens those titles that are wanted. One that does not open is left out.
-    pub(super) fn open(&self, key: &TitleKey, wanted: &BTreeSet<TitlePlace>) -> Vec<(TitlePlace, KnownTitle)> {
+    pub(super) fn open(&self, key: &KeptKey, wanted: &BTreeSet<TitlePlace>) -> Vec<(TitlePlace, KnownTitle)> {
         let wanted = self.titles.iter().filter(|title| wanted.contains(&title.place()));
         let opened = wanted.filter_map(|title| {
-            let sealed = BASE64_STANDARD.decode(&title.sealed).ok()?;
-            let text = key.key.open(&title.place().about(), &sealed)?;
+            let text = key.open(&title.place().about(), &title.sealed)?;
             Some((title.place(), serde_json::from_slice(&text).ok()?))
         });
         opened.collect()
@@ -235,9 +191,9 @@ impl TitleFile {
     }
 
     /// Puts titles in, each in the place of an earlier one of its proposal. Under another key than the file's all others go.
-    pub(super) fn put(&mut self, key: &TitleKey, opened: &[(TitlePlace, KnownTitle)]) {
-        if self.key != key.sealed {
-            self.key.clone_from(&key.sealed);
+    pub(super) fn put(&mut self, key: &KeptKey, opened: &[(TitlePlace, KnownTitle)]) {
+        if self.key != key.sealed() {
+            key.sealed().clone_into(&mut self.key);
             self.titles.clear();
         }
         let is_welcome = |(place, _): &&(TitlePlace, KnownTitle)| !self.forgotten.contains(&place.proposal);
@@ -247,7 +203,7 @@ impl TitleFile {
         self.titles.extend(opened.into_iter().map(|(place, title)| {
             let text = serde_json::to_vec(title).expect("a title has string keys");
             let TitlePlace { proposal, call, manifest, access } = *place;
-            let sealed = BASE64_STANDARD.encode(key.key.seal(&place.about(), &text));
+            let sealed = key.seal(&place.about(), &text);
             SealedTitle { proposal, call, manifest, access, sealed }
         }));
         let mut room = MAX_SEALED;
@@ -295,7 +251,7 @@ impl Home {
         profile: &str,
         change: impl FnOnce(&mut TitleFile) -> Result<TitleChange>,
     ) -> Result<Option<PathBuf>> {
-        let _turn = self.titles_turn(profile)?;
+        let _turn = self.titles_file(profile).turn()?;
         let (mut file, aside) = match self.titles(profile)? {
             FoundTitles::File(file) => (file, None),
             FoundTitles::Damaged(_) => (self.no_titles(profile), Some(self.set_titles_aside(profile)?)),
@@ -312,39 +268,27 @@ impl Home {
         }
         if file.forgotten != forgotten {
             let text = serde_json::to_vec(&file.forgotten).expect("identifiers are text");
-            files::write_by(&self.forgotten_titles_path(profile), &beginning(profile), &text)?;
+            files::write_by(&self.forgotten_titles_path(profile), &self.titles_file(profile).beginning(), &text)?;
         }
         Ok(aside)
     }
 
-    /// Removes the title of a proposal that the member may not see. So does what was set aside: it may be in there.
+    /// Removes the title of a proposal that the member may not see, and what was opened of its judging. So does what was set aside: it may be in there.
     pub(in crate::client) fn forget_title(&self, profile: &str, proposal: ProposalId) -> Result<()> {
         files::remove(&self.titles_aside_path(profile))?;
+        // What its reviews said goes in any case.
+        self.forget_judging(profile, proposal)?;
         let aside = self.change_titles(profile, |file| Ok(file.forget(proposal)))?;
         aside.map_or(Ok(()), |aside| files::remove(&aside).map(drop))
     }
 
-    /// Removes all titles of a profile: it is another member's now, or none's.
+    /// Removes all titles of a profile, and what was opened of judging: it is another member's now, or none's.
     pub(in crate::client) fn forget_titles(&self, profile: &str) -> Result<()> {
-        self.remove_unfinished_titles(profile);
+        self.titles_file(profile).remove_unfinished();
+        self.forget_all_judging(profile)?;
         files::remove(&self.titles_aside_path(profile))?;
         files::remove(&self.forgotten_titles_path(profile))?;
         files::remove(&self.titles_path(profile)).map(drop)
-    }
-
-    /// Removes what a kill left of files that were being written.
-    fn remove_unfinished_titles(&self, profile: &str) {
-        let beginning = beginning(profile);
-        let is_ours = |name: &str| {
-            // Random letters follow; those of a profile whose name goes on have another `-`.
-            let rest = name.strip_prefix(&*beginning);
-            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        };
-        let files = fs::read_dir(self.root().join("titles")).into_iter().flatten().flatten();
-        for file in files.filter(|file| file.file_name().to_str().is_some_and(is_ours)) {
-            // The next turn tries it again.
-            let _ = fs::remove_file(file.path());
-        }
     }
 
     /// Removes what was set aside, in which there may be titles that the member may not see any more.
@@ -365,23 +309,11 @@ impl Home {
             return files::remove(&path).map(drop);
         }
         let text = serde_json::to_vec(file).expect("our records have string keys and whole numbers");
-        files::write_by(&path, &beginning(profile), &text)
+        self.titles_file(profile).write(&text)
     }
 
-    /// The only command on this machine that changes the titles of a profile, until what is returned is dropped.
-    fn titles_turn(&self, profile: &str) -> Result<File> {
-        let folder = self.root().join("titles");
-        // No profile has a name that begins like this.
-        let path = folder.join(format!(".{profile}.lock"));
-        let lock = || -> io::Result<File> {
-            platform::make_private_folder(&folder)?;
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        let turn = lock().map_err(|error| ClientError::io("lock", &path, &error))?;
-        self.remove_unfinished_titles(profile);
-        Ok(turn)
+    fn titles_file(&self, profile: &str) -> ProfileFile {
+        ProfileFile { folder: self.root().join("titles"), profile: profile.to_owned() }
     }
 
     /// The proposals whose titles went. A file that says something else says nothing.
@@ -395,17 +327,12 @@ impl Home {
     }
 
     pub(in crate::client) fn titles_path(&self, profile: &str) -> PathBuf {
-        self.root().join("titles").join(format!("{profile}.json"))
+        self.titles_file(profile).path()
     }
 
     fn titles_aside_path(&self, profile: &str) -> PathBuf {
         self.root().join("titles").join(format!("{profile}.json.damaged"))
     }
-}
-
-/// How the names of files begin that are being written.
-fn beginning(profile: &str) -> String {
-    format!(".new-{profile}-")
 }
 
 #[cfg(test)]

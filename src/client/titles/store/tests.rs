@@ -3,15 +3,19 @@
 use super::*;
 use crate::{
     domain::ambient::SystemRng,
-    sealing::identity::{NewIdentity, NoPrompt, new_identity},
+    sealing::{
+        identity::{Keyring, NewIdentity, NoPrompt, new_identity},
+        local_key::LocalKey,
+    },
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
 struct Desk {
     home: Home,
     me: NewIdentity,
-    key: TitleKey,
+    key: KeptKey,
     _folder: tempfile::TempDir,
 }
 
@@ -19,7 +23,7 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (home, me) = (Home::locate(Some(&folder.path().join("home"))).unwrap(), new_identity());
-        let key = TitleKey::new(LocalKey::generate(&SystemRng), &[me.recipient().to_owned()]).unwrap();
+        let key = KeptKey::new(LocalKey::generate(&SystemRng), &[me.recipient().to_owned()]).unwrap();
         Self { home, me, key, _folder: folder }
     }
 
@@ -62,7 +66,7 @@ fn thousand_titles_are_read_with_one_opening_by_the_identity() {
     let titles: Vec<_> = (0..1000).map(titled).collect();
     desk.put(&titles);
     let file = desk.file();
-    let key = TitleKey::unseal(&desk.keyring(), file.sealed_key().unwrap().to_owned()).unwrap();
+    let key = KeptKey::unseal(&desk.keyring(), file.sealed_key().unwrap().to_owned()).unwrap();
     // From here on there is no identity: the one key opens all of them.
     assert_eq!(file.open(&key, &file.places()), titles);
     let some = (10..20).map(place).collect();
