@@ -182,7 +182,9 @@ const READS: &[&str] = &[
     "letter list",
     "letter open",
     "log",
+    "dossier",
     "verify receipt",
+    "verify dossier",
     "open",
     "completions",
 ];

@@ -75,6 +75,7 @@ const COMMANDS: &[&str] = &[
     "review submit",
     "todo",
     "trust list",
+    "verify dossier",
     "verify receipt",
 ];
 

@@ -59,12 +59,12 @@ impl Roles {
         holders.map(|(member, _)| member.clone()).collect()
     }
 
-    fn is_officer(&self, member: &MemberId) -> bool {
+    pub(super) fn is_officer(&self, member: &MemberId) -> bool {
         self.by_member.get(member).is_some_and(|roles| roles.contains(&CallRole::Officer))
     }
 
     /// Whether a statement takes from its signer roles that they have, and does nothing else.
-    fn lays_down(&self, signer: &MemberId, said: &RoleStatement) -> bool {
+    pub(super) fn lays_down(&self, signer: &MemberId, said: &RoleStatement) -> bool {
         let present = self.by_member.get(signer);
         said.member == *signer && present.is_some_and(|roles| said.roles != *roles && said.roles.is_subset(roles))
     }
@@ -74,7 +74,7 @@ impl Roles {
         self.is_officer(member) || self.former_officers.contains(member)
     }
 
-    fn apply(&mut self, change: &RoleStatement) {
+    pub(super) fn apply(&mut self, change: &RoleStatement) {
         let was_officer = self.is_officer(&change.member);
         if change.roles.is_empty() {
             self.by_member.remove(&change.member);
