@@ -7,8 +7,8 @@ use entente::sealing::{
     recipient,
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
-        InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, MemberInvitation, PolicyApproval,
-        PolicyStatement, PreviewStatement, RankingStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
+        DossierStatement, InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, MemberInvitation,
+        PolicyApproval, PolicyStatement, PreviewStatement, RankingStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
         TrustList, VaultStatement, WrapStatement, verify_signed,
     },
     visibility::VisibilityStatement,
@@ -55,6 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
     read::<RoleStatement>(bytes);
     read::<AssignmentStatement>(bytes);
     read::<DeclarationStatement>(bytes);
+    read::<DossierStatement>(bytes);
     read::<VisibilityStatement>(bytes);
     read::<MemberInvitation>(bytes);
     read::<TrustList>(bytes);

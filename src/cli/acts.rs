@@ -183,7 +183,9 @@ const READS: &[&str] = &[
     "letter list",
     "letter open",
     "log",
+    "dossier",
     "verify receipt",
+    "verify dossier",
     "open",
     "completions",
 ];

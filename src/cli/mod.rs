@@ -17,6 +17,7 @@ mod conflict;
 mod context;
 mod decision;
 mod directory;
+mod dossier;
 mod enrolment;
 pub mod error;
 mod form_faults;
@@ -142,6 +143,7 @@ pub enum Command {
     Letter(letter::LetterCommand),
     /// Show what happened, as far as you may know
     Log(log::LogArgs),
+    Dossier(dossier::DossierArgs),
     #[command(subcommand)]
     Verify(verify::VerifyCommand),
     Api(api::ApiArgs),
@@ -269,7 +271,8 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Decision(command) => decision::run(command, context).await,
         Command::Letter(command) => letter::run(command, context).await,
         Command::Log(args) => log::run(args, context).await,
-        Command::Verify(command) => verify::run(command, context),
+        Command::Dossier(args) => Box::pin(dossier::export(&args, context)).await,
+        Command::Verify(command) => verify::run(command, context).await,
         Command::Api(args) => api::run(args, context).await,
         Command::Open(args) => open::run(args, context).await,
         Command::Demo(args) => demo(args, context).await,

@@ -41,18 +41,20 @@ impl Meter {
             let line = serde_json::json!({ "progress": { "step": step, "file": file, "done": done, "total": total } });
             self.out.stderr_json(&line);
         } else {
-            let line = match step {
-                ProgressStep::Titles => format!("{step}: {done} of {total}"),
-                _ => format!("{step} {}: {} % of {}", self.label, tenths * 10, size(total)),
+            let line = if step.counts_proposals() {
+                format!("{step}: {done} of {total}")
+            } else {
+                format!("{step} {}: {} % of {}", self.label, tenths * 10, size(total))
             };
             self.out.stderr_line(&[(Style::Dim, &line)]);
         }
     }
 
     fn bar(&self, step: ProgressStep, total: u64) -> ProgressBar {
-        let template = match step {
-            ProgressStep::Titles => "{prefix:>11} [{wide_bar}] {pos}/{len} {eta} left",
-            _ => "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+        let template = if step.counts_proposals() {
+            "{prefix:>11} [{wide_bar}] {pos}/{len} {eta} left"
+        } else {
+            "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left"
         };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("=> ");
         let label = super::output::clean(&self.label);
@@ -116,9 +118,7 @@ impl Interrupted {
                 "run the same command again: this file is sealed from its beginning, and what was sealed before is kept"
             }
             Some(ProgressStep::Uploading) => "run the same command again; sealing is not repeated",
-            Some(ProgressStep::Downloading | ProgressStep::Opening | ProgressStep::Titles) => {
-                "run the same command again"
-            }
+            Some(_) => "run the same command again",
             None => "run the same command again if it did not finish",
         }
     }

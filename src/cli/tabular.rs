@@ -76,6 +76,7 @@ const COMMANDS: &[&str] = &[
     "review submit",
     "todo",
     "trust list",
+    "verify dossier",
     "verify receipt",
 ];
 

@@ -2,6 +2,7 @@
 
 use super::{
     context::Context,
+    dossier,
     error::{Result, read_input},
     output::{Screen, Style},
     proposal::place,
@@ -11,13 +12,14 @@ use super::{
 use crate::{
     cli::cell::TableCell,
     client::{
+        dossier::MAX_DOSSIER,
         partner_cards::read_card,
-        receipt::{MAX_RECEIPT, VerifiedReceipt, trusted, verify},
+        receipt::{MAX_RECEIPT, TrustedCard, VerifiedReceipt, trusted, verify},
     },
 };
 use clap::Subcommand;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Check files that prove something by themselves, without the exchange
 #[derive(Debug, Subcommand)]
@@ -36,18 +38,50 @@ that are shown with those that the officials confirmed then. The times are those
         #[arg(long, value_name = "FILE")]
         card: Vec<PathBuf>,
     },
+    /// Check the dossier of a call: what was signed in it, by whom, when, and what it cannot show
+    #[command(after_help = "Examples:
+  entente verify dossier bird26-dossier.json
+  entente verify dossier bird26-dossier.json --card isr-card-2026.json
+
+Needs no network and no profile. A partner card counts if it is pinned on this machine, or if you give it. Each statement is judged by the \
+key cards of its time. What was signed is compared with what was signed before: texts with publications, signers with the signed roles, \
+reviews with declarations and assignments, decisions with the version that was handed in. The times are those that the exchange recorded.")]
+    Dossier {
+        /// The dossier, as `entente dossier` wrote it; `-` is standard input
+        file: PathBuf,
+        /// The card of a partner as it was then; may be given several times
+        #[arg(long, value_name = "FILE")]
+        card: Vec<PathBuf>,
+    },
 }
 
 /// Runs the command.
-pub(super) fn run(command: VerifyCommand, context: &Context) -> Result<()> {
-    let VerifyCommand::Receipt { file, card } = command;
-    let bytes = read_input(&file, MAX_RECEIPT as u64 + 1)?;
+pub(super) async fn run(command: VerifyCommand, context: &Context) -> Result<()> {
+    match command {
+        VerifyCommand::Receipt { file, card } => receipt(&file, &card, context),
+        VerifyCommand::Dossier { file, card } => {
+            let bytes = read_input(&file, MAX_DOSSIER as u64 + 1)?;
+            let report = dossier::check(bytes, believed(&card, context)?, context.meter("")).await?;
+            let zone = context.zone()?;
+            context.out.answer(&dossier::answer(&report), |screen| dossier::show(screen, &report, &zone))?;
+            dossier::require_sound(&report)
+        }
+    }
+}
+
+/// The partner cards that are given, and those that are pinned on this machine.
+fn believed(cards: &[PathBuf], context: &Context) -> Result<Vec<TrustedCard>> {
     let mut given = Vec::new();
-    for card in &card {
+    for card in cards {
         given.push(read_card(&read_input(card, 1 << 20)?)?);
     }
     let pinned = context.home()?.pins()?.into_iter().map(|pinned| pinned.card);
-    let verified = verify(&bytes, &trusted(pinned, given)?)?;
+    Ok(trusted(pinned, given)?)
+}
+
+fn receipt(file: &Path, cards: &[PathBuf], context: &Context) -> Result<()> {
+    let bytes = read_input(file, MAX_RECEIPT as u64 + 1)?;
+    let verified = verify(&bytes, &believed(cards, context)?)?;
     let zone = context.zone()?;
     let VerifiedReceipt { receipt, manifest, signers, trusted } = &verified;
     let signers: Vec<_> = signers

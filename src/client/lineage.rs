@@ -93,22 +93,41 @@ impl Client {
     }
 }
 
-/// The card that vouches for a signature by this key, recorded at this instant, among the cards of one member: the newest first, and each
-/// with the time of its publication. Offline: the cards are all that is asked.
-pub(super) fn vouching(
-    published: &[PublishedKeyCard],
-    partner: &PartnerCard,
-    key: &Sha256,
-    recorded_at: Timestamp,
-) -> Result<Option<KeyCard>> {
-    let Some(first) = published.first() else { return Ok(None) };
-    let newest = KeyCard::verify_issued(&first.key_card, partner)?.statement;
-    if first.published_at.0 <= recorded_at && newest.pins(key) && newest.check_usable(recorded_at).is_ok() {
-        return Ok(Some(newest));
+/// The cards of one member as a file has them: the newest first, each with the time of its publication.
+#[derive(Debug)]
+pub(super) struct OfferedCards {
+    newest: KeyCard,
+    published_at: Timestamp,
+    earlier: Vec<EarlierCard>,
+}
+
+impl OfferedCards {
+    /// Reads them, offline: the partner's card is all that is believed. None if there is none.
+    pub(super) fn read(published: &[PublishedKeyCard], partner: &PartnerCard) -> Result<Option<Self>> {
+        let Some(first) = published.first() else { return Ok(None) };
+        let newest = KeyCard::verify_issued(&first.key_card, partner)?.statement;
+        let earlier = follow(&newest, published, partner);
+        Ok(Some(Self { newest, published_at: first.published_at.0, earlier }))
     }
-    let earlier = follow(&newest, published, partner).into_iter();
-    let mut vouching = earlier.filter(|earlier| earlier.vouches(key, Some(recorded_at)));
-    Ok(vouching.next().map(|earlier| earlier.card))
+
+    /// The card that vouches for a signature by this key, recorded at this instant.
+    pub(super) fn vouching(&self, key: &Sha256, recorded_at: Timestamp) -> Option<&KeyCard> {
+        let newest = &self.newest;
+        if self.published_at <= recorded_at && newest.pins(key) && newest.check_usable(recorded_at).is_ok() {
+            return Some(newest);
+        }
+        let mut vouching = self.earlier.iter().filter(|earlier| earlier.vouches(key, Some(recorded_at)));
+        vouching.next().map(|earlier| &earlier.card)
+    }
+
+    /// The last instant, this one or before it, at which the newest card named the key; this one if none did.
+    pub(super) fn last_named(&self, key: &Sha256, until: Timestamp) -> Timestamp {
+        if self.newest.pins(key) && self.published_at <= until {
+            return until;
+        }
+        let mut naming = self.earlier.iter().filter(|earlier| earlier.card.pins(key) && earlier.published_at <= until);
+        naming.next().map_or(until, |earlier| earlier.replaced_at.min(until))
+    }
 }
 
 /// The card that was the newest at the instant; the first one of all if there was none yet. None if it is not among these.
@@ -195,6 +214,20 @@ mod tests {
         let cards = [until, cards[1].clone()];
         let chain = follow(&cards[1], &shown(&isr, &cards), &isr.card);
         assert!(!speaks_for(&chain, 1, Some("2026-01-20T00:00:00Z")), "expired by then");
+    }
+
+    #[test]
+    fn signature_of_which_only_the_latest_time_is_known_is_judged_while_its_key_was_named() {
+        let isr = Nation::new("ISR");
+        let cards = [1, 2].map(|serial| renewed(&isr, serial));
+        let offered = OfferedCards::read(&shown(&isr, &cards), &isr.card).unwrap().unwrap();
+        let last = |n: u64, until: &str| offered.last_named(&key(n), at(until));
+        assert_eq!(last(1, "2026-03-20T00:00:00Z"), at("2026-02-01T00:00:00Z"), "until it was replaced");
+        assert_eq!(last(1, "2026-01-20T00:00:00Z"), at("2026-01-20T00:00:00Z"));
+        assert_eq!(last(2, "2026-03-20T00:00:00Z"), at("2026-03-20T00:00:00Z"));
+        assert!(offered.vouching(&key(1), last(1, "2026-03-20T00:00:00Z")).is_some());
+        assert!(offered.vouching(&key(2), last(2, "2026-01-20T00:00:00Z")).is_none(), "not published yet");
+        assert!(offered.vouching(&key(9), last(9, "2026-03-20T00:00:00Z")).is_none(), "no card names it");
     }
 
     #[test]

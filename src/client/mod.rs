@@ -16,6 +16,7 @@ pub mod chase;
 pub mod clock;
 pub mod decisions;
 pub mod directory;
+pub mod dossier;
 mod enforce;
 pub mod error;
 mod facts;

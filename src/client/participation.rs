@@ -77,7 +77,7 @@ impl Roles {
     }
 
     /// Whether a statement takes from its signer roles that they have, and does nothing else.
-    fn lays_down(&self, signer: &MemberId, said: &RoleStatement) -> bool {
+    pub(super) fn lays_down(&self, signer: &MemberId, said: &RoleStatement) -> bool {
         let present = self.by_member.get(signer);
         said.member == *signer && present.is_some_and(|roles| said.roles != *roles && said.roles.is_subset(roles))
     }
@@ -87,7 +87,7 @@ impl Roles {
         self.is_officer(member) || self.former_officers.contains(member)
     }
 
-    fn apply(&mut self, change: &RoleStatement) {
+    pub(super) fn apply(&mut self, change: &RoleStatement) {
         let was_officer = self.is_officer(&change.member);
         if change.roles.is_empty() {
             self.by_member.remove(&change.member);

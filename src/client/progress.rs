@@ -15,6 +15,18 @@ pub enum ProgressStep {
     Opening,
     /// Opening summaries for their titles; counted in proposals.
     Titles,
+    /// Asking for what was signed about proposals; counted in proposals.
+    Exporting,
+    /// Checking what was signed about proposals; counted in proposals.
+    Verifying,
+}
+
+impl ProgressStep {
+    /// Whether it is counted in proposals; the others are in bytes.
+    #[must_use]
+    pub fn counts_proposals(self) -> bool {
+        matches!(self, Self::Titles | Self::Exporting | Self::Verifying)
+    }
 }
 
 impl fmt::Display for ProgressStep {
@@ -25,6 +37,8 @@ impl fmt::Display for ProgressStep {
             Self::Downloading => "downloading",
             Self::Opening => "opening",
             Self::Titles => "opening titles",
+            Self::Exporting => "exporting",
+            Self::Verifying => "verifying",
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{
     Client, ClientError, Result,
-    lineage::vouching,
+    lineage::OfferedCards,
     log::{LogFilter, LogReader},
     verified::VersionChoice,
     verify::{check_valid, invalid},
@@ -23,7 +23,7 @@ use crate::{
         canonical,
         card::{KeyCard, PartnerCard},
         leaf,
-        statement::{Manifest, Signed, verify_signed},
+        statement::{Manifest, Signed, Statement, verify_signed},
     },
     wire::{Time, directory::PublishedKeyCard, entry::payloads::Payload, proposal::SignedManifest},
 };
@@ -36,7 +36,7 @@ const FORM: &str = "entente-receipt/1";
 /// The largest receipt, in bytes: 24 parties with a manifest of 1,024 documents each have room.
 pub const MAX_RECEIPT: usize = 32 << 20;
 /// The most key cards of one signer that are kept.
-const MOST_CARDS: usize = 256;
+pub(super) const MOST_CARDS: usize = 256;
 
 /// A receipt, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,8 +252,12 @@ fn read(bytes: &[u8]) -> Result<Receipt> {
 }
 
 /// The partner's card, if it is one of those that the reader believes.
-fn believe(party: &PartnerCode, offered: Option<&PartnerCard>, trusted: &[TrustedCard]) -> Result<TrustedCard> {
-    let offered = offered.ok_or_else(|| invalid(format!("the receipt has no card of `{party}`")))?;
+pub(super) fn believe(
+    party: &PartnerCode,
+    offered: Option<&PartnerCard>,
+    trusted: &[TrustedCard],
+) -> Result<TrustedCard> {
+    let offered = offered.ok_or_else(|| invalid(format!("the file has no card of `{party}`")))?;
     let fingerprint = offered.fingerprint()?;
     let of_party: Vec<&TrustedCard> = trusted.iter().filter(|card| card.card.code == *party).collect();
     if let Some(card) = of_party.iter().find(|card| card.fingerprint == fingerprint && offered.code == *party) {
@@ -269,7 +273,7 @@ fn believe(party: &PartnerCode, offered: Option<&PartnerCard>, trusted: &[Truste
         }
         several => {
             let known = choices(several.iter().map(|card| format!("`{}`", card.fingerprint)));
-            ClientError::unverified(format!("the receipt has another card of `{party}` than {known}"), help)
+            ClientError::unverified(format!("the file has another card of `{party}` than {known}"), help)
         }
     })
 }
@@ -299,23 +303,34 @@ fn check_signature(
     if signature.signed_at > receipt.committed_at {
         return Err(invalid(format!("by the receipt `{party}` signed after every party had signed")));
     }
-    check_valid(signed, member, at)?;
-    leaf::check_name(&signed.leaf, member)?;
     if signature.key_cards.len() > MOST_CARDS {
         return Err(unreadable(&format!("it has more than {MOST_CARDS} key cards of `{member}`")));
     }
-    let card = vouching(&signature.key_cards, partner, &signed.signer_spki, at)?;
-    let card: KeyCard = card.filter(|card| card.member == *member).ok_or_else(|| {
-        invalid(format!(
-            "no key card of `{member}` in the receipt names the key of the signature at {at:.0}, when it was recorded"
-        ))
-    })?;
+    let cards = OfferedCards::read(&signature.key_cards, partner)?;
+    let card = vouched(signed, member, at, cards.as_ref())?;
     Ok(VouchedSigner {
-        member: card.member,
-        name: card.name,
-        organisation: card.organisation,
+        member: card.member.clone(),
+        name: card.name.clone(),
+        organisation: card.organisation.clone(),
         signed_at: at,
         serial: card.serial,
+    })
+}
+
+/// The card by which the member signed what was recorded at that time, under a certificate of that time: one of those that a file has.
+pub(super) fn vouched<'c, T: Statement>(
+    signed: &Signed<T>,
+    member: &MemberId,
+    at: Timestamp,
+    cards: Option<&'c OfferedCards>,
+) -> Result<&'c KeyCard> {
+    check_valid(signed, member, at)?;
+    leaf::check_name(&signed.leaf, member)?;
+    let card = cards.and_then(|cards| cards.vouching(&signed.signer_spki, at));
+    card.filter(|card| card.member == *member).ok_or_else(|| {
+        invalid(format!(
+            "no key card of `{member}` in the file names the key of the signature at {at:.0}, when it was recorded"
+        ))
     })
 }
 
@@ -327,7 +342,8 @@ fn needed(
     at: Timestamp,
 ) -> Result<Vec<PublishedKeyCard>> {
     for count in 1..=published.len().min(MOST_CARDS) {
-        if vouching(&published[..count], partner, key, at)?.is_some() {
+        let cards = OfferedCards::read(&published[..count], partner)?;
+        if cards.is_some_and(|cards| cards.vouching(key, at).is_some()) {
             return Ok(published.into_iter().take(count).collect());
         }
     }

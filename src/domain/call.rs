@@ -358,7 +358,7 @@ impl CallText {
 }
 
 /// How long everybody has at least to sign again what an amendment of an open call voids, and to go on once an extension was taken back.
-const LEAST_TIME: SignedDuration = SignedDuration::from_hours(72);
+pub const LEAST_TIME: SignedDuration = SignedDuration::from_hours(72);
 
 /// What holds for those whom an extension reaches once it is taken back; none: what holds `without` it. Nobody is left less than 72 hours,
 /// nor more than they have at present: so nobody is late for having planned, signed again or begun by it.

@@ -8,10 +8,10 @@ use crate::sealing::{
     card::KeyCard,
     statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
-        InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest, ManifestDocument,
-        MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement, RankingStatement,
-        RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement, TrustList, VaultStatement,
-        WrapStatement,
+        DossierStatement, InvitationStatement, JoinRequest, LabelStatement, LetterStatement, Manifest,
+        ManifestDocument, MemberInvitation, PolicyApproval, PolicyStatement, PossessionChallenge, PreviewStatement,
+        RankingStatement, RenewalStatement, ReviewStatement, RoleStatement, RollStatement, Statement, TrustList,
+        VaultStatement, WrapStatement,
     },
     visibility::VisibilityStatement,
 };
@@ -145,6 +145,11 @@ fn pages() -> Vec<Page> {
             samples::letter(),
         ),
         Page::of::<PreviewStatement>("the member who asked", "nowhere: it is kept in a file", samples::preview()),
+        Page::of::<DossierStatement>(
+            "the officer, decider or observer who exports it",
+            "nowhere: it is the end of the file of a dossier",
+            samples::dossier(),
+        ),
         Page::of::<VisibilityStatement>(
             "the exchange, by the key of its own certificate",
             "nowhere: it is the last line of `GET /v1/partners/{partner}/visibility`",

@@ -10,6 +10,7 @@ mod assignment;
 mod call_publication;
 mod decision;
 mod declaration;
+mod dossier;
 mod invitation;
 mod join_request;
 mod label;
@@ -36,6 +37,7 @@ pub use self::{
     call_publication::CallPublication,
     decision::{DecisionStatement, decision_digest},
     declaration::DeclarationStatement,
+    dossier::DossierStatement,
     invitation::InvitationStatement,
     join_request::JoinRequest,
     label::LabelStatement,

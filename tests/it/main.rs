@@ -52,6 +52,8 @@ mod demo;
 #[cfg(feature = "client")]
 mod described;
 #[cfg(feature = "client")]
+mod dossier;
+#[cfg(feature = "client")]
 mod dry_runs;
 #[cfg(feature = "client")]
 mod extensions;

@@ -285,6 +285,8 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     assert!(tour.play("Decider", "decision show", "USA:frank", &[]).await.contains("final"));
     tour.write("letters.txt", b"=== fund ===\nCongratulations to {organisations}: {title} is funded.\n");
     tour.play("Officer", "letter send", "USA:dana", &["--yes"]).await;
+    tour.play("Officer", "dossier", "USA:dana", &[]).await;
+    assert!(tour.play("Officer", "verify dossier", "USA:dana", &[]).await.contains("verified  every statement"));
 
     // The keys of the demo's members have no passphrases: there is nothing to unlock.
     tour.left.retain(|(_, command)| command != "unlock");

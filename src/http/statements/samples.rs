@@ -196,6 +196,10 @@ pub(super) fn preview() -> Value {
     json!({ "host": "USA", "by": "ISR:noa", "made_at": STATED_AT, "summary_sha256": digest("summary of a preview") })
 }
 
+pub(super) fn dossier() -> Value {
+    json!({ "call": CALL, "member": "USA:dana", "roles": ["officer"], "sha256": digest("dossier"), "stated_at": STATED_AT })
+}
+
 pub(super) fn visibility() -> Value {
     json!({
         "host": "USA", "partner": "ISR", "by": "ISR:noa", "at": STATED_AT, "seq": 512, "lines": 14,

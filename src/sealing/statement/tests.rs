@@ -152,6 +152,8 @@ fn every_statement_reads_back_as_it_was_signed() {
         sha256: digest,
         stated_at,
     });
+    let roles = [CallRole::Decider, CallRole::Observer].into();
+    round(&DossierStatement { call: id(CALL), member: id("KOR:jo"), roles, sha256: digest, stated_at });
     let letter =
         LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None, reference: None };
     round(&letter);
