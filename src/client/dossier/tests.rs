@@ -306,6 +306,7 @@ fn conflict_is_lifted_by_an_officer_of_another_nation_alone() {
             previous: Some(conflict.payload_sha256),
             declared: Declared::Lifted,
             ground: None,
+            reference: None,
         };
         let entry = ConflictLifted { member: carol, reason: "long ago".into(), statement: world.sign(by, &said) };
         draft.entry(Some(0), by, Payload::ConflictLifted(entry), "2026-06-01T00:00:00Z");

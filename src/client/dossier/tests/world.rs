@@ -225,6 +225,7 @@ impl<'w> Draft<'w> {
             previous,
             declared,
             ground,
+            reference: None,
         };
         let entry = InterestDeclared { member: read(member), ground, statement: self.world.sign(member, &said) };
         let payload = match declared {
