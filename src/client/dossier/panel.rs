@@ -63,6 +63,9 @@ impl CaseCheck<'_> {
             Declared::Lifted => EntryKind::ConflictLifted,
         };
         check_about(said.proposal == self.case.proposal && kind == act.kind(), "a declaration")?;
+        // A conflict holds whatever the proposal was called where it was declared.
+        let names_another = said.reference.as_ref().is_some_and(|reference| *reference != self.case.reference);
+        check_about(!names_another || said.declared == Declared::Conflict, "a declaration")?;
         let before = self.declared.insert(said.member.clone(), (said.number, signed.payload_sha256, said.declared));
         let follows = before.map_or((1, None), |(number, digest, _)| (number + 1, Some(digest)));
         if self.shows(DossierPart::Declarations) && follows != (said.number, said.previous) {
