@@ -57,8 +57,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// Crates that only these modules or files may name.
 const CRATES: &[(&str, &[&str])] = &[
-    ("age", &["sealing/held", "sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
-    ("age_core", &["sealing/held"]),
+    (
+        "age",
+        &[
+            "sealing/held",
+            "sealing/identity",
+            "sealing/payload",
+            "sealing/seal",
+            "sealing/vault",
+            "sealing/testing",
+        ],
+    ),
+    ("age_core", &["sealing/held", "sealing/payload"]),
     ("anstyle_query", &["platform"]),
     ("axum", &["http"]),
     ("bech32", &["sealing/recipient"]),

@@ -118,6 +118,9 @@ async fn closed_call_is_read_and_nothing_else_is_done_until_it_is_reopened(store
     let out = stage.plan.dir.join("after-the-closing.pdf");
     let plan = slug("work-plan");
     maya.open_document(proposal, &plan, None, VersionChoice::Standing, &out, quiet()).await.unwrap();
+    // Whose review is in may read the others, and keys are passed on as ever.
+    assert_eq!(waits(&stage, "USA:dana").await, [ItemKind::PassKeys]);
+    stage.prepare_panel().await;
     for member in ["USA:dana", "ISR:noa", "USA:frank", "ISR:maya", "USA:carol"] {
         assert_eq!(waits(&stage, member).await, [], "{member}");
     }

@@ -294,7 +294,7 @@ impl Client {
                     "the line was sent by `{}`, who is not an officer of the call by the signed roles",
                     line.sent_by
                 ),
-                "do not rely on it; an officer sends it anew with `entente ranking send`",
+                "do not rely on it; an officer sends it again with `entente ranking send`",
             ));
         }
         // One of tomorrow would be taken for the latest until then.
