@@ -95,7 +95,7 @@ pub(super) async fn review_by_form(
         }
         written.push_str(line);
         match line {
-            "score:" => written.push_str(&format!(" {}\n", left.next().unwrap_or_default())),
+            "score:" => written.extend([" ", &left.next().unwrap_or_default().to_string(), "\n"]),
             "comment:" => written.push_str("\nSound and well argued.\n"),
             _ => written.push('\n'),
         }

@@ -59,14 +59,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     (
         "age",
-        &[
-            "sealing/held",
-            "sealing/identity",
-            "sealing/payload",
-            "sealing/seal",
-            "sealing/vault",
-            "sealing/testing",
-        ],
+        &["sealing/held", "sealing/identity", "sealing/payload", "sealing/seal", "sealing/vault", "sealing/testing"],
     ),
     ("age_core", &["sealing/held", "sealing/payload"]),
     ("anstyle_query", &["platform"]),

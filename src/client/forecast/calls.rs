@@ -118,7 +118,8 @@ impl Client {
         }
         let code = &call.text.code;
         if call.phase == Phase::Closed {
-            let effect = Effect::that("its officers, reviewers and deciders can go on with it for 72 hours; no date moves");
+            let effect =
+                Effect::that("its officers, reviewers and deciders can go on with it for 72 hours; no date moves");
             let undo = Undo::Yourself(format!("entente call close {code}"));
             return Ok(Forecast::new(format!("bringing {code} back"), [effect], undo));
         }

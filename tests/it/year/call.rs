@@ -42,6 +42,8 @@ pub(super) struct Plan {
     /// One of them who declares a conflict after the assignment.
     pub(super) conflicted: Option<&'static str>,
     pub(super) deciders: &'static [&'static str],
+    /// Those of them who type.
+    pub(super) counted_deciders: &'static [&'static str],
     pub(super) observers: &'static [&'static str],
     pub(super) proposals: usize,
     /// Reviewers for each proposal.
@@ -79,7 +81,7 @@ impl<'w> CallYear<'w> {
             officer: counted(Office::Officer, plan.officer),
             second: plan.second.map(|member| counted(Office::Officer, member)),
             reviewers: several(Office::Reviewer, plan.counted_reviewers),
-            deciders: several(Office::Decider, plan.deciders),
+            deciders: several(Office::Decider, plan.counted_deciders),
             pair: Mutex::default(),
         }
     }
@@ -263,6 +265,12 @@ impl<'w> CallYear<'w> {
         for decider in &self.deciders {
             self.declares(decider).await;
         }
+        for decider in self.other_deciders() {
+            let client = self.client(decider);
+            for row in client.api().all_proposals(Some(self.call())).await.unwrap() {
+                client.declare(row.id, None).await.unwrap();
+            }
+        }
         self.suggests("assignments.csv").await;
         if let Some(conflicted) = self.plan.conflicted {
             self.is_replaced(conflicted).await;
@@ -296,6 +304,12 @@ impl<'w> CallYear<'w> {
         let file = self.path(name);
         self.officer.types(&format!("assignment suggest {code} --each {each} --out {file}")).await;
         self.officer.types(&format!("assignment load {code} {file}")).await;
+    }
+
+    /// Deciders who act through the client.
+    fn other_deciders(&self) -> impl Iterator<Item = &'static str> {
+        let counted = self.plan.counted_deciders;
+        self.plan.deciders.iter().copied().filter(move |decider| !counted.contains(decider))
     }
 
     /// Reviewers who act through the client.
@@ -359,6 +373,13 @@ impl<'w> CallYear<'w> {
             let sheet = format!("{name}/sheet.csv");
             self.edit(&sheet, |text| filled_decisions(text, proposals / 3));
             decider.types(&format!("decision sign {code} --from {} --yes", self.path(&sheet))).await;
+        }
+        for decider in self.other_deciders() {
+            let client = self.client(decider);
+            for row in client.api().all_proposals(Some(self.call())).await.unwrap() {
+                let outcome = client.decision(row.id).await.unwrap().unwrap().outcome;
+                client.sign_decision(row.id, outcome).await.unwrap();
+            }
         }
     }
 
