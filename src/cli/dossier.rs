@@ -31,7 +31,7 @@ use std::{path::PathBuf, sync::Arc};
 For officers, deciders and observers of the call. It has the texts of the call, roles, extensions, signatures of parties, declarations, \
 assignments, reviews and letters by their digests, decisions, the entries of the log with their times, and the key cards and partner cards \
 that vouch for all of them: each as far as your nation's and the others' policies show it to you. You sign it as a whole, so nobody can take \
-a line out afterwards without that being seen. A thousand proposals take some minutes and some 60 MiB.")]
+a line out afterwards without that being seen. A thousand proposals take some 40 MiB.")]
 pub struct DossierArgs {
     /// The call
     call: CallName,

@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a dossier says that it is. Another number is another form.
 const FORM: &str = "entente-dossier/1";
-/// The largest dossier, in bytes: a call with a thousand proposals has some 60 MiB. A reader holds it a few times over in memory.
+/// The largest dossier, in bytes: a call with a thousand proposals has some 40 MiB. A reader holds it a few times over in memory.
 pub const MAX_DOSSIER: usize = 256 << 20;
 /// The most entries of the log that are exported.
 const MOST_ENTRIES: usize = 500_000;

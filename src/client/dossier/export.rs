@@ -393,7 +393,9 @@ impl Collected {
     /// The signatures of a decision, of those before it and of the one that is to take its place.
     fn add_decision(&mut self, decision: Decision) {
         let Decision { signatures, before, next, .. } = decision;
-        before.into_iter().for_each(|before| self.add_decision(before));
+        for before in before {
+            self.add_decision(before);
+        }
         for signature in signatures.into_values() {
             self.add(EntryKind::DecisionSigned, Some(signature.member), Some(signature.signed_at), signature.jws);
         }

@@ -350,7 +350,9 @@ fn what_is_not_shown_is_not_claimed() {
 fn dossier_of_a_thousand_proposals_is_read_and_a_longer_file_is_refused() {
     let (world, file) = kept();
     let mut draft = Draft::new(world);
-    (0..1000).for_each(|number| draft.case(case_number(number)));
+    for number in 0..1000 {
+        draft.case(case_number(number));
+    }
     let file_of_all = world.file(&draft.dossier);
     assert!(file_of_all.len() < MAX_DOSSIER / 8, "{}", file_of_all.len());
     let report = verify(&file_of_all, &world.trusted(), &NoProgress).unwrap();
