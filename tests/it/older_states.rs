@@ -120,6 +120,7 @@ async fn log_that_ends_earlier_because_a_conflict_hides_the_proposal_is_told_and
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
     stage.pass_the_opening();
+    let reference = stage.client("USA:olivia").api().proposal(proposal).await.unwrap().reference;
     let home = stage.home(&id("USA:olivia")).display().to_string();
     let log = async || spoken(ended(entente(&["--home", &home, "log"])).await);
     let (code, said, notes) = log().await;
@@ -127,7 +128,7 @@ async fn log_that_ends_earlier_because_a_conflict_hides_the_proposal_is_told_and
     stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
     let (code, said, notes) = log().await;
     assert!(code == 0 && !said.contains("is submitted"), "{said}{notes}");
-    assert!(notes.contains(&format!("about `{proposal}`")) && notes.contains("or policy hides it now"), "{notes}");
+    assert!(notes.contains(&format!("about `{reference}`")) && notes.contains("or policy hides it now"), "{notes}");
     stage.stop().await;
 }
 
