@@ -9,6 +9,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
+#[path = "common/asking.rs"]
+mod asking;
 #[path = "common/away.rs"]
 mod away;
 #[path = "../tests/it/harness/hostile.rs"]
@@ -18,6 +20,7 @@ mod server;
 #[path = "../tests/it/harness/worst_texts.rs"]
 mod worst_texts;
 
+use asking::{ask, hear_all, upload_beginning, upload_part};
 use away::from_away;
 use entente::{
     client::proposals::NewProposal,
@@ -52,7 +55,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::{interval, sleep, timeout},
@@ -170,6 +173,15 @@ const ATTACKS: &[(&str, &str, Attack)] = &[
             (0..32).for_each(|_| drop(tasks.spawn(broken_upload(Arc::clone(ground), who))));
         }
     }),
+    (
+        "resumed",
+        "two members begin uploads that can be resumed, send single bytes and repeat last ones",
+        |ground, tasks| {
+            for who in ATTACKERS {
+                (0..32).for_each(|_| drop(tasks.spawn(resumable_upload(Arc::clone(ground), who))));
+            }
+        },
+    ),
 ];
 
 fn main() {
@@ -374,29 +386,6 @@ impl Ground {
     }
 }
 
-/// Sends a request and reads its answer to the end; the status.
-async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> io::Result<u16> {
-    stream.write_all(request).await?;
-    let (mut answer, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-    loop {
-        let len = stream.read(&mut piece).await?;
-        if len == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        answer.extend_from_slice(&piece[..len]);
-        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let is_whole = match length {
-            Some(length) => answer.len() - end - 4 >= length.trim().parse::<usize>().map_err(io::Error::other)?,
-            None => head[9..12] == *"204" || answer.ends_with(b"0\r\n\r\n"),
-        };
-        if is_whole {
-            return head[9..12].parse().map_err(io::Error::other);
-        }
-    }
-}
-
 /// Connects again and acts: a program is begun.
 async fn innocent(ground: &Ground) -> io::Result<()> {
     let body = json!({ "name": "Innocent", "lead": "USA", "partners": ["USA"] }).to_string();
@@ -584,4 +573,28 @@ async fn broken_upload(ground: Arc<Ground>, who: &'static str) {
             ground.hear("refused");
         }
     }
+}
+
+/// Begins an upload with a digest that its bytes do not have, sends single bytes, the rest, and the last byte again and again. Members have one
+/// for each slot, so the tasks of one member end the uploads of one another.
+async fn resumable_upload(ground: Arc<Ground>, who: &'static str) {
+    loop {
+        let Ok(mut stream) = ground.open(who).await else { continue };
+        while let Ok(()) = resumed(&ground, &mut stream).await {}
+    }
+}
+
+async fn resumed(ground: &Ground, stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let (number, last) = (ground.number.fetch_add(1, Ordering::Relaxed), ground.sealed.len() - 1);
+    let begin = upload_beginning(ground.proposal, "work-plan", number, ground.sealed.len());
+    let (status, told) = hear_all(stream, begin.as_bytes()).await?;
+    ground.hear(status);
+    let Some(path) = told.lines().find_map(|line| line.strip_prefix("location: ")) else { return Ok(()) };
+    let singles = (0..8).map(|at| at..at + 1);
+    for part in singles.chain([8..last]).chain((0..8).map(|_| last..last + 1)) {
+        let bytes = &ground.sealed[part.clone()];
+        ground.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        ground.hear(ask(stream, &upload_part(path, part.start, bytes)).await?);
+    }
+    Ok(())
 }

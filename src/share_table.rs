@@ -67,7 +67,7 @@ pub const KNOWN_ADDRESSES_PER_CERTIFICATE: usize = 4;
 pub const ADDRESS_KNOWN_FOR: Duration = Duration::from_hours(24 * 7);
 
 // Turns (ADR 27, ADR 31), all partners' together. Where there are several places, one partner has all but one at most. Who has one holds a reader
-// of the database, too, but for texts and evaluations.
+// of the database, too, but for uploads, texts and evaluations.
 
 /// Connections of one server for reading the database; with SQLite each is a thread.
 pub const READERS: u32 = 12;
@@ -81,6 +81,8 @@ pub const COUNTS: usize = 3;
 pub const LOOKS_BEFORE_ACTS: usize = 2;
 /// Looks over much of the log.
 pub const LOG_LOOKS: usize = 2;
+/// Looks through uploads that came over several requests.
+pub const LOOKS_THROUGH_UPLOADS: usize = 2;
 /// Texts of policies that are read.
 pub const POLICY_TEXTS: usize = 1;
 /// Evaluations of policies for a list or a preview.
@@ -128,6 +130,8 @@ pub const DOCUMENTS_PER_SLOT: u64 = 50;
 pub const ARRIVING_PER_SLOT_PER_MEMBER: u64 = 4;
 /// Bytes of documents of one member that are on their way.
 pub const ARRIVING_BYTES_PER_MEMBER: u64 = 32 * GIB_STORED;
+/// Uploads of one member that can be resumed and are not at their end.
+pub const UPLOADS_PER_MEMBER: u64 = 64;
 /// Bytes of documents that one member has signed for and nobody has sent.
 pub const ANNOUNCED_BYTES_PER_MEMBER: u64 = 64 * GIB_STORED;
 /// Versions of one proposal.

@@ -4,7 +4,9 @@ use super::{
     Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError,
     cursors::SealedCursors,
     member_certificates::{self, JudgedCertificate},
-    quotas, rules, settled, state,
+    quotas, rules,
+    sealed_bytes::give_up,
+    settled, state,
     unit::{Act, Subject, View, new_entry, require_standing},
 };
 use crate::{
@@ -26,6 +28,7 @@ use crate::{
         partners::{self, PartnerRow},
         policies,
         proposals::{self, ProposalDeadlineRow},
+        uploads,
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
@@ -217,7 +220,13 @@ pub async fn publish_key_card(
         return Err(Refusal::SignedGuardrails { member: id.clone(), version: *version }.into());
     }
     act.log(Subject::default(), published(&row, body)).await?;
-    act.finish_key_card(Answer::json(200, &member(row))).await
+    // Who is to add nothing more keeps no room that colleagues could use.
+    let given_up = if row.is_active { Vec::new() } else { uploads::drop_of_revoked(&mut act.tx, &permit, id).await? };
+    let answer = act.finish_key_card(Answer::json(200, &member(row))).await?;
+    for upload in &given_up {
+        give_up(exchange, upload).await;
+    }
+    Ok(answer)
 }
 
 /// The versions of the guardrails, in force or approved for later, that the member signed and that count by the key cards of now. No key card

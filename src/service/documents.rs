@@ -77,18 +77,37 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         }
         let (place, named) = check_place(&mut first, proposal, announced).await?;
         let arrival = exchange.usage.coming(coming(&first, announced));
-        let limit = check_room(&mut first, &place, announced, named.as_ref(), Some(&arrival)).await?;
+        let sent = Sent::AtOnce(&arrival);
+        let Room { limit, .. } = check_room(&mut first, &place, announced, named.as_ref(), sent).await?;
         (arrival, ExpectedBytes { sha256, size: announced.size, limit })
     };
     let arrived = sealed_bytes::take(exchange, expected, bytes).await?;
-    adopt(exchange, context, announced, arrived, Counted::Arrival(&arrival)).await
+    adopt(exchange, context, announced, arrived, Sent::AtOnce(&arrival)).await
 }
 
-/// By what a document counts while it is on its way.
+/// How a document is sent, and by what it counts while it is on its way.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Counted<'a> {
-    Arrival(&'a Arrival),
-    Upload(&'a UploadRow),
+pub(super) enum Sent<'a> {
+    AtOnce(&'a Arrival),
+    /// In an upload that can be resumed; none while it is being begun.
+    OverTime(Option<&'a UploadRow>),
+}
+
+impl<'a> Sent<'a> {
+    fn arrival(self) -> Option<&'a Arrival> {
+        match self {
+            Self::AtOnce(arrival) => Some(arrival),
+            Self::OverTime(_) => None,
+        }
+    }
+}
+
+/// What its sender may have on its way.
+pub(super) struct Room {
+    /// How many bytes are taken at most.
+    limit: u64,
+    /// Whether it is the one that every party has signed for, and counts as announced.
+    pub(super) is_awaited: bool,
 }
 
 /// Whether a document may come to its place now; what a committed version that is not complete says of it, if it names it.
@@ -105,19 +124,35 @@ pub(super) async fn check_place<T: Reads>(
     Ok((place, named))
 }
 
-/// Whether its sender may have it on its way: how many bytes are taken at most.
+/// Whether its sender may have it on its way.
 pub(super) async fn check_room<T: Reads>(
     act: &mut Act<'_, T>,
     place: &DocumentPlace,
     announced: &Announced,
     named: Option<&ManifestDocument>,
-    arrival: Option<&Arrival>,
-) -> Result<u64> {
-    // A second one that is sent meanwhile counts as any other: signed for is one.
-    let is_awaited = arrival.is_none_or(Arrival::is_first) && is_awaited(act, place, announced, named).await?;
+    sent: Sent<'_>,
+) -> Result<Room> {
     let coming = coming(act, announced);
-    quotas::check_documents(act, arrival, &coming, is_awaited).await?;
-    Ok(act.exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes))
+    // A second one that is sent meanwhile counts as any other: signed for is one.
+    let is_awaited = is_awaited(act, place, announced, named).await? && is_first(act, &coming, sent).await?;
+    quotas::check_documents(act, sent.arrival(), &coming, is_awaited).await?;
+    let limit = act.exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes);
+    Ok(Room { limit, is_awaited })
+}
+
+/// Whether nobody of its partner began to send the same awaited document before: in one request, or in an upload that can be resumed and that
+/// was begun as the awaited one.
+async fn is_first<T: Reads>(act: &mut Act<'_, T>, coming: &Coming, sent: Sent<'_>) -> Result<bool> {
+    let Coming { member, proposal, slot, .. } = coming;
+    let besides = match sent {
+        Sent::AtOnce(arrival) if !arrival.is_first() => return Ok(false),
+        Sent::AtOnce(_) => None,
+        Sent::OverTime(Some(row)) if row.is_awaited => return Ok(true),
+        Sent::OverTime(_) if act.exchange.usage.is_coming(coming) => return Ok(false),
+        // The one that a member begins takes the place of the one before.
+        Sent::OverTime(_) => Some(member),
+    };
+    Ok(!uploads::is_awaited_of(&mut act.tx, member.partner(), besides, *proposal, slot).await?)
 }
 
 /// Makes a document of bytes that are here as a whole.
@@ -126,7 +161,7 @@ pub(super) async fn adopt(
     context: &RequestContext,
     announced: &Announced,
     arrived: ArrivedBytes,
-    counted: Counted<'_>,
+    sent: Sent<'_>,
 ) -> Result<Answer> {
     let announced = &Announced { sha256: Some(arrived.staged.sha256()), ..announced.clone() };
     let arrived_at = announced.here_at.unwrap_or(arrived.arrived_at);
@@ -141,11 +176,7 @@ pub(super) async fn adopt(
     let coming = coming(&act, announced);
     // Its bytes are those that were signed for. Of several that came at once the first to be here is the one.
     let is_awaited = is_awaited(&mut act, &place, announced, named.as_ref()).await?;
-    let arrival = match counted {
-        Counted::Arrival(arrival) => Some(arrival),
-        Counted::Upload(_) => None,
-    };
-    quotas::check_documents(&mut act, arrival, &coming, is_awaited).await?;
+    quotas::check_documents(&mut act, sent.arrival(), &coming, is_awaited).await?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -161,7 +192,7 @@ pub(super) async fn adopt(
         is_current: true,
         is_damaged: false,
     };
-    if let Counted::Upload(upload) = counted {
+    if let Sent::OverTime(Some(upload)) = sent {
         // It may have been taken back, or have made room for another, since the last byte came.
         let still = uploads::find(&mut act.tx, upload.id).await?.ok_or(ServiceError::Hidden)?;
         uploads::end(&mut act.tx, &permit, &still, row.id).await?;

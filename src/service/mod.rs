@@ -87,7 +87,7 @@ use std::{fmt, sync::Arc};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Queues for work that takes long: manifests, previews, counts, looks before acts and looks over much of the log, which keep a snapshot
-/// open and leave a reader of the database to others, and reading and evaluating policies. No partner has all places of a queue that has
+/// open and leave a reader of the database to others, looks through uploads, and reading and evaluating policies. No partner has all places of a queue that has
 /// several. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
@@ -96,6 +96,7 @@ pub struct LongWorkQueues {
     counts: Queue,
     looks_before_acts: Queue,
     logs: Queue,
+    uploads: Queue,
     policy_texts: Queue,
     evaluations: Queue,
 }
@@ -126,6 +127,11 @@ impl LongWorkQueues {
         take(&self.logs, &principal.member).await
     }
 
+    /// A turn at looking through an upload that came over several requests, which reads all of its bytes again.
+    pub async fn upload(&self, who: &MemberId) -> Result<Turn> {
+        take(&self.uploads, who).await
+    }
+
     /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for
     /// others.
     pub async fn policy_text(&self, principal: &Principal) -> Result<Turn> {
@@ -141,8 +147,11 @@ impl LongWorkQueues {
 /// Waits for a turn, which the caller holds while the work runs.
 async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
     let turn = timeout(WAIT_FOR_LONG_WORK, queue.take(Whose::Member(who.clone()))).await;
-    Ok(turn
-        .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
+    Ok(turn.map_err(|_| {
+        StoreError::Unavailable(
+            "others look and count over many proposals, or have texts read or uploads checked".into(),
+        )
+    })?)
 }
 
 impl Default for LongWorkQueues {
@@ -153,6 +162,7 @@ impl Default for LongWorkQueues {
             counts: Queue::of(share_table::COUNTS),
             looks_before_acts: Queue::of(share_table::LOOKS_BEFORE_ACTS),
             logs: Queue::of(share_table::LOG_LOOKS),
+            uploads: Queue::of(share_table::LOOKS_THROUGH_UPLOADS),
             policy_texts: Queue::of(share_table::POLICY_TEXTS),
             evaluations: Queue::of(share_table::EVALUATIONS),
         }

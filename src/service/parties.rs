@@ -9,6 +9,7 @@ use super::{
     cursors::SealedCursors,
     described::describe,
     quotas,
+    sealed_bytes::give_up,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
     surplus_keys,
@@ -31,7 +32,7 @@ use crate::{
         invitations::{self, FirstInvitation, InvitationRow},
         proposals,
         stated::NumberedPosition,
-        vaults as vault_store,
+        uploads, vaults as vault_store,
     },
     wire::{
         entry::payloads::{JoinConsent, MemberInvited, MemberJoined, PartyMemberNamed, Payload},
@@ -123,7 +124,8 @@ pub async fn accept(
     finish(act, id).await
 }
 
-/// Takes a member out of the caller's own party, or an invitation back; the invited member declines. The member's keys go too.
+/// Takes a member out of the caller's own party, or an invitation back; the invited member declines. The member's keys go too, and so do uploads
+/// that they began and that are no document yet.
 pub async fn remove(
     exchange: &Exchange,
     context: &RequestContext,
@@ -145,7 +147,7 @@ pub async fn remove(
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let subject = Subject::proposal(&proposal);
+    let (subject, mut given_up) = (Subject::proposal(&proposal), Vec::new());
     if proposal.row.invited.contains(member) {
         invitations::remove(&mut act.tx, &permit, id, member).await?;
         let kind = if declines { Payload::InvitationDeclined } else { Payload::InvitationWithdrawn };
@@ -158,8 +160,13 @@ pub async fn remove(
         proposals::remove_member(&mut act.tx, &permit, id, member).await?;
         act.log(subject, Payload::MemberRemoved(PartyMemberNamed { member: member.clone() })).await?;
         surplus_keys::remove_all_keys(&mut act, &permit, &proposal, member).await?;
+        given_up = uploads::drop_of_leaver(&mut act.tx, &permit, id, member).await?;
     }
-    act.finish(Answer::done()).await
+    let answer = act.finish(Answer::done()).await?;
+    for upload in &given_up {
+        give_up(exchange, upload).await;
+    }
+    Ok(answer)
 }
 
 /// Consents to a member joining after the deadline from an organisation that no party member works at: everybody who works there judges the

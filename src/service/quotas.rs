@@ -13,7 +13,7 @@ use crate::{
     domain::{
         DailyQuota, Refusal,
         call::CallText,
-        id::{CallId, MemberId, PartnerCode, ProposalId},
+        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         policy::PolicyOwner,
     },
     share_table,
@@ -23,7 +23,7 @@ use crate::{
         calls, documents, extensions,
         members::{self, MemberRow},
         policies, programs, proposals,
-        uploads::{self, UploadRow},
+        uploads::{self, OpenUploads},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -56,6 +56,8 @@ pub struct Quotas {
     pub arriving_per_slot_per_member: u64,
     /// Bytes of one member's documents that are on their way at the same time.
     pub arriving_bytes_per_member: u64,
+    /// Uploads of one member that can be resumed and are not at their end.
+    pub uploads_per_member: u64,
     /// So many hours after it was begun, an upload that is not at its end goes; at least one.
     pub unfinished_uploads_hours: u16,
     /// Bytes of documents that a member has signed for, over all proposals, and that are not here yet.
@@ -112,6 +114,7 @@ impl Default for Quotas {
             documents_per_slot: share_table::DOCUMENTS_PER_SLOT,
             arriving_per_slot_per_member: share_table::ARRIVING_PER_SLOT_PER_MEMBER,
             arriving_bytes_per_member: share_table::ARRIVING_BYTES_PER_MEMBER,
+            uploads_per_member: share_table::UPLOADS_PER_MEMBER,
             unfinished_uploads_hours: 168,
             announced_bytes_per_member: share_table::ANNOUNCED_BYTES_PER_MEMBER,
             replaced_documents_days: 30,
@@ -210,12 +213,9 @@ pub(super) async fn check_documents<T: Reads>(
     let Coming { member, proposal: id, slot, size, .. } = coming;
     let (quotas, party) = (act.exchange.quotas, member.partner());
     let at_once = arrival.map_or_else(|| act.exchange.usage.all_coming(), Arrival::others);
-    let mut others: Vec<Coming> = at_once.into_iter().filter(|other| other.member.partner() == party).collect();
-    let is_own =
-        |row: &UploadRow| arrival.is_none() && row.member == *member && row.proposal == *id && row.slot == *slot;
-    let open = uploads::open_of_partner(&mut act.tx, party).await?;
-    others.extend(open.into_iter().filter(|row| !is_own(row)).map(Coming::from));
-    check_arriving(&quotas, &others, coming)?;
+    let others: Vec<Coming> = at_once.into_iter().filter(|other| other.member.partner() == party).collect();
+    let open = uploads::open(&mut act.tx, member, *id, slot, arrival.is_none()).await?;
+    check_arriving(&quotas, &others, &open, coming)?;
     if let Some(arrival) = arrival {
         arrival.note(is_awaited);
     }
@@ -226,33 +226,43 @@ pub(super) async fn check_documents<T: Reads>(
     let of_party = || kept.iter().filter(|kept| kept.uploaded_by.partner() == party);
     let coming = || others.iter().filter(|other| other.proposal == *id);
     let in_slot: u64 = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
-    let in_slot = in_slot + coming().filter(|other| other.slot == *slot).count() as u64;
+    let in_slot = in_slot + open.in_slot + coming().filter(|other| other.slot == *slot).count() as u64;
     check(in_slot, quotas.documents_per_slot, "documents of one party in one slot, replaced ones included")?;
     let documents: u64 = of_party().map(|kept| kept.documents).sum();
     check(
-        documents + coming().count() as u64,
+        documents + open.in_proposal + coming().count() as u64,
         quotas.documents_per_party,
         "documents of one party, replaced ones included",
     )?;
     let bytes: u64 = of_party().map(|kept| kept.bytes).chain(coming().map(|other| other.size)).sum();
     let what = "bytes of one party's documents, replaced ones and those on their way included";
-    check_bytes(bytes, *size, quotas.bytes_per_party, what)?;
+    check_bytes(bytes.saturating_add(open.bytes_in_proposal), *size, quotas.bytes_per_party, what)?;
     // What is coming and was signed for is among what is announced.
-    let on_their_way = others.iter().filter(|other| !other.is_awaited).map(|other| other.size).sum();
+    let at_once = others.iter().filter(|other| !other.is_awaited).map(|other| other.size).sum();
+    let own = arrival.is_none().then_some((member, *id, slot));
+    let over_time = uploads::bytes_of_partner(&mut act.tx, party, own).await?;
     let AnnouncedBytes { here, elsewhere, .. } = announced::of_partner(&mut act.tx, member, *id).await?;
     let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
-    let of_partner = [on_their_way, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
+    let of_partner = [at_once, over_time, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
     let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
     check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
 }
 
 /// Whether so much of one member may be on its way: nobody takes the room of colleagues by announcing what they send slowly or never.
-fn check_arriving(quotas: &Quotas, others: &[Coming], coming: &Coming) -> Result<()> {
+fn check_arriving(quotas: &Quotas, others: &[Coming], open: &OpenUploads, coming: &Coming) -> Result<()> {
     let own = || others.iter().filter(|other| other.member == coming.member);
     let in_slot = own().filter(|other| other.proposal == coming.proposal && other.slot == coming.slot).count() as u64;
+    let in_slot = in_slot + open.of_member_in_slot;
     check(in_slot, quotas.arriving_per_slot_per_member, "documents of one member on their way to one slot")?;
     let what = "bytes of one member's documents that are on their way at the same time";
-    check_bytes(own().map(|other| other.size).sum(), coming.size, quotas.arriving_bytes_per_member, what)
+    let bytes = own().map(|other| other.size).fold(open.bytes_of_member, u64::saturating_add);
+    check_bytes(bytes, coming.size, quotas.arriving_bytes_per_member, what)
+}
+
+/// Whether the caller may begin another upload that can be resumed, in place of the one that they have for the slot if they have one.
+pub(super) async fn check_uploads(act: &mut Act<'_>, id: ProposalId, slot: &Slug) -> Result<()> {
+    let begun = uploads::open_of_member(&mut act.tx, &act.me.id, id, slot).await?;
+    check(begun, act.exchange.quotas.uploads_per_member, "uploads of one member that are not at their end")
 }
 
 /// Whether a version may be proposed whose documents that are not here yet have so many bytes. What all have signed is taken whatever its
@@ -274,7 +284,7 @@ pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64, by_member
     check_bytes(0, by_member, act.exchange.quotas.announced_bytes_per_member, what)?;
     let party = act.me.id.partner().clone();
     let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
-    let open = uploads::open_of_partner(&mut act.tx, &party).await?.iter().map(|row| row.size).sum();
+    let open = uploads::bytes_of_partner(&mut act.tx, &party, None).await?;
     let present = kept.saturating_add(act.exchange.usage.coming_of(&party)).saturating_add(open);
     let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
     check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, what)

@@ -88,6 +88,16 @@ impl TakenBytes {
         self.appended.at
     }
 
+    /// Whether all of them came in this one request, which hashed them.
+    pub(super) fn came_at_once(&self) -> bool {
+        self.appended.sha256.is_some()
+    }
+
+    /// When the last of those was here that came in this request.
+    pub(super) fn arrived_at(&self) -> Timestamp {
+        self.arrived_at
+    }
+
     /// Lets other requests add to it.
     pub(super) async fn release(self) {
         self.appended.release().await;
@@ -155,19 +165,22 @@ pub(super) async fn whole(
     if taken.appended.at < row.size {
         return Ok(None);
     }
-    let (sha256, check) = match taken.appended.sha256 {
-        Some(sha256) => (sha256, std::mem::take(&mut taken.check)),
-        None => {
+    let (sha256, checked) = match (taken.appended.sha256, row.whole_sha256) {
+        (Some(sha256), _) => (sha256, std::mem::take(&mut taken.check).finish(row.size).map(drop)),
+        // They were looked through before, and found to be sealed.
+        (None, Some(sha256)) => (sha256, Ok(())),
+        (None, None) => {
             // Over several requests they were hashed by none. The check remembers its failure.
             let see = |check: &mut HeaderCheck, piece: &[u8]| drop(check.push(piece));
-            let (sha256, _, check) = exchange.blobs.look_through(&row.blob, HeaderCheck::new(), see).await?;
-            (sha256, check)
+            let turn = exchange.long_work.upload(&row.member).await?;
+            let (sha256, _, check) = exchange.blobs.look_through(&row.blob, HeaderCheck::new(), see, turn).await?;
+            (sha256, check.finish(row.size).map(drop))
         }
     };
-    let fault = match (check.finish(row.size), row.sha256) {
+    let fault = match (checked, row.sha256) {
         (Err(error), _) => Some(ServiceError::NotSealed(error.to_string())),
-        (Ok(_), Some(announced)) if announced != sha256 => Some(ServiceError::NotAsAnnounced("digest")),
-        (Ok(_), _) => None,
+        (Ok(()), Some(announced)) if announced != sha256 => Some(ServiceError::NotAsAnnounced("digest")),
+        (Ok(()), _) => None,
     };
     if let Some(fault) = fault {
         exchange.blobs.remove_resumable(&row.blob).await?;
@@ -176,6 +189,14 @@ pub(super) async fn whole(
     let staged = exchange.blobs.publish_resumable(&row.blob, sha256, row.size).await?;
     let staged = staged.ok_or(ServiceError::Hidden)?;
     Ok(Some(ArrivedBytes { staged, arrived_at: taken.arrived_at }))
+}
+
+/// Lets go what is here of an upload whose row is gone, and ends the request that adds to it.
+pub(super) async fn give_up(exchange: &Exchange, row: &UploadRow) {
+    exchange.appends.end(row.id);
+    if let Err(error) = exchange.blobs.remove_resumable(&row.blob).await {
+        tracing::warn!(%error, "what is left of an upload that was given up remains until the next sweep");
+    }
 }
 
 impl ArrivedBytes {

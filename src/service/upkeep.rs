@@ -4,9 +4,10 @@
 //! INVARIANT: nothing that a document names, or named in any copy of the database, is removed here without the operator's order.
 
 use super::{
-    Exchange, Result, damage, state, time,
+    Exchange, Result, damage,
+    sealed_bytes::give_up,
+    state, time,
     unit::{Subject, new_entry},
-    uploads::give_up,
 };
 use crate::{
     domain::id::ProposalId,
@@ -121,8 +122,8 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
     }
 }
 
-/// Lets uploads go whose time is over: those that never came to their end, with what is here of them, and the memory of those that did. How
-/// many.
+/// Lets uploads go whose time is over, or whose member's key card is no longer in force: those that never came to their end, with what is here of
+/// them, and the memory of those that did. How many.
 pub async fn drop_uploads(exchange: &Exchange) -> Result<u64> {
     let on_record = instants(exchange).await?.on_record;
     let mut dropped = 0;

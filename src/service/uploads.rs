@@ -6,14 +6,16 @@
 
 use super::{
     Answer, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError,
-    documents::{self, Announced, Counted},
-    sealed_bytes,
+    documents::{self, Announced, Room, Sent},
+    quotas,
+    sealed_bytes::{self, give_up},
     unit::{Act, Rehearsal, View},
 };
 use crate::{
     domain::id::{MemberId, ProposalId, Sha256, UploadId},
+    policy::{Action, Permit, Resource},
     storage::{
-        Tx,
+        Tx, Whose,
         documents::find as find_document,
         uploads::{self, UploadRow},
     },
@@ -22,6 +24,10 @@ use crate::{
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::{SignedDuration, Timestamp};
+
+/// For so long an upload whose bytes are all here counts as arrived when the last of them was. Whatever keeps the exchange from making the
+/// document is over by then; nobody chooses days after a deadline whether a document of theirs was in time.
+const ARRIVAL_COUNTS_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Bytes that are to follow those of an upload that are here.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +48,9 @@ pub async fn begin(exchange: &Exchange, context: &RequestContext, announced: &An
         return Ok(answer);
     }
     let (place, named) = documents::check_place(&mut act, proposal, announced).await?;
-    documents::check_room(&mut act, &place, announced, named.as_ref(), None).await?;
+    quotas::check_uploads(&mut act, announced.proposal, &announced.slot).await?;
+    let Room { is_awaited, .. } =
+        documents::check_room(&mut act, &place, announced, named.as_ref(), Sent::OverTime(None)).await?;
     let hours = SignedDuration::from_hours(exchange.quotas.unfinished_uploads_hours.max(1).into());
     let row = UploadRow {
         id: UploadId::new(&*exchange.clock, &*exchange.rng),
@@ -56,6 +64,9 @@ pub async fn begin(exchange: &Exchange, context: &RequestContext, announced: &An
         begun_at: act.now,
         expires_at: act.now.saturating_add(hours).unwrap_or(Timestamp::MAX),
         document: None,
+        is_awaited,
+        whole_at: None,
+        whole_sha256: None,
     };
     let earlier = uploads::begin(&mut act.tx, &permit, &row).await?;
     let location = format!("/v1/proposals/{}/uploads/{}", row.proposal, row.id);
@@ -111,37 +122,58 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         }
     }
     let turn = exchange.appends.begin(upload).await.ok_or(ServiceError::UploadBusy)?;
-    let (row, announced) = {
+    let (row, permit) = {
         let mut first = Rehearsal::rehearse(exchange, context).await?;
-        let (state, _) = documents::own(&mut first, proposal).await?;
+        let (state, permit) = documents::own(&mut first, proposal).await?;
         let me = first.me.id.clone();
         let row = own(&mut first.tx, &me, proposal, upload).await?;
         if row.document.is_some() {
             return at_its_end(row);
         }
-        let announced = announced(&row, here_at);
+        first.arrived_at = arrival(&row, first.arrived_at);
+        let announced = announced(&row, None);
         let (place, named) = documents::check_place(&mut first, state, &announced).await?;
-        documents::check_room(&mut first, &place, &announced, named.as_ref(), None).await?;
-        (row, announced)
+        documents::check_room(&mut first, &place, &announced, named.as_ref(), Sent::OverTime(Some(&row))).await?;
+        (row, permit)
     };
     let resumed = exchange.blobs.resume(&row.blob, row.size).await?.ok_or(ServiceError::UploadBusy)?;
-    // INVARIANT: no bytes lie where no row counts them. It may have been taken back, or replaced, while the file was waited for.
-    if is_gone(exchange, context, proposal, upload).await? {
+    // INVARIANT: no bytes lie where no row counts them. It may have been taken back, or replaced, while the file was waited for. And only now
+    // nobody else changes what the row says of the file.
+    let Some(mut row) = still(exchange, context, proposal, upload).await? else {
         drop(resumed);
         exchange.blobs.remove_resumable(&row.blob).await?;
         return Err(ServiceError::Hidden);
+    };
+    if row.document.is_some() {
+        drop(resumed);
+        exchange.blobs.remove_resumable(&row.blob).await?;
+        return at_its_end(row);
     }
     let at = told(&row, resumed.at());
     if offset != at {
         return Err(ServiceError::OtherOffset { at });
     }
+    // INVARIANT: the instant is that of the bytes that are here. Others came by it that were thrown away since, or that no backup has.
+    if resumed.at() < row.size && row.whole_at.is_some() {
+        note_whole(exchange, &permit, &mut row, None, None).await?;
+    }
     let mut taken = sealed_bytes::append(exchange, &row, resumed, turn.until_ended(bytes)).await?;
+    let arrived_at = here_at.unwrap_or_else(|| taken.arrived_at());
+    if taken.at() == row.size && row.whole_at.is_none() {
+        // Before all that can take long: whatever ends this request, the bytes were here at this instant.
+        note_whole(exchange, &permit, &mut row, Some(arrived_at), None).await?;
+    }
     let Some(arrived) = sealed_bytes::whole(exchange, &row, &mut taken).await? else {
         let at = told(&row, taken.at());
         return Ok(shown(row, at));
     };
+    if row.whole_sha256.is_none() && !taken.came_at_once() {
+        let (whole_at, sha256) = (row.whole_at, arrived.staged.sha256());
+        note_whole(exchange, &permit, &mut row, whole_at, Some(sha256)).await?;
+    }
+    let announced = announced(&row, Some(arrival(&row, arrived_at)));
     let context = &RequestContext { idempotency: Some(of_its_end(&row)), ..context.clone() };
-    let adopted = documents::adopt(exchange, context, &announced, arrived, Counted::Upload(&row)).await;
+    let adopted = documents::adopt(exchange, context, &announced, arrived, Sent::OverTime(Some(&row))).await;
     if matches!(adopted, Err(ServiceError::Hidden)) {
         exchange.blobs.remove_resumable(&row.blob).await?;
     }
@@ -154,7 +186,7 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     Ok(shown(row, size))
 }
 
-/// Takes an upload back. A document that was made of it stays.
+/// Takes an upload back, whatever else its member may do by now. A document that was made of it stays.
 pub async fn remove(
     exchange: &Exchange,
     context: &RequestContext,
@@ -162,7 +194,8 @@ pub async fn remove(
     upload: UploadId,
 ) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
-    let (_, permit) = documents::own(&mut act, proposal).await?;
+    let state = act.proposal(proposal).await?;
+    let permit = act.authorize(Action::View, Resource::Proposal(&state.facts))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
@@ -174,28 +207,41 @@ pub async fn remove(
     Ok(answer)
 }
 
-/// Lets go what is here of an upload whose row is gone.
-pub(super) async fn give_up(exchange: &Exchange, row: &UploadRow) {
-    exchange.appends.end(row.id);
-    if let Err(error) = exchange.blobs.remove_resumable(&row.blob).await {
-        tracing::warn!(%error, "what is left of an upload that was given up remains until the next sweep");
-    }
-}
-
-/// Whether an upload has no row any more.
-async fn is_gone(
+/// An upload as it is now, if it is still there.
+async fn still(
     exchange: &Exchange,
     context: &RequestContext,
     proposal: ProposalId,
     upload: UploadId,
-) -> Result<bool> {
+) -> Result<Option<UploadRow>> {
     let mut view = View::open(exchange, &context.principal).await?;
     let me = view.me.id.clone();
     match own(&mut view.tx, &me, proposal, upload).await {
-        Ok(_) => Ok(false),
-        Err(ServiceError::Hidden) => Ok(true),
+        Ok(row) => Ok(Some(row)),
+        Err(ServiceError::Hidden) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Notes when all bytes of an upload were here, and their digest if it was taken. The file is this request's alone meanwhile.
+async fn note_whole(
+    exchange: &Exchange,
+    permit: &Permit,
+    row: &mut UploadRow,
+    whole_at: Option<Timestamp>,
+    sha256: Option<Sha256>,
+) -> Result<()> {
+    let mut tx = exchange.db.write_for(Whose::Member(row.member.clone())).await?;
+    uploads::note_whole(&mut tx, permit, row, whole_at, sha256).await?;
+    tx.commit().await?;
+    (row.whole_at, row.whole_sha256) = (whole_at, sha256);
+    Ok(())
+}
+
+/// By which instant it is judged whether an upload is in time, to which a request adds that arrived then.
+fn arrival(row: &UploadRow, arrived_at: Timestamp) -> Timestamp {
+    let counts = |at: &Timestamp| *at <= arrived_at && arrived_at.duration_since(*at) <= ARRIVAL_COUNTS_FOR;
+    row.whole_at.filter(counts).unwrap_or(arrived_at)
 }
 
 /// An upload of the member's own to this proposal.
@@ -205,7 +251,8 @@ async fn own(tx: &mut Tx, me: &MemberId, proposal: ProposalId, upload: UploadId)
 }
 
 fn announced(row: &UploadRow, here_at: Option<Timestamp>) -> Announced {
-    let UploadRow { proposal, slot, sha256, size, media_type, .. } = row.clone();
+    let UploadRow { proposal, slot, sha256, whole_sha256, size, media_type, .. } = row.clone();
+    let sha256 = sha256.or(whole_sha256);
     Announced { proposal, slot, sha256, size, media_type, here_at }
 }
 

@@ -2,12 +2,9 @@
 //! documents that are on their way.
 
 use super::Result;
-use crate::{
-    domain::{
-        DailyQuota, Refusal,
-        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
-    },
-    storage::uploads::UploadRow,
+use crate::domain::{
+    DailyQuota, Refusal,
+    id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -55,18 +52,14 @@ pub(super) struct Coming {
 }
 
 impl Coming {
-    /// Whether members of one partner send the same document to the same place.
+    /// Whether members of one partner send the same document to the same place, as far as is known.
     fn is_same(&self, other: &Self) -> bool {
         self.member.partner() == other.member.partner()
-            && (self.proposal, &self.slot, self.sha256) == (other.proposal, &other.slot, other.sha256)
-    }
-}
-
-/// An upload that is not at its end counts as coming, whether bytes of it come at this moment or not.
-impl From<UploadRow> for Coming {
-    fn from(row: UploadRow) -> Self {
-        let UploadRow { member, proposal, slot, size, sha256, .. } = row;
-        Self { member, proposal, slot, sha256, size, is_awaited: false }
+            && (self.proposal, &self.slot) == (other.proposal, &other.slot)
+            && match (self.sha256, other.sha256) {
+                (Some(one), Some(another)) => one == another,
+                _ => self.size == other.size,
+            }
     }
 }
 
@@ -118,6 +111,11 @@ impl Usage {
     /// All documents that come in one request.
     pub(super) fn all_coming(&self) -> Vec<Coming> {
         self.counted().coming.values().cloned().collect()
+    }
+
+    /// Whether this document, as far as is known, comes in one request to the same place.
+    pub(super) fn is_coming(&self, document: &Coming) -> bool {
+        self.counted().coming.values().any(|other| other.is_same(document))
     }
 
     /// Counts a document as coming.
@@ -297,6 +295,15 @@ mod tests {
             })
         };
         let first = coming("ISR:avi", "plan", b"a");
+        let unknown = |size| Coming {
+            member: id("ISR:tamar"),
+            proposal: "prop_00000000000000000000000000".parse().unwrap(),
+            slot: "plan".parse().unwrap(),
+            sha256: None,
+            size,
+            is_awaited: false,
+        };
+        assert!(usage.is_coming(&unknown(7)) && !usage.is_coming(&unknown(8)), "its digest is not known yet");
         let others =
             [coming("ISR:avi", "plan", b"b"), coming("ISR:avi", "annex", b"a"), coming("USA:bob", "plan", b"a")];
         let again = coming("ISR:tamar", "plan", b"a");

@@ -30,7 +30,6 @@ use crate::domain::{ambient::Rng, id::Sha256};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::{ops::Range, sync::Arc};
-use tokio::sync::Semaphore;
 
 /// The ciphertext of an exchange.
 #[derive(Debug, Clone)]
@@ -38,13 +37,7 @@ pub struct Blobs {
     pub(super) engine: Arc<dyn BlobEngine>,
     pub(super) mark: Mark,
     pub(super) rng: Arc<dyn Rng>,
-    /// Looks through whole blobs that may go on at a time.
-    pub(super) looks: Arc<Semaphore>,
 }
-
-/// So many blobs are read from beginning to end at a time, for members. The place is held until the read has ended, even if nobody waits any
-/// more, so that no member takes all threads on which everybody's documents are read and written.
-const LOOKS: usize = 2;
 
 /// Bytes that are safe but in no row yet; removed when dropped, unless kept.
 #[derive(Debug)]
@@ -61,7 +54,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::OtherFolder`] when it has another or none.
     pub async fn open(engine: Arc<dyn BlobEngine>, mark: Mark, rng: Arc<dyn Rng>) -> Result<Self, StoreError> {
-        let blobs = Self { engine, mark, rng, looks: Arc::new(Semaphore::new(LOOKS)) };
+        let blobs = Self { engine, mark, rng };
         blobs.check_mark().await?;
         Ok(blobs)
     }

@@ -58,6 +58,7 @@ pub const ALL: &[Migration] = &[
     migration!(30, "uploads", "0030_uploads"),
     migration!(31, "rankings", "0031_rankings"),
     migration!(32, "closing", "0032_closing"),
+    migration!(33, "upload_instants", "0033_upload_instants"),
 ];
 
 #[cfg(test)]

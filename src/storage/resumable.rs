@@ -7,7 +7,7 @@
 //! INVARIANT: a blob that is whole is never written to again: it may be published already.
 
 use super::{
-    BlobKey, Blobs, Staged, StoreError,
+    BlobKey, Blobs, Staged, StoreError, Turn,
     blob_engine::{IncomingBlob, OpenedBlob, ResumedBlob, ask, require_mark},
     error::BoxedCause,
     intake::{self, Cut, Expected, Received, StageError},
@@ -16,7 +16,7 @@ use crate::domain::id::Sha256;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::Stream;
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{io::Read as _, time::Duration};
 use tokio::time::sleep;
 
 /// How often it is tried to go on with a blob that somebody else adds to, and the wait in between: a request that was ended lets go in a moment.
@@ -127,17 +127,18 @@ impl Blobs {
         .await
     }
 
-    /// Reads a resumable blob from its beginning, showing each piece to `see`: its digest and its size.
+    /// Reads a resumable blob from its beginning, showing each piece to `see`: its digest and its size. The turn at it is held until the read
+    /// has ended, even if nobody waits any more, so that no member takes all threads on which everybody's documents are read and written.
     pub async fn look_through<T: Send + 'static>(
         &self,
         key: &BlobKey,
         mut seen: T,
         see: fn(&mut T, &[u8]),
+        turn: Turn,
     ) -> Result<(Sha256, u64, T), StoreError> {
         let wanted = key.clone();
-        let look = Arc::clone(&self.looks).acquire_owned().await.expect("it is never closed");
         self.marked(move |engine| {
-            let _look = look;
+            let _turn = turn;
             let opened = engine.open_resumable(&wanted, 0)?;
             let mut bytes = opened.ok_or_else(|| StoreError::NoSuchBlob(wanted.to_string()))?.bytes;
             let (mut digest, mut size, mut piece) = (Context::new(&SHA256), 0, vec![0; PIECE]);

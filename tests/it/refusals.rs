@@ -27,4 +27,5 @@ mod signers;
 mod times;
 mod turns;
 mod unasked;
+mod uploads;
 mod wraps;

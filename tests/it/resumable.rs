@@ -2,120 +2,29 @@
 //! would be, by the same rules.
 
 use crate::harness::{
-    census::files,
     exchange::fresh_key,
     postgres::Database,
     process::{Site, until},
     process_acts::Numbers,
     stage::{GRACE, Stage, id, pdf, quiet, slug},
-    world::{Raw, Store},
+    tus::{Sender, address, kept, metadata, offset, problem, sealed},
+    world::Store,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use entente::{
     client::api::Paging,
-    domain::{
-        ambient::Clock as _,
-        entry::EntryKind,
-        id::{ProposalId, Sha256},
-        proposal::Status,
-    },
-    sealing::{identity::new_identity, seal::seal_bytes},
+    domain::{ambient::Clock as _, entry::EntryKind, id::Sha256, proposal::Status},
     service::upkeep,
-    wire::{Time, UPLOAD_MEDIA_TYPE, call::ExtendCall, problem::Problem, proposal::ResumableUpload},
+    wire::{Time, UPLOAD_MEDIA_TYPE, call::ExtendCall, proposal::ResumableUpload},
 };
 use futures_util::{StreamExt as _, stream};
 use jiff::SignedDuration;
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder};
 use std::{fs, io, time::Duration};
 use tokio::sync::mpsc;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const ABSENT: &str = "upl_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-
-/// A document of about this size, sealed to nobody of this world.
-fn sealed(size: usize) -> Vec<u8> {
-    seal_bytes(&[new_identity().recipient().to_owned()], &vec![7; size]).unwrap()
-}
-
-fn metadata(media_type: &str, sha256: Option<Sha256>) -> String {
-    let pair = |name: &str, value: &str| format!("{name} {}", BASE64_STANDARD.encode(value));
-    let digest = sha256.map(|sha256| pair("sha256", &sha256.to_string()));
-    [pair("media_type", media_type)].into_iter().chain(digest).collect::<Vec<_>>().join(",")
-}
-
-/// One member's connection, and the proposal to which they upload.
-struct Sender {
-    raw: Raw,
-    proposal: ProposalId,
-}
-
-impl Sender {
-    fn new(stage: &Stage, member: &str, proposal: ProposalId) -> Self {
-        Self { raw: stage.raw(Some(stage.credential(member))), proposal }
-    }
-
-    /// The request that begins one for the annex.
-    fn beginning(&self, size: usize, sha256: Option<Sha256>) -> RequestBuilder {
-        self.begins("annex", "application/octet-stream", size, sha256)
-    }
-
-    fn begins(&self, slot: &str, media_type: &str, size: usize, sha256: Option<Sha256>) -> RequestBuilder {
-        let path = format!("/v1/proposals/{}/documents/{slot}/uploads", self.proposal);
-        let request = self.raw.request(Method::POST, &path).header("Idempotency-Key", fresh_key());
-        let request = request.header("Tus-Resumable", "1.0.0").header("Upload-Length", size);
-        request.header("Upload-Metadata", metadata(media_type, sha256))
-    }
-
-    async fn begin(&self, size: usize, sha256: Option<Sha256>) -> String {
-        address(self.beginning(size, sha256).send().await.unwrap())
-    }
-
-    fn appending(&self, path: &str, offset: usize) -> RequestBuilder {
-        let request = self.raw.request(Method::PATCH, path).header("Tus-Resumable", "1.0.0");
-        request.header("Upload-Offset", offset).header("Content-Type", UPLOAD_MEDIA_TYPE)
-    }
-
-    async fn append(&self, path: &str, offset: usize, bytes: &[u8]) -> Response {
-        self.appending(path, offset).body(bytes.to_vec()).send().await.unwrap()
-    }
-
-    /// The offset that is told.
-    async fn offset(&self, path: &str) -> usize {
-        let response = self.raw.request(Method::HEAD, path).header("Tus-Resumable", "1.0.0").send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        offset(&response)
-    }
-
-    async fn shown(&self, path: &str) -> ResumableUpload {
-        self.raw.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
-    }
-
-    fn removing(&self, path: &str) -> RequestBuilder {
-        self.raw.request(Method::DELETE, path).header("Idempotency-Key", fresh_key()).header("Tus-Resumable", "1.0.0")
-    }
-}
-
-fn address(begun: Response) -> String {
-    assert_eq!((begun.status().as_u16(), &begun.headers()["tus-resumable"]), (201, &"1.0.0".parse().unwrap()));
-    assert!(begun.headers().contains_key("upload-expires"));
-    begun.headers()["location"].to_str().unwrap().to_owned()
-}
-
-fn offset(response: &Response) -> usize {
-    assert_eq!(response.headers()["tus-resumable"], "1.0.0");
-    response.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
-}
-
-async fn problem(response: Response) -> (u16, String) {
-    let status = response.status().as_u16();
-    (status, response.json::<Problem>().await.unwrap().slug().to_owned())
-}
-
-/// How many files of uploads that are not at their end there are.
-fn kept(stage: &Stage) -> usize {
-    files(&stage.blobs_folder().join("resumable")).len()
-}
 
 /// A body that is sent piece by piece and then breaks off, or ends when the other end is dropped.
 fn in_pieces() -> (mpsc::Sender<io::Result<Vec<u8>>>, reqwest::Body) {
@@ -492,6 +401,7 @@ async fn member_who_left_the_party_meanwhile_adds_nothing() {
     let path = tamar.begin(bytes.len(), None).await;
     assert_eq!(tamar.append(&path, 0, &bytes[..10]).await.status(), 204);
     stage.client("ISR:tamar").remove_member(proposal, &id("ISR:tamar")).await.unwrap();
+    assert_eq!(kept(&stage), 0, "it goes with the part in the proposal");
     assert_eq!(problem(tamar.append(&path, 10, &bytes[10..]).await).await.0, 404);
     assert!(stage.client("ISR:avi").api().documents(proposal).await.unwrap().is_empty());
     stage.stop().await;

@@ -62,6 +62,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         documents_per_slot,
         arriving_per_slot_per_member,
         arriving_bytes_per_member,
+        uploads_per_member,
         unfinished_uploads_hours,
         announced_bytes_per_member,
         replaced_documents_days,
@@ -83,7 +84,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         acts_per_minute_per_member,
         acts_per_minute_per_partner,
     } = Quotas::default();
-    let defaults: [(&str, &[u64]); 21] = [
+    let defaults: [(&str, &[u64]); 22] = [
         ("programs", &[programs_per_partner]),
         ("proposals never submitted", &[proposals_per_member]),
         ("calls drafted and not published", &[drafts_per_member]),
@@ -92,6 +93,7 @@ fn tables_of_the_decisions_have_the_defaults() {
         ("bytes of all documents on the exchange", &[bytes_per_partner]),
         ("bytes of documents that are announced", &[announced_bytes_per_member]),
         ("documents on their way", &[arriving_per_slot_per_member, arriving_bytes_per_member]),
+        ("uploads that are not at their end", &[uploads_per_member]),
         ("versions of a proposal, and relabellings", &[versions_per_proposal, labels_per_proposal]),
         ("members of a party of a proposal", &[members_per_party, invitations_per_party]),
         ("declarations", &[declarations_per_member_and_proposal]),

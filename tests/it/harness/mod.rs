@@ -32,6 +32,8 @@ pub(crate) mod scratch;
 #[cfg(feature = "client")]
 pub(crate) mod stage;
 #[cfg(feature = "client")]
+pub(crate) mod tus;
+#[cfg(feature = "client")]
 pub(crate) mod wire;
 #[cfg(feature = "client")]
 pub(crate) mod world;

@@ -16,7 +16,7 @@ use entente::{
 use jiff::SignedDuration;
 use std::fs;
 
-async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
+pub(super) async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
     Some(Stage::open_in(TestWorld::start_with(NATIONS, store, settings).await?).await)
 }
 
@@ -29,7 +29,7 @@ async fn sealed_annex(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<
 
 /// A proposal whose only version every party has signed, and the annex that the version names and nobody has sent. It names a work plan
 /// that nobody has sent either, so it does not become complete.
-async fn committed(stage: &Stage) -> (ProposalId, Vec<u8>) {
+pub(super) async fn committed(stage: &Stage) -> (ProposalId, Vec<u8>) {
     let proposal = stage.prepared().await;
     let annex = sealed_annex(stage, "ISR:avi", proposal).await;
     let plan = stage.file("final.pdf", &pdf("the final work plan"));
@@ -41,7 +41,7 @@ async fn committed(stage: &Stage) -> (ProposalId, Vec<u8>) {
 }
 
 /// Uploads the annex at once: the status, and the refusal if there is one.
-async fn send(stage: &Stage, member: &str, proposal: ProposalId, annex: &[u8]) -> (u16, String) {
+pub(super) async fn send(stage: &Stage, member: &str, proposal: ProposalId, annex: &[u8]) -> (u16, String) {
     let answer = put(stage, member, proposal, annex).body(annex.to_vec()).send().await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default())

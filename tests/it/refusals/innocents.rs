@@ -7,6 +7,7 @@ use crate::harness::{
     innocent::innocent_acts_in_time,
     process::until,
     stage::{Stage, id},
+    tus::Sender,
     world::{Raw, Store},
     worst_texts::worst_texts,
 };
@@ -148,6 +149,26 @@ async fn broken_uploads(stage: &Stage, proposal: ProposalId, sealed: &[u8]) {
     }
 }
 
+/// Begins uploads that can be resumed, sends single bytes, and last bytes again and again, each of which would be the end of it if the digest
+/// were the announced one. Without an end.
+async fn resumable_uploads(stage: &Stage, proposal: ProposalId, sealed: &[u8]) {
+    let (avi, another, last) = (Sender::new(stage, "ISR:avi", proposal), Sha256::of(b"another"), sealed.len() - 1);
+    loop {
+        let Ok(begun) = avi.beginning(sealed.len(), Some(another)).send().await else { continue };
+        let Some(path) = begun.headers().get("location").map(|path| path.to_str().unwrap().to_owned()) else {
+            continue;
+        };
+        // Whatever is answered: others begin in its place.
+        for at in 0..8 {
+            let _ = avi.appending(&path, at).body(sealed[at..=at].to_vec()).send().await;
+        }
+        let _ = avi.appending(&path, 8).body(sealed[8..last].to_vec()).send().await;
+        for _ in 0..4 {
+            let _ = avi.appending(&path, last).body(sealed[last..].to_vec()).send().await;
+        }
+    }
+}
+
 /// Requests whose bodies do not come, until their sender gets no more.
 async fn slow_bodies(stage: &Stage, path: &str, length: usize) -> JoinSet<reqwest::Result<Response>> {
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
@@ -222,6 +243,7 @@ async fn innocent_acts_beside_senders(store: Store) {
     beside(&stage, flood(&stage, "ISR:avi", false, wrap)).await;
     let sealed = seal_bytes(&[recipient], &vec![7; 150_000]).unwrap();
     beside(&stage, many(|| broken_uploads(&stage, proposal, &sealed))).await;
+    beside(&stage, many(|| resumable_uploads(&stage, proposal, &sealed))).await;
     stage.stop().await;
 }
 

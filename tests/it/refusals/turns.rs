@@ -141,8 +141,9 @@ async fn long_work_of_one_nation_leaves_previews_counts_and_acts_to_the_others()
         greedy(|| turns.count(&noa), &mut held).await,
         greedy(|| turns.look_before_act(&noa), &mut held).await,
         greedy(|| turns.log(&noa), &mut held).await,
+        greedy(|| turns.upload(&noa.member), &mut held).await,
     );
-    assert_eq!(held.len(), 1 + 1 + 2 + 1 + 1);
+    assert_eq!(held.len(), 1 + 1 + 2 + 1 + 1 + 1);
     let dana = stage.client("USA:dana");
     dana.preview_roles(stage.call, &id("USA:frank"), &BTreeSet::new()).await.unwrap();
     assert_eq!(dana.api().count_proposals(&Filter::default()).await.unwrap().proposals, 1);
