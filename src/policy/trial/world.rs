@@ -6,6 +6,7 @@
 use super::{MAX_TEXT, TrialError};
 use crate::{
     domain::{
+        call::Phase,
         id::{MemberId, PartnerCode, Slug},
         label::Label,
         member::{CallRole, PartnerRole},
@@ -217,7 +218,7 @@ impl TrialWorld {
             id: parse("call.id", &raw.call.id)?,
             program: Arc::new(program),
             draft: raw.call.draft,
-            phase: parse("call.phase", &raw.call.phase)?,
+            phase: phase(&raw.call.phase)?,
             opened: raw.call.opened,
             closed: false,
             eligible: set("call.eligible", &raw.call.eligible)?,
@@ -270,6 +271,14 @@ fn members_by_role(mut facts: Map<String, Value>) -> Result<BTreeMap<CallRole, B
     match facts.keys().next() {
         Some(unknown) => Err(format!("in the world: there is no `{unknown}` in a `call`")),
         None => Ok(roles),
+    }
+}
+
+/// The phase of a call as policies see it.
+fn phase(text: &str) -> Result<Phase, String> {
+    match parse("call.phase", text)? {
+        Phase::Closed => Err("call.phase: `closed` is `review` for policies, since closing hides nothing".to_owned()),
+        phase => Ok(phase),
     }
 }
 
