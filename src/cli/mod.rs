@@ -348,7 +348,7 @@ mod tests {
     fn usage_error_for_programs_names_what_is_missing() {
         let error = Cli::try_parse_from(["entente", "proposal", "put"]).unwrap_err().render().to_string();
         let text = first_paragraph(&error);
-        assert_eq!(text, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>");
+        assert_eq!(text, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>...");
     }
 
     #[test]
