@@ -45,7 +45,7 @@ use serde_json::json;
 use server::{Server, machine};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    env, fs, io,
+    env, fs, io, iter,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::{
@@ -591,7 +591,7 @@ async fn resumed(ground: &Ground, stream: &mut TlsStream<TcpStream>) -> io::Resu
     ground.hear(status);
     let Some(path) = told.lines().find_map(|line| line.strip_prefix("location: ")) else { return Ok(()) };
     let singles = (0..8).map(|at| at..at + 1);
-    for part in singles.chain([8..last]).chain((0..8).map(|_| last..last + 1)) {
+    for part in singles.chain(iter::once(8..last)).chain((0..8).map(|_| last..last + 1)) {
         let bytes = &ground.sealed[part.clone()];
         ground.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         ground.hear(ask(stream, &upload_part(path, part.start, bytes)).await?);
