@@ -68,9 +68,12 @@ use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     reading::{self, ReadingFault},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
+
+/// How far after the act a statement may say that it was made: clocks of members' machines are apart.
+pub const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a statement is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

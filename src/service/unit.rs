@@ -20,7 +20,7 @@ use crate::{
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::{
         leaf,
-        statement::{Signed, Statement},
+        statement::{STATED_AHEAD, Signed, Statement},
     },
     storage::{
         ReadTx, StoreError, Tx, Whose, WriteTx, entries,
@@ -32,8 +32,6 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::HashMap, ops::DerefMut, sync::Arc};
 
-/// How far after the act a statement may say that it was made: clocks of members' machines are apart.
-const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// How long before the act: what is signed on one machine may be carried to another.
 const STATED_BEHIND: SignedDuration = SignedDuration::from_hours(24);
 

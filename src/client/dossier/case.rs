@@ -17,12 +17,13 @@ use crate::{
         member::{CallRole, Declared},
     },
     sealing::statement::{
-        AcceptanceStatement, InvitationStatement, LabelStatement, Manifest, Signed, Statement, verify_signed,
+        AcceptanceStatement, InvitationStatement, LabelStatement, Manifest, STATED_AHEAD, Signed, Statement,
+        verify_signed,
     },
     wire::entry::payloads::Payload,
 };
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What everything in a call is compared with.
 pub(super) struct CallContext<'d> {
@@ -70,6 +71,8 @@ pub(super) struct CaseCheck<'d> {
     pub(super) assigned: BTreeSet<MemberId>,
     pub(super) decisions: BTreeMap<Sha256, CaseDecision>,
     pub(super) decisions_by_id: BTreeMap<DecisionId, Sha256>,
+    /// What each decision says that became final, in their order; nothing for one that rescinds.
+    pub(super) became_final: Vec<Option<Outcome>>,
 }
 
 impl<'d> CaseAct<'d> {
@@ -134,10 +137,20 @@ impl<'d> CaseCheck<'d> {
             assigned: BTreeSet::new(),
             decisions: BTreeMap::new(),
             decisions_by_id: BTreeMap::new(),
+            became_final: Vec::new(),
         };
         let place = case.reference.to_string();
-        for act in &CaseAct::all(case, call.exported_at) {
-            let checked = check.act(act);
+        let acts = CaseAct::all(case, call.exported_at);
+        let logged: HashSet<&str> =
+            acts.iter().filter(|act| act.line.is_none()).filter_map(|act| act.statement().ok()).collect();
+        for act in &acts {
+            // What was taken back on the log would count again.
+            let is_again = act.line.is_some_and(|line| logged.contains(line.statement.as_str()));
+            let checked = if is_again {
+                Err(invalid("a statement stands in the log and again beside it"))
+            } else {
+                check.act(act)
+            };
             match DossierPart::of(act.kind) {
                 Some(part) => ledger.statement(part, &place, checked),
                 None => ledger.require(&place, checked),
@@ -176,6 +189,9 @@ impl<'d> CaseCheck<'d> {
     /// Refuses a statement that is not by who is said to have done it, by a key card and a certificate of that time.
     pub(super) fn check_signer<T: Statement>(&self, signed: &Signed<T>, act: &CaseAct<'_>) -> Result<()> {
         let (by, vouchers) = (act.member()?, self.call.vouchers);
+        if signed.statement.stated_at().is_some_and(|stated_at| stated_at > act.at + STATED_AHEAD) {
+            return Err(invalid("a statement was recorded before the instant at which its signer says to have signed"));
+        }
         // Beside the log, all that is known of a party's signature is when the last party had signed.
         let is_of_party = matches!(act.kind, EntryKind::ManifestSigned | EntryKind::LabelSigned);
         let card = if act.line.is_some() && is_of_party {

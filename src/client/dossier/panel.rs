@@ -43,9 +43,12 @@ impl CaseCheck<'_> {
                 self.assigned.insert(entry.reviewer.clone());
             }
             Some(Payload::DecisionUnsigned(entry)) => {
+                let shown = self.shows(DossierPart::Decisions);
                 let decision = self.decisions_by_id.get(&entry.decision);
-                if let Some(decision) = decision.and_then(|digest| self.decisions.get_mut(digest)) {
-                    decision.signed_by.remove(&entry.partner);
+                match decision.and_then(|digest| self.decisions.get_mut(digest)) {
+                    Some(decision) => drop(decision.signed_by.remove(&entry.partner)),
+                    None if !shown => {}
+                    None => return Err(invalid("a signature is taken back under a decision that the dossier has not")),
                 }
             }
             Some(Payload::DecisionFinal(entry)) => return self.check_final(entry, act),
@@ -190,7 +193,7 @@ impl CaseCheck<'_> {
     }
 
     /// Refuses a final decision that not every funder had signed.
-    fn check_final(&self, entry: &DecisionFinal, act: &CaseAct<'_>) -> Result<()> {
+    fn check_final(&mut self, entry: &DecisionFinal, act: &CaseAct<'_>) -> Result<()> {
         if !self.shows(DossierPart::Decisions) {
             return Ok(());
         }
@@ -203,6 +206,7 @@ impl CaseCheck<'_> {
             superseded.and_then(|superseded| superseded.reason.as_deref()),
         );
         let decision = self.decisions.get(&digest);
+        self.became_final.push(decision.and_then(|decision| decision.outcome));
         let funders = self.call.history.funders(act.at);
         let missing =
             funders.iter().find(|funder| decision.is_none_or(|decision| !decision.signed_by.contains_key(*funder)));
@@ -213,16 +217,24 @@ impl CaseCheck<'_> {
         })
     }
 
-    /// Refuses an outcome that no decision has which every funder signed.
+    /// Refuses an outcome that no decision has which every funder signed, or that is not of the one that became final last.
     pub(super) fn check_outcome(&self) -> Result<()> {
-        let Some(outcome) = self.case.decided.filter(|_| self.shows(DossierPart::Decisions)) else { return Ok(()) };
-        let funders = self.call.history.funders(self.call.exported_at);
-        let is_signed = self.decisions.values().any(|decision| {
-            decision.outcome == Some(outcome) && funders.iter().all(|funder| decision.signed_by.contains_key(funder))
-        });
-        if is_signed {
+        if !self.shows(DossierPart::Decisions) {
             return Ok(());
         }
-        Err(invalid(format!("it is shown as decided, `{outcome}`, and not every funder signed that")))
+        let funders = self.call.history.funders(self.call.exported_at);
+        let is_signed = |outcome| {
+            self.decisions.values().any(|decision| {
+                decision.outcome == Some(outcome)
+                    && funders.iter().all(|funder| decision.signed_by.contains_key(funder))
+            })
+        };
+        if let Some(outcome) = self.case.decided.filter(|outcome| !is_signed(*outcome)) {
+            return Err(invalid(format!("it is shown as decided, `{outcome}`, and not every funder signed that")));
+        }
+        if self.became_final.last().is_some_and(|outcome| *outcome != self.case.decided) {
+            return Err(invalid("another outcome is shown than that of the decision that became final last"));
+        }
+        Ok(())
     }
 }

@@ -143,6 +143,10 @@ pub(super) fn cannot_show(dossier: &Dossier, exporter: &str) -> Vec<String> {
          count here.",
         words.join(" and ")
     )];
+    let cut = "Nobody can tell by it whether a proposal, the last of a chain of statements, a later key card or an entry that none follows \
+               was left out by the exporter or the exchange. Extensions, assignments that were taken back and whatever else nobody signs \
+               are the exchange's word.";
+    said.push(cut.to_owned());
     if dossier.not_shown.contains(&DossierPart::Roles) {
         let roles = "Who had which role is not shown: members signed for their nations, and whether they had the role then is not known.";
         said.push(roles.to_owned());

@@ -173,6 +173,27 @@ fn exporter_who_puts_a_dossier_together_wrongly_is_found_out() {
             "not every funder signed that",
         ),
         (
+            "nothing is shown as decided",
+            Box::new(|_, dossier| dossier.proposals[0].decided = None),
+            "than that of the decision that became final last",
+        ),
+        (
+            "a statement of the log again beside it",
+            Box::new(|_, dossier| {
+                let entry = &dossier.proposals[0].entries[place(dossier, EntryKind::DecisionSigned)];
+                let Some(Payload::DecisionSigned(signed)) = entry.payload() else { panic!() };
+                let (kind, by, at) = (entry.kind, entry.actor.clone(), Some(entry.at));
+                let again = DossierLine { kind, by, at, statement: signed.statement };
+                dossier.proposals[0].statements.push(again);
+            }),
+            "stands in the log and again beside it",
+        ),
+        (
+            "an office that the exporter had not",
+            Box::new(|_, dossier| dossier.exported_as = [CallRole::Decider].into()),
+            "was no decider of the call at the export",
+        ),
+        (
             "another version stands",
             Box::new(|_, dossier| dossier.proposals[0].manifest_sha256 = Some(Sha256::of(b"x"))),
             "no signature of `ISR`",

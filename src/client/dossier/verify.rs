@@ -32,6 +32,7 @@ pub fn verify(bytes: &[u8], trusted: &[TrustedCard], progress: &dyn ProgressList
     let history = History::read(&dossier, &vouchers, &mut ledger)?;
     let roll = Roll::read(&dossier, &vouchers, &mut ledger);
     check_times(&dossier, &mut ledger);
+    check_offices(&dossier, roll.as_ref(), &mut ledger);
     let context =
         CallContext { vouchers: &vouchers, history: &history, roll: roll.as_ref(), exported_at: dossier.exported_at.0 };
     let total = dossier.proposals.len() as u64;
@@ -74,6 +75,17 @@ fn check_exporter(dossier: &Dossier, sha256: Sha256, signature: &str, vouchers: 
     Ok(card.name.clone())
 }
 
+/// That the exporter had the roles by which it says it was shown what it has, where the roles are shown.
+fn check_offices(dossier: &Dossier, roll: Option<&Roll>, ledger: &mut Ledger) {
+    let Some(roll) = roll else { return };
+    for role in &dossier.exported_as {
+        if !roll.had(&dossier.exported_by, *role, dossier.exported_at.0) {
+            let what = format!("by the signed roles `{}` was no {role} of the call at the export", dossier.exported_by);
+            ledger.require(dossier.code.as_str(), Err(invalid(what)));
+        }
+    }
+}
+
 fn count_entries(dossier: &Dossier) -> u64 {
     let cases: usize = dossier.proposals.iter().map(|case| case.entries.len()).sum();
     (cases + dossier.entries.len()) as u64
@@ -91,5 +103,9 @@ fn check_times(dossier: &Dossier, ledger: &mut Ledger) {
     }
     if entries.last().is_some_and(|(_, at)| *at > dossier.exported_at.0) {
         ledger.require(place, Err(invalid("the dossier has entries of the log from after its export")));
+    }
+    let mut lines = dossier.proposals.iter().flat_map(|case| &case.statements).filter_map(|line| line.at);
+    if lines.any(|at| at > dossier.exported_at) {
+        ledger.require(place, Err(invalid("the dossier has statements from after its export")));
     }
 }

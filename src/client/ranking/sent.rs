@@ -23,7 +23,7 @@ use crate::{
     },
     sealing::{
         seal::{open_bytes, seal_bytes},
-        statement::{RankingStatement, Signed, verify_signed},
+        statement::{RankingStatement, STATED_AHEAD, Signed, verify_signed},
     },
     wire::{
         Time,
@@ -39,9 +39,6 @@ use std::{
     sync::Arc,
 };
 use zeroize::Zeroizing;
-
-/// How much later than by the exchange a line may have been signed: clocks differ.
-const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// The longest line, in bytes of plaintext.
 const MAX_LINE: usize = 48 << 10;
