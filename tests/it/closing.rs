@@ -180,6 +180,11 @@ async fn officer_looks_ahead_closes_and_reopens_by_the_program_and_what_was_neve
     assert_eq!(phase().await, Phase::Review);
     let (code, said) = ran(&["close", &call, "--yes"]).await;
     assert!(code == 0 && said.contains("closed"), "{said}");
+    // Who audits the call sees that it was closed.
+    let file = stage.plan.dir.join("dossier.json");
+    let exported = ended(entente(&["--home", &home, "dossier", &call, "--out", &file.display().to_string()])).await;
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("\"call.closed\""));
     let (code, said) = ran(&["reopen", &call, "--reason", "a slip", "--dry-run"]).await;
     assert!(code == 0 && said.contains("no date moves") && said.contains(&format!("call close {call}")), "{said}");
     let (code, said) = ran(&["cancel", &call, "--reason", "no money", "--yes"]).await;

@@ -9,7 +9,7 @@ use crate::{
         verify::invalid,
     },
     domain::{
-        entry::EntryKind,
+        entry::{EntryKind, Readers},
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         member::{CallRole, Declared},
         proposal::Status,
@@ -36,63 +36,34 @@ use std::{
 /// How many proposals, or members, are asked about side by side.
 const AT_ONCE: usize = 4;
 
-/// The entries of a dossier: what was signed, and what says when something was done or undone. Drafts, keys and who fetched what are left
-/// out; roles have a chain of their own.
-const KINDS: [EntryKind; 42] = {
-    use EntryKind::{
-        AssignmentDeclined, AssignmentResumed, CallAmended, CallCancelled, CallExtended, CallPublished, CallReopened,
-        ClearDeclared, ConflictDeclared, ConflictLifted, ConsentGiven, ConsentWithdrawn, DecisionFinal, DecisionSigned,
-        DecisionUnsigned, DecisionWithdrawn, ExtensionWithdrawn, InvitationDeclined, InvitationWithdrawn, LabelInForce,
-        LabelSigned, LetterSent, LetterWithdrawn, ManifestSigned, MemberInvited, MemberJoined, MemberRemoved,
-        ProposalCreated, ProposalExtended, ProposalExtensionWithdrawn, ProposalReinstated, ProposalSubmitted,
-        ProposalWithdrawn, RankingSent, RankingWithdrawn, ReviewReinstated, ReviewReopened, ReviewSubmitted,
-        ReviewerAssigned, ReviewerUnassigned, WithdrawalUnwished, WithdrawalWished,
+/// The kinds of entries in a dossier: all that can be about a call, without drafts, documents and keys on their way, and who fetched what.
+/// Roles have a chain of their own.
+fn kinds() -> Vec<EntryKind> {
+    let is_left_out = |kind: &EntryKind| {
+        matches!(
+            kind,
+            EntryKind::CallDrafted
+                | EntryKind::CallEdited
+                | EntryKind::CallDeleted
+                | EntryKind::RoleGranted
+                | EntryKind::RoleRevoked
+                | EntryKind::DocumentStored
+                | EntryKind::DocumentRemoved
+                | EntryKind::DocumentDropped
+                | EntryKind::DocumentFetched
+                | EntryKind::VaultCreated
+                | EntryKind::KeyWrapped
+                | EntryKind::KeyRemoved
+                | EntryKind::KeyFetched
+                | EntryKind::ReviewFetched
+                | EntryKind::RankingFetched
+                | EntryKind::LetterFetched
+        )
     };
-    [
-        CallPublished,
-        CallAmended,
-        CallExtended,
-        ExtensionWithdrawn,
-        CallCancelled,
-        CallReopened,
-        ProposalExtended,
-        ProposalExtensionWithdrawn,
-        ProposalCreated,
-        MemberInvited,
-        InvitationWithdrawn,
-        InvitationDeclined,
-        ConsentGiven,
-        ConsentWithdrawn,
-        MemberJoined,
-        MemberRemoved,
-        ManifestSigned,
-        ProposalSubmitted,
-        LabelSigned,
-        LabelInForce,
-        WithdrawalWished,
-        WithdrawalUnwished,
-        ProposalWithdrawn,
-        ProposalReinstated,
-        ConflictDeclared,
-        ClearDeclared,
-        ConflictLifted,
-        ReviewerAssigned,
-        ReviewerUnassigned,
-        AssignmentDeclined,
-        AssignmentResumed,
-        ReviewSubmitted,
-        ReviewReopened,
-        ReviewReinstated,
-        RankingSent,
-        RankingWithdrawn,
-        DecisionSigned,
-        DecisionUnsigned,
-        DecisionWithdrawn,
-        DecisionFinal,
-        LetterSent,
-        LetterWithdrawn,
-    ]
-};
+    let is_of_call =
+        |kind: &EntryKind| !matches!(kind.readers(true), Readers::Members | Readers::PolicyOfficers | Readers::Program);
+    EntryKind::ALL.iter().copied().filter(|kind| is_of_call(kind) && !is_left_out(kind)).collect()
+}
 
 /// The entries that are exported, by what they are about.
 type Entries = HashMap<Option<ProposalId>, Vec<DossierEntry>>;
@@ -171,7 +142,7 @@ impl Client {
 
     /// The entries about the call that are shown, by proposal.
     async fn entries_of(&self, call: CallId) -> Result<Entries> {
-        let filter = LogFilter { kinds: KINDS.into(), calls: [call].into(), ..LogFilter::default() };
+        let filter = LogFilter { kinds: kinds().into_iter().collect(), calls: [call].into(), ..LogFilter::default() };
         let read = LogReader::new(filter, None).rest(self.api(), MOST_ENTRIES, Duration::ZERO).await?;
         if read.left_out.is_some() {
             return Err(ClientError::local(
