@@ -4,6 +4,7 @@ pub(super) mod many;
 
 use super::{
     act::{self, DryRun, Question},
+    cell::TableCell,
     context::{Context, whole},
     error::{CliError, Result, read_input},
     output::{Screen, Style},
@@ -19,7 +20,10 @@ use crate::{
         naming::{CallName, FoundProposal, IdName, ProposalName},
         titles::Titles,
     },
-    domain::{id::DocumentId, reference::ReferenceError},
+    domain::{
+        id::{DocumentId, PartnerCode},
+        reference::ReferenceError,
+    },
     reading,
     wire::{Time, decision::Letter},
 };
@@ -38,6 +42,8 @@ pub enum LetterCommand {
     #[command(after_help = "Examples:
   entente letter send $PROPOSAL --file award.txt --dry-run
   entente letter send $PROPOSAL --file award.txt
+  entente letter send $PROPOSAL --file award.txt --party ISR
+      where the call's text says that letters are for one party alone
   entente letter send $PROPOSAL --file - --yes
       from standard input, in a script
   entente letter send $CALL --template letters.txt --dry-run
@@ -58,6 +64,9 @@ those that are left.")]
         /// The text, UTF-8; `-` is standard input
         #[arg(long)]
         file: Option<PathBuf>,
+        /// The party that it is for, under a call whose letters are for one party
+        #[arg(long, value_name = "PARTNER", conflicts_with = "template")]
+        party: Option<PartnerCode>,
         /// Make a letter of this template for each final decision of the call
         #[arg(long, value_name = "FILE|FOLDER")]
         template: Option<PathBuf>,
@@ -124,7 +133,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             let args = ByTemplate { call: subject, template, output, titles, dry_run, consent };
             many::run(args, &client, context).await
         }
-        LetterCommand::Send { subject, file, dry_run, consent, .. } => {
+        LetterCommand::Send { subject, file, party, dry_run, consent, .. } => {
             let file = file.unwrap_or_default();
             let content = read_input(&file, 1 << 20)?;
             let text =
@@ -137,15 +146,19 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 subject.parse().map_err(|error: ReferenceError| CliError::usage(error.to_string()))?;
             let found = client.find_proposal(&name).await?;
             let which = act::name_in_question(&client, &found, dry_run, consent).await;
-            let forecast = client.forecast_letter(found.id, &which, &text);
+            let forecast = client.forecast_letter(found.id, party.as_ref(), &which, &text);
             if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
                 return Ok(());
             }
-            let letter = client.send_letter(found.id, &text).await?;
+            let letter = match &party {
+                Some(party) => client.send_letter_to(found.id, party, &text).await?,
+                None => client.send_letter(found.id, &text).await?,
+            };
             context.out.answer(&letter, |screen| {
                 screen.fields(&[
                     ("about", screen.named(&letter.reference, &letter.proposal)),
                     ("letter", letter.id.to_string()),
+                    ("for", alone(&letter)),
                     ("sent", zone.both(letter.sent_at.0)),
                 ]);
             })
@@ -196,6 +209,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                     ("about", screen.named(&letter.reference, &letter.proposal)),
                     ("title", title.clone().unwrap_or_default()),
                     ("letter", letter.id.to_string()),
+                    ("for", alone(&letter)),
                     ("from", from),
                 ]);
                 if is_superseded {
@@ -232,29 +246,48 @@ pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter]
     if !heading.is_empty() {
         screen.heading(&heading.join("  "));
     }
-    let mut table = Table::new(["SENT", "SENT BY", "ABOUT", "LETTER"]);
+    let is_for_one = letters.iter().any(|letter| letter.party.is_some());
+    let heads = if is_for_one {
+        ["SENT", "SENT BY", "FOR", "ABOUT", "LETTER"].as_slice()
+    } else {
+        &["SENT", "SENT BY", "ABOUT", "LETTER"]
+    };
+    let mut table = Table::new(heads.iter().copied());
     for letter in letters {
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
-        let (by, id) = (letter.sent_by.to_string(), letter.id.to_string());
-        table.row([zone.cell(letter.sent_at.0), by.into(), about.into(), id.into()]);
+        let mut cells: Vec<TableCell> = vec![zone.cell(letter.sent_at.0), letter.sent_by.to_string().into()];
+        cells.extend(is_for_one.then(|| alone(letter).into()));
+        cells.extend([about.into(), letter.id.to_string().into()]);
+        table.row(cells);
     }
     screen.table(&table, "no letters");
 }
 
+/// The party that a letter is for alone.
+fn alone(letter: &Letter) -> String {
+    letter.party.as_ref().map(|party| format!("{party} alone")).unwrap_or_default()
+}
+
 /// Letters of a call, and who fetched each.
 pub(super) fn readers(screen: &mut Screen, letters: &[LetterWithReaders], titles: &Titles, zone: &Zone) {
-    let mut table = Table::new(["PROPOSAL", "TITLE", "SENT", "SENT BY", "FETCHED BY"]).cutting("TITLE");
+    let is_for_one = letters.iter().any(|it| it.letter.party.is_some());
+    let heads = if is_for_one {
+        ["PROPOSAL", "TITLE", "FOR", "SENT", "SENT BY", "FETCHED BY"].as_slice()
+    } else {
+        &["PROPOSAL", "TITLE", "SENT", "SENT BY", "FETCHED BY"]
+    };
+    let mut table = Table::new(heads.iter().copied()).cutting("TITLE");
     for LetterWithReaders { letter, fetched_by } in letters {
         let fetched = zone.cell_of(|said| {
             fetched_by.iter().map(|(who, at)| format!("{who} ({})", said(*at))).collect::<Vec<_>>().join(", ")
         });
-        table.row([
+        let mut cells: Vec<TableCell> = vec![
             screen.named(&letter.reference, &letter.proposal).into(),
             titles.title(letter.proposal).unwrap_or_default().into(),
-            zone.cell(letter.sent_at.0),
-            letter.sent_by.to_string().into(),
-            fetched,
-        ]);
+        ];
+        cells.extend(is_for_one.then(|| alone(letter).into()));
+        cells.extend([zone.cell(letter.sent_at.0), letter.sent_by.to_string().into(), fetched]);
+        table.row(cells);
     }
     screen.table(&table, "no letters");
 }

@@ -17,6 +17,7 @@ use crate::{
         decision::Outcome,
         id::{DocumentId, PartnerCode, ProposalId, Sha256},
         member::CallRole,
+        text::choices,
         vault::VaultKind,
     },
     sealing::{
@@ -243,15 +244,21 @@ impl Client {
         Ok(Some(decision.body))
     }
 
-    /// Seals a letter to the parties of a proposal whose decision is final, and sends it.
+    /// Seals a letter to all parties of a proposal whose decision is final, and sends it.
     pub async fn send_letter(&self, id: ProposalId, text: &str) -> Result<Letter> {
-        self.send_letter_about(id, text, None).await
+        self.send_letter_about(id, None, text, None).await
+    }
+
+    /// The same to one party alone, under a call whose letters are.
+    pub async fn send_letter_to(&self, id: ProposalId, party: &PartnerCode, text: &str) -> Result<Letter> {
+        self.send_letter_about(id, Some(party), text, None).await
     }
 
     /// The same, if the decision is still the one with this digest.
     pub(super) async fn send_letter_about(
         &self,
         id: ProposalId,
+        party: Option<&PartnerCode>,
         text: &str,
         planned: Option<Sha256>,
     ) -> Result<Letter> {
@@ -263,7 +270,8 @@ impl Client {
                 "run the command again, and look at the letter that it makes now",
             ));
         }
-        let vault = self.letters_vault(&proposal, &call).await?;
+        check_audience(&proposal, &call, party)?;
+        let vault = self.letters_vault(&proposal, &call, party).await?;
         let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
         let statement = LetterStatement {
@@ -272,6 +280,7 @@ impl Client {
             sha256: Sha256::of(&sealed),
             decision_sha256: Some(digest(&decision)),
             reference: Some(proposal.reference),
+            party: party.cloned(),
         };
         let statement = self.signed(&statement).await?;
         let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
@@ -292,10 +301,16 @@ impl Client {
     }
 
     /// The proposal and the decision that a letter would be about, if it may be sent.
-    pub(super) async fn letter_may_be_sent(&self, id: ProposalId, text: &str) -> Result<(Proposal, Decision)> {
+    pub(super) async fn letter_may_be_sent(
+        &self,
+        id: ProposalId,
+        party: Option<&PartnerCode>,
+        text: &str,
+    ) -> Result<(Proposal, Decision)> {
         check_length(text)?;
         let (proposal, call, decision) = self.decided(id).await?;
-        self.letters_vault(&proposal, &call).await?;
+        check_audience(&proposal, &call, party)?;
+        self.letters_vault(&proposal, &call, party).await?;
         Ok((proposal, decision))
     }
 
@@ -315,6 +330,9 @@ impl Client {
         if letter.reference != proposal.reference || !is_signed {
             return Err(invalid("the letter's statement, the letter and the proposal do not have the same reference"));
         }
+        if statement.party.is_none() != call.rules.letters.is_all_parties() {
+            return Err(invalid("the letter is not for whom the call's text says that letters are"));
+        }
         let is_by_officer = self.is_by_officer(&letter, &call).await?;
         let decision = self.decision(id).await?;
         let is_superseded = decision.as_ref().is_some_and(|decision| !is_about(&statement, decision));
@@ -327,7 +345,7 @@ impl Client {
                 return Err(invalid("the letter is about another version than the one that was decided on"));
             }
         }
-        let vault = self.letters_vault(&proposal, &call).await?;
+        let vault = self.letters_vault(&proposal, &call, statement.party.as_ref()).await?;
         let secret = self.open_vault(&vault, &call).await?;
         let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
         let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is not text", "ask its sender"))?;
@@ -360,9 +378,16 @@ impl Client {
         }
     }
 
-    async fn letters_vault(&self, proposal: &Proposal, call: &Arc<VerifiedCall>) -> Result<VerifiedVault> {
+    /// What letters to all parties, or to one alone, are sealed to.
+    async fn letters_vault(
+        &self,
+        proposal: &Proposal,
+        call: &Arc<VerifiedCall>,
+        party: Option<&PartnerCode>,
+    ) -> Result<VerifiedVault> {
         let vaults = self.api().vaults(proposal.id).await?;
-        let vault = self.find_vault(&vaults, VaultKind::Parties, None, proposal, call).await?;
+        let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Parties };
+        let vault = self.find_vault(&vaults, kind, party, proposal, call).await?;
         vault.ok_or_else(|| {
             ClientError::usage("the vault for letters is not shown to you", "letters are for parties and officers")
         })
@@ -380,6 +405,27 @@ impl Client {
             return Err(invalid("the decision is about another proposal, or another version than the one that stands"));
         }
         Ok(())
+    }
+}
+
+/// Refuses a letter that is not for whom the call's text says that letters are.
+fn check_audience(proposal: &Proposal, call: &VerifiedCall, party: Option<&PartnerCode>) -> Result<()> {
+    let (reference, parties) = (&proposal.reference, choices(proposal.parties.keys()));
+    match party {
+        None if call.rules.letters.is_all_parties() => Ok(()),
+        None => Err(ClientError::usage(
+            format!("under {} each letter is for one party alone", call.rules.code),
+            format!("name it with `--party`, one of {parties}"),
+        )),
+        Some(_) if call.rules.letters.is_all_parties() => Err(ClientError::usage(
+            format!("under {} a letter is for all parties", call.rules.code),
+            "leave out `--party`: the call's text says whom letters are for",
+        )),
+        Some(party) if !proposal.parties.contains_key(party) => Err(ClientError::usage(
+            format!("`{party}` is not a party of {reference}"),
+            format!("its parties are {parties}"),
+        )),
+        Some(_) => Ok(()),
     }
 }
 

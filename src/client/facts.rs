@@ -135,17 +135,30 @@ impl Client {
     /// a registrar writes later takes nobody out of the judging. When a card was published and a member joined is the exchange's word, and
     /// where no chain of cards reaches that far, so is where they worked.
     pub(super) async fn organisations_of(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<BTreeSet<String>> {
+        Ok(self.organisations_by_party(proposal, call).await?.into_values().flatten().collect())
+    }
+
+    /// The same for each party.
+    pub(super) async fn organisations_by_party(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<BTreeMap<PartnerCode, BTreeSet<String>>> {
         let deadline_at = proposal.deadline_at.0.max(call.rules.schedule.deadline_at);
-        let mut organisations = BTreeSet::new();
-        for member in proposal.parties.values().flatten() {
-            let joined_at = proposal.joined_late.get(member).map(|joined_at| joined_at.0);
-            let newest = self.issued_member(member).await?;
-            match self.employer_at(&newest, joined_at.unwrap_or(deadline_at).max(deadline_at)).await? {
-                Some(organisation) => organisations.extend([organisation]),
-                None => organisations.extend(proposal.organisations.iter().cloned()),
+        let mut parties = BTreeMap::new();
+        for (party, members) in &proposal.parties {
+            let mut organisations = BTreeSet::new();
+            for member in members {
+                let joined_at = proposal.joined_late.get(member).map(|joined_at| joined_at.0);
+                let newest = self.issued_member(member).await?;
+                match self.employer_at(&newest, joined_at.unwrap_or(deadline_at).max(deadline_at)).await? {
+                    Some(organisation) => organisations.extend([organisation]),
+                    None => organisations.extend(proposal.organisations.iter().cloned()),
+                }
             }
+            parties.insert(party.clone(), organisations);
         }
-        Ok(organisations)
+        Ok(parties)
     }
 
     /// Who signed a review of the version that stands. What does not verify is no review.

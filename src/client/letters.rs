@@ -1,5 +1,5 @@
-//! Letters to the parties of many proposals, made of a template: one for each decision that is final and has no letter yet, each looked at
-//! beforehand, and sent after one yes.
+//! Letters to the parties of many proposals, made of a template: one for each decision that is final and has no letter yet, or one for each
+//! party that has none where the call's text says so, each looked at beforehand, and sent after one yes.
 //!
 //! Each goes by the decision as its signatures verify it, at the look and once more when it is sent. What the template does not ask for is
 //! not opened.
@@ -24,7 +24,7 @@ use crate::{
     domain::{
         decision::Outcome,
         entry::EntryKind,
-        id::{CallId, DocumentId, MemberId, ProposalId, Sha256},
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
         proposal::Status,
     },
     sealing::statement::{LetterStatement, Signed, verify_signed},
@@ -51,7 +51,9 @@ pub struct PlannedLetter {
     pub proposal: FoundProposal,
     pub title: Option<String>,
     pub outcome: Outcome,
-    /// The members of the parties, who can open it.
+    /// The party that it is for, under a call whose letters are for one party alone.
+    pub party: Option<PartnerCode>,
+    /// The members of the party or the parties, who can open it.
     pub to: BTreeSet<MemberId>,
     pub text: Zeroizing<String>,
     /// Of the decision that it is about.
@@ -125,14 +127,16 @@ impl Client {
                 }),
             };
             let planned = match decision {
-                Ok(Some(decision)) => self.planned_letter(proposal, template, &known, decision).await,
-                Ok(None) => Ok(LetterNeed::Undecided),
+                Ok(Some(decision)) => self.planned_letters(proposal, template, &known, decision).await,
+                Ok(None) => {
+                    batch.undecided.push(found);
+                    continue;
+                }
                 Err(error) => Err(error),
             };
             match planned {
-                Ok(LetterNeed::Letter(letter)) => batch.letters.push(*letter),
-                Ok(LetterNeed::SentBefore) => batch.sent_before.push(found),
-                Ok(LetterNeed::Undecided) => batch.undecided.push(found),
+                Ok(letters) if letters.is_empty() => batch.sent_before.push(found),
+                Ok(letters) => batch.letters.extend(letters),
                 Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => batch.held.push((found, error)),
             }
@@ -157,22 +161,33 @@ impl Client {
         Ok(Some(KnownDecision {
             outcome: decision.outcome,
             sha256: digest(&decision),
-            has_letter: proposal.letters > 0 && self.has_letter(proposal.id, &decision, roles).await?,
-            organisations: self.organisations_of(proposal, call).await?,
+            reached: if proposal.letters > 0 {
+                self.reached_parties(proposal, call, &decision, roles).await?
+            } else {
+                BTreeSet::new()
+            },
+            organisations: self.organisations_by_party(proposal, call).await?,
         }))
     }
 
-    async fn planned_letter(
+    /// The letters about a decision that are to be sent yet.
+    async fn planned_letters(
         &self,
         proposal: &Proposal,
         template: &LetterTemplate,
         known: &Known<'_>,
         decision: KnownDecision,
-    ) -> Result<LetterNeed> {
-        let KnownDecision { outcome, sha256: decision_sha256, has_letter, organisations } = decision;
+    ) -> Result<Vec<PlannedLetter>> {
+        let KnownDecision { outcome, sha256: decision_sha256, reached, organisations } = decision;
         check_reference(proposal, known.call)?;
-        if has_letter {
-            return Ok(LetterNeed::SentBefore);
+        let left = proposal.parties.keys().filter(|party| !reached.contains(*party));
+        let audiences: Vec<Option<&PartnerCode>> = if known.call.rules.letters.is_all_parties() {
+            left.take(1).map(|_| None).collect()
+        } else {
+            left.map(Some).collect()
+        };
+        if audiences.is_empty() {
+            return Ok(Vec::new());
         }
         if !template.has(outcome) {
             return Err(ClientError::usage(
@@ -187,36 +202,63 @@ impl Client {
             }
             title => title.map(str::to_owned),
         };
-        let values = |field: &Field| value(field, proposal, outcome, title.as_deref(), &organisations, known);
-        let text = template.filled(outcome, values).map_err(|field| {
-            let help = match field {
-                Field::Title => "open its summary once: `entente proposal list --titles`; or leave the field out",
-                _ => "see `entente ranking show`; or leave the field out",
-            };
-            ClientError::usage(format!("nothing is known for `{{{}}}`", field.name()), help)
-        })?;
-        if text.len() > MAX_FILLED {
-            return Err(ClientError::usage("the letter would be longer than 500,000 bytes", "shorten the template"));
+        let mut letters = Vec::new();
+        for party in audiences {
+            let is_for = |other: &PartnerCode| party.is_none_or(|party| party == other);
+            let employers: BTreeSet<String> =
+                organisations.iter().filter(|(other, _)| is_for(other)).flat_map(|(_, names)| names.clone()).collect();
+            let values = |field: &Field| value(field, proposal, outcome, title.as_deref(), &employers, known);
+            let text = template.filled(outcome, values).map_err(|field| {
+                let help = match field {
+                    Field::Title => "open its summary once: `entente proposal list --titles`; or leave the field out",
+                    _ => "see `entente ranking show`; or leave the field out",
+                };
+                ClientError::usage(format!("nothing is known for `{{{}}}`", field.name()), help)
+            })?;
+            if text.len() > MAX_FILLED {
+                return Err(ClientError::usage(
+                    "the letter would be longer than 500,000 bytes",
+                    "shorten the template",
+                ));
+            }
+            let members = proposal.parties.iter().filter(|(other, _)| is_for(other));
+            letters.push(PlannedLetter {
+                proposal: FoundProposal::from(proposal),
+                title: title.clone(),
+                outcome,
+                party: party.cloned(),
+                to: members.flat_map(|(_, members)| members.clone()).collect(),
+                text: Zeroizing::new(text),
+                decision_sha256,
+            });
         }
-        let to = proposal.parties.values().flatten().cloned().collect();
-        let proposal = FoundProposal::from(proposal);
-        let text = Zeroizing::new(text);
-        Ok(LetterNeed::Letter(Box::new(PlannedLetter { proposal, title, outcome, to, text, decision_sha256 })))
+        Ok(letters)
     }
 
-    /// Whether an officer of the call has signed a letter about the decision that stands.
-    async fn has_letter(&self, id: ProposalId, decision: &Decision, roles: &Roles) -> Result<bool> {
-        for letter in self.api().letters(id).await? {
+    /// The parties to which an officer of the call has signed a letter about the decision that stands.
+    async fn reached_parties(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        decision: &Decision,
+        roles: &Roles,
+    ) -> Result<BTreeSet<PartnerCode>> {
+        let mut reached = BTreeSet::new();
+        for letter in self.api().letters(proposal.id).await? {
             let Ok(signed): Result<Signed<LetterStatement>, _> = verify_signed(&letter.statement) else { continue };
-            let is_meant = signed.statement.proposal == id && is_about(&signed.statement, decision);
+            let LetterStatement { proposal: about, party, .. } = &signed.statement;
+            let is_meant = *about == proposal.id
+                && is_about(&signed.statement, decision)
+                && party.is_none() == call.rules.letters.is_all_parties();
             if is_meant
                 && roles.was_officer(&letter.sent_by)
                 && self.check_signed_by(&signed, &letter.sent_by, letter.sent_at.0).await.is_ok()
             {
-                return Ok(true);
+                let all = || proposal.parties.keys().cloned().collect();
+                reached.append(&mut party.clone().map_or_else(all, |party| BTreeSet::from([party])));
             }
         }
-        Ok(false)
+        Ok(reached)
     }
 
     /// Seals and sends the letters of a batch, each only if the decision is still the one that it is about.
@@ -226,7 +268,8 @@ impl Client {
     pub async fn send_letters(&self, batch: &LetterBatch) -> Result<SentLetters> {
         let mut came = SentLetters::default();
         for letter in &batch.letters {
-            match self.send_letter_about(letter.proposal.id, &letter.text, Some(letter.decision_sha256)).await {
+            let (party, planned) = (letter.party.as_ref(), Some(letter.decision_sha256));
+            match self.send_letter_about(letter.proposal.id, party, &letter.text, planned).await {
                 Ok(sent) => came.sent.push(sent),
                 Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => came.failed.push((letter.proposal.clone(), error)),
@@ -264,17 +307,10 @@ impl Client {
 struct KnownDecision {
     outcome: Outcome,
     sha256: Sha256,
-    /// Whether an officer has sent a letter about it.
-    has_letter: bool,
-    /// Where the parties' members worked at the deadline.
-    organisations: BTreeSet<String>,
-}
-
-/// Whether a proposal gets a letter.
-enum LetterNeed {
-    Letter(Box<PlannedLetter>),
-    SentBefore,
-    Undecided,
+    /// The parties to which an officer has sent a letter about it.
+    reached: BTreeSet<PartnerCode>,
+    /// Where each party's members worked at the deadline.
+    organisations: BTreeMap<PartnerCode, BTreeSet<String>>,
 }
 
 /// What a field stands for in the letter about a proposal.

@@ -167,6 +167,7 @@ impl Client {
     /// # Errors
     /// Among others when something of that is no longer there.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
+        self.prepare_for_letters(plan.manifest.proposal, plan.manifest.call).await?;
         let manifest = self.signed(&plan.manifest).await?;
         let sha256 = plan.manifest.digest()?;
         // Before the signature leaves: its answer may be lost.

@@ -220,8 +220,9 @@ impl Client {
     /// A letter's statement: by its sender, about this proposal and these bytes.
     pub(super) async fn verify_letter(&self, letter: &Letter, ciphertext: &[u8]) -> Result<LetterStatement> {
         let signed: Signed<LetterStatement> = verify_signed(&letter.statement)?;
-        if signed.statement.proposal != letter.proposal || signed.statement.sha256 != Sha256::of(ciphertext) {
-            return Err(invalid("the letter's statement is for another proposal or other bytes"));
+        let LetterStatement { proposal, sha256, party, .. } = &signed.statement;
+        if *proposal != letter.proposal || *sha256 != Sha256::of(ciphertext) || *party != letter.party {
+            return Err(invalid("the letter's statement is for another proposal, another party or other bytes"));
         }
         self.check_signed_by(&signed, &letter.sent_by, letter.sent_at.0).await?;
         Ok(signed.statement)

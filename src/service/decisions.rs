@@ -12,10 +12,13 @@ use super::{
 };
 use crate::{
     domain::{
-        Refusal, decision as rules,
+        Refusal,
+        call::LetterAudience,
+        decision as rules,
         id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
         reference::Reference,
         set_aside::SetAside,
+        text::choices,
     },
     policy::{Action, Resource, counts},
     sealing::statement::{DecisionStatement, LetterStatement, decision_digest, verify_signed},
@@ -259,6 +262,7 @@ pub async fn send_letter(
     };
     let statement = act.signed(verified).await?.statement;
     let (ciphertext, sha256) = sealed.checked()?;
+    check_audience(&proposal, statement.party.as_ref())?;
     let fits = statement.proposal == id
         && statement.manifest_sha256 == decision.manifest
         && statement.sha256 == sha256
@@ -274,12 +278,18 @@ pub async fn send_letter(
         proposal: id,
         sent_by: act.me.id.clone(),
         sent_at: act.now,
+        party: statement.party,
         statement: body.statement.clone(),
         ciphertext,
         is_withdrawn: false,
     };
     decisions::send_letter(&mut act.tx, &permit, &row).await?;
-    let payload = LetterSent { letter: row.id, sha256: statement.sha256, statement: row.statement.clone() };
+    let payload = LetterSent {
+        letter: row.id,
+        sha256: statement.sha256,
+        party: row.party.clone(),
+        statement: row.statement.clone(),
+    };
     act.log(Subject::proposal(&proposal), payload).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(&proposal, row, false, false)))
         .await
@@ -318,10 +328,12 @@ pub async fn list_letters(
     let proposal = view.proposal(id).await?;
     view.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let in_force = decisions::final_ones(&mut view.tx, id).await?.pop();
+    // A party has no part in letters that are for another one alone.
+    let own = proposal.facts.shows_as_party(&principal.member).then(|| principal.member.partner());
     let cursors = SealedCursors::of(exchange, "letters", &principal.member).within("proposal", &id);
     let mut page = StepwisePage::<DocumentId, _>::new(limit, cursors, cursor)?;
     while page.is_open() {
-        let rows = decisions::letters(&mut view.tx, id, page.after().copied(), STEP).await?;
+        let rows = decisions::letters(&mut view.tx, id, own, page.after().copied(), STEP).await?;
         let item = |row: LetterRow| {
             let is_superseded = is_superseded(&row, in_force.as_ref());
             (row.id, letter(&proposal, row, is_superseded, false))
@@ -343,6 +355,10 @@ pub async fn fetch_letter(
     act.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let row = decisions::find_letter(&mut act.tx, which).await?;
     let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
+    // It is sealed to where that party's restricted documents are.
+    if let Some(owner) = &row.party {
+        act.authorize(Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner })?;
+    }
     act.log(Subject::proposal(&proposal), Payload::LetterFetched(LetterNamed { letter: row.id })).await?;
     let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();
     let is_superseded = is_superseded(&row, in_force.as_ref());
@@ -406,6 +422,22 @@ fn decision(
     }
 }
 
+/// Refuses a letter that is not for whom the call's text says that letters are.
+fn check_audience(proposal: &ProposalState, party: Option<&PartnerCode>) -> Result<()> {
+    let parties = &proposal.facts.parties;
+    let fault = match (proposal.call.text.letters, party) {
+        (LetterAudience::AllParties, None) => return Ok(()),
+        (LetterAudience::OneParty, Some(party)) if parties.contains(party) => return Ok(()),
+        (LetterAudience::AllParties, Some(_)) => {
+            "it names a `party`, and under this call a letter is for all parties; leave that out".to_owned()
+        }
+        (LetterAudience::OneParty, _) => {
+            format!("under this call each letter is for one party; name it in `party`, one of {}", choices(parties))
+        }
+    };
+    Err(Refusal::Statement { fault }.into())
+}
+
 /// Whether a letter's statement is about the decision. One that names none is about a first one.
 fn is_about(letter: &LetterStatement, decision: &DecisionRow) -> bool {
     letter.decision_sha256.map_or(decision.supersedes.is_none(), |named| named == digest(decision))
@@ -425,6 +457,7 @@ fn letter(proposal: &ProposalState, row: LetterRow, is_superseded: bool, with_co
         sent_by: row.sent_by,
         sent_at: row.sent_at.into(),
         is_superseded,
+        party: row.party,
         statement: row.statement,
         ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),
     }

@@ -85,7 +85,7 @@ async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFac
         label: proposal.row.label.clone(),
         decided: proposal.row.outcome.filter(|_| told.outcome),
         ranking_sent_at: proposal.row.ranking_sent_at.filter(|_| told.ranking).map(Into::into),
-        letters: if told.letters { proposal.row.letters } else { 0 },
+        letters: if told.letters { letters_for(proposal, me) } else { 0 },
         pending,
         void: if looks_as_party { void(tx, proposal).await? } else { None },
         withdrawal: wishes.into_iter().map(wish).collect(),
@@ -125,7 +125,7 @@ impl Told {
         Self {
             outcome: proposal.row.outcome.is_some() && DECISION_READERS.iter().any(may),
             ranking: proposal.row.ranking_sent_at.is_some() && RANKING_READERS.iter().all(may),
-            letters: proposal.row.letters > 0 && may(&Action::ReadLetter),
+            letters: !proposal.row.letters.is_empty() && may(&Action::ReadLetter),
         }
     }
 
@@ -133,8 +133,15 @@ impl Told {
     fn decisions(proposal: &ProposalState) -> usize {
         let outcome = if proposal.row.outcome.is_some() { DECISION_READERS.len() } else { 0 };
         let ranking = if proposal.row.ranking_sent_at.is_some() { RANKING_READERS.len() } else { 0 };
-        outcome + ranking + usize::from(proposal.row.letters > 0)
+        outcome + ranking + usize::from(!proposal.row.letters.is_empty())
     }
+}
+
+/// How many letters stand that are for the member: a party has no part in those that are for another one alone.
+fn letters_for(proposal: &ProposalState, me: &MemberId) -> u64 {
+    let is_party = proposal.facts.shows_as_party(me);
+    let for_me = |party: &PartnerCode| !is_party || me.partner() == party;
+    proposal.row.letters.iter().filter(|(party, _)| party.as_ref().is_none_or(for_me)).map(|(_, count)| count).sum()
 }
 
 /// The members who joined after the deadline.

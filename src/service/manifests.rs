@@ -14,15 +14,19 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        call::Phase,
-        id::{ProposalId, Sha256},
+        call::{LetterAudience, Phase},
+        id::{PartnerCode, ProposalId, Sha256},
         proposal::{Listed, Status, Version, check_documents},
         text::choices,
         vault::VaultKind,
     },
     policy::{Action, Permit, Resource},
     sealing::statement::{Manifest, Signed},
-    storage::{proposals, vaults, withdrawals},
+    storage::{
+        proposals,
+        vaults::{self, VaultRow},
+        withdrawals,
+    },
     wire::{
         entry::payloads::{ManifestSigned, Payload, ProposalSubmitted, WithdrawalWish},
         page::Page,
@@ -59,6 +63,7 @@ pub async fn sign(
     let signed = act.signed(verified).await?;
     check_fits(&mut act, &proposal, &signed.statement).await?;
     let partner = act.me.id.partner().clone();
+    require_letters_vault(&mut act, &proposal, &partner).await?;
     let version = match proposal.versions.versions.iter().find(|v| v.manifest == signed.payload_sha256) {
         Some(version) => {
             let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
@@ -142,6 +147,23 @@ pub async fn list(
         }
     }
     Ok(page.finish())
+}
+
+/// Under a call whose letters are for one party alone, nobody signs whom no such letter could reach.
+async fn require_letters_vault(act: &mut Act<'_>, proposal: &ProposalState, partner: &PartnerCode) -> Result<()> {
+    if proposal.call.text.letters == LetterAudience::AllParties {
+        return Ok(());
+    }
+    let is_its_own = |vault: &VaultRow| vault.kind == VaultKind::Staff && vault.party.as_ref() == Some(partner);
+    if vaults::of_proposal(&mut act.tx, proposal.row.id).await?.iter().any(is_its_own) {
+        return Ok(());
+    }
+    let fault = format!(
+        "under this call each party gets letters of its own, and `{partner}` has no `staff` vault that they are sealed to; make it \
+         beforehand: `POST /v1/proposals/{}/vaults/staff`",
+        proposal.row.id
+    );
+    Err(Refusal::ManifestMismatch { fault }.into())
 }
 
 /// Lets a committed version stand once its last byte is here.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
+        call::LetterAudience,
         id::{CallId, MemberId, ProposalId, VaultId},
         member::CallRole,
     },
@@ -43,7 +44,11 @@ pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: Prop
             && permit(&act.policies, &act.me, Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
         // Each party signs for the other's restricted documents too, so it sees where they are sealed to, and no key.
         let signs = vault.kind == VaultKind::Staff && proposal.facts.shows_as_party(&act.me.id);
-        if !reads && !seals && !signs {
+        // Who writes to that party alone seals to it, whether or not its nation lets them read its restricted documents.
+        let writes = vault.kind == VaultKind::Staff
+            && proposal.call.text.letters == LetterAudience::OneParty
+            && permit(&act.policies, &act.me, Action::SendLetter, Resource::Proposal(&proposal.facts)).is_ok();
+        if !reads && !seals && !signs && !writes {
             continue;
         }
         let keys = if reads { usable_keys(&mut act, &vault, &proposal.call).await? } else { Vec::new() };

@@ -310,15 +310,16 @@ pub async fn reopen_closed(tx: &mut WriteTx, permit: &Permit, id: CallId, now: T
     Ok(())
 }
 
-/// Whether a submitted proposal under a call, past its last deadline, is not decided for good, or has no letter since.
+/// Whether a submitted proposal under a call, past its last deadline, is not decided for good, or has a party without a letter since.
 pub async fn is_unfinished(tx: &mut Tx, id: CallId) -> Result<bool, StoreError> {
     let sql = format!(
         "SELECT CASE WHEN EXISTS (SELECT 1 FROM proposals p JOIN calls c ON c.call_id = p.call_id \
          WHERE p.call_id = $1 AND p.withdrawn_at IS NULL AND p.complete_under > 0 AND p.complete_under >= c.baseline \
          AND (EXISTS (SELECT 1 FROM decisions t WHERE t.proposal_id = p.proposal_id AND t.final_at IS NULL AND t.withdrawn_at IS NULL) \
               OR NOT EXISTS (SELECT 1 FROM decisions s WHERE s.proposal_id = p.proposal_id AND {DECIDES} \
-                             AND EXISTS (SELECT 1 FROM letters w WHERE w.proposal_id = p.proposal_id \
-                                         AND w.withdrawn_at IS NULL AND w.sent_at >= s.final_at)))) \
+                             AND NOT EXISTS (SELECT 1 FROM proposal_parties q WHERE q.proposal_id = p.proposal_id \
+                                 AND NOT EXISTS (SELECT 1 FROM letters w WHERE w.proposal_id = p.proposal_id AND w.withdrawn_at IS NULL \
+                                                 AND w.sent_at >= s.final_at AND (w.party IS NULL OR w.party = q.partner)))))) \
          THEN 1 ELSE 0 END AS is_unfinished"
     );
     Ok(tx.fetch_one(Sql::built(sql), args![id]).await?.int("is_unfinished")? == 1)

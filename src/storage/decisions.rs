@@ -43,6 +43,8 @@ pub struct LetterRow {
     pub proposal: ProposalId,
     pub sent_by: MemberId,
     pub sent_at: Timestamp,
+    /// The party that it is for; none: all of them.
+    pub party: Option<PartnerCode>,
     pub statement: String,
     pub ciphertext: Vec<u8>,
     pub is_withdrawn: bool,
@@ -170,21 +172,24 @@ pub async fn unsign(
 }
 
 const LETTERS: &str =
-    "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters";
+    "SELECT letter_id, proposal_id, sent_by, sent_at, party, statement, ciphertext, withdrawn_at FROM letters";
 
-/// The letters of a proposal that stand, so many after one of them, oldest first. Without their ciphertext: each can have a mebibyte.
+/// The letters of a proposal that stand, so many after one of them, oldest first; of those to one party alone only this party's, if one is
+/// named. Without their ciphertext: each can have a mebibyte.
 pub async fn letters(
     tx: &mut Tx,
     proposal: ProposalId,
+    of_party: Option<&PartnerCode>,
     after: Option<DocumentId>,
     limit: u32,
 ) -> Result<Vec<LetterRow>, StoreError> {
     let listed = LETTERS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
     let sql = Sql::built(format!(
-        "{listed} WHERE proposal_id = $1 AND letter_id > $2 AND withdrawn_at IS NULL ORDER BY letter_id LIMIT $3"
+        "{listed} WHERE proposal_id = $1 AND letter_id > $2 AND withdrawn_at IS NULL \
+         AND (party IS NULL OR party = COALESCE($4, party)) ORDER BY letter_id LIMIT $3"
     ));
     let after = after.map(|id| id.to_string()).unwrap_or_default();
-    tx.fetch_all(sql, args![proposal, after, limit]).await?.iter().map(letter).collect()
+    tx.fetch_all(sql, args![proposal, after, limit, of_party]).await?.iter().map(letter).collect()
 }
 
 /// One letter.
@@ -197,9 +202,9 @@ pub async fn find_letter(tx: &mut Tx, id: DocumentId) -> Result<Option<LetterRow
 pub async fn send_letter(tx: &mut WriteTx, permit: &Permit, row: &LetterRow) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::SendLetter], row.proposal));
     tx.execute(
-        "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, statement, ciphertext) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        args![row.id, row.proposal, row.sent_by, row.sent_at, row.statement, row.ciphertext],
+        "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, party, statement, ciphertext) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        args![row.id, row.proposal, row.sent_by, row.sent_at, row.party, row.statement, row.ciphertext],
     )
     .await?;
     Ok(())
@@ -223,6 +228,7 @@ fn letter(row: &Row) -> Result<LetterRow, StoreError> {
         proposal: row.parse("proposal_id")?,
         sent_by: row.parse("sent_by")?,
         sent_at: row.time("sent_at")?,
+        party: row.opt_parse("party")?,
         statement: row.text("statement")?,
         ciphertext: row.bytes("ciphertext")?,
         is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),

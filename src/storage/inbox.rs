@@ -122,11 +122,12 @@ pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Ve
     // What was fetched is on the log alone. Payloads are canonical JSON, so that of a letter has one form.
     let sql = "SELECT l.proposal_id, MIN(l.sent_at) AS since FROM proposal_members q \
                JOIN letters l ON l.proposal_id = q.proposal_id \
-               WHERE q.member = $1 AND l.withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM log_entries e \
+               WHERE q.member = $1 AND l.withdrawn_at IS NULL AND (l.party IS NULL OR l.party = $2) \
+               AND NOT EXISTS (SELECT 1 FROM log_entries e \
                     WHERE e.proposal_id = l.proposal_id AND e.actor = $1 AND e.kind = 'letter.fetched' \
                     AND e.payload = '{\"letter\":\"' || l.letter_id || '\"}') \
-               GROUP BY l.proposal_id ORDER BY MIN(l.sent_at), l.proposal_id LIMIT $2";
-    tx.fetch_all(sql, args![me, limit]).await?.iter().map(candidate).collect()
+               GROUP BY l.proposal_id ORDER BY MIN(l.sent_at), l.proposal_id LIMIT $3";
+    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(candidate).collect()
 }
 
 /// The proposals that the member is to review and can open, whose review is not in.

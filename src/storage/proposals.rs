@@ -52,8 +52,8 @@ pub struct ProposalRow {
     pub outcome: Option<Outcome>,
     /// When the line of the ranking was sent that stands.
     pub ranking_sent_at: Option<Timestamp>,
-    /// How many letters stand, once it is decided.
-    pub letters: u64,
+    /// How many letters stand, once it is decided, by the party that they are for; none: all parties.
+    pub letters: BTreeMap<Option<PartnerCode>, u64>,
     /// The label in force.
     pub label: Option<Label>,
 }
@@ -475,7 +475,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             is_decided: false,
             outcome: None,
             ranking_sent_at: None,
-            letters: 0,
+            letters: BTreeMap::new(),
             label: label(row)?,
         };
         found.insert(id, proposal);
@@ -560,9 +560,11 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
         }
     }
     if found.values().any(|proposal| proposal.is_decided) {
-        let standing = "(SELECT l.proposal_id, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL GROUP BY l.proposal_id) t";
-        for row in tx.fetch_all(set("t.letters", standing), ids).await? {
-            of(&mut found, &row)?.letters = row.count("letters")?;
+        let standing = "(SELECT l.proposal_id, l.party, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL \
+                        GROUP BY l.proposal_id, l.party) t";
+        for row in tx.fetch_all(set("t.party, t.letters", standing), ids).await? {
+            let (party, letters) = (row.opt_parse("party")?, row.count("letters")?);
+            of(&mut found, &row)?.letters.insert(party, letters);
         }
     }
     for proposal in found.values_mut() {

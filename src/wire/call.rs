@@ -3,7 +3,7 @@
 use super::{Time, answer, request};
 use crate::domain::{
     Refusal,
-    call::{self, AmendmentEffect, Audience, ExtensionScope, Moved, Phase},
+    call::{self, AmendmentEffect, Audience, ExtensionScope, LetterAudience, Moved, Phase},
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, Slug, VaultId},
     member::CallRole,
     reference::{CallCode, Reference},
@@ -36,6 +36,10 @@ request! {
         /// Those of `officer`, `reviewer` and `decider` that one member may have together. Left out: a member has one of them alone.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         pub combined_roles: BTreeSet<CallRole>,
+        /// Whom a letter about a decision is for. Left out: `all-parties`. With `one-party` each letter names its party and is sealed to
+        /// that party's `staff` vault, which each party makes before it signs. An amendment keeps it.
+        #[serde(default, skip_serializing_if = "LetterAudience::is_all_parties")]
+        pub letters: LetterAudience,
         pub schedule: Schedule,
     }
 
@@ -290,6 +294,7 @@ impl CallText {
             },
             funders: self.funders.clone(),
             combined_roles: self.combined_roles.clone(),
+            letters: self.letters,
             schedule: call::Schedule {
                 opens_at: self.schedule.opens_at.0,
                 deadline_at: self.schedule.deadline_at.0,

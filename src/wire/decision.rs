@@ -20,7 +20,8 @@ request! {
     pub struct SendLetter {
         /// Compact JWS of type `entente-letter+jws`.
         pub statement: String,
-        /// The age file sealed to the proposal's `parties` vault, standard base64; at most 1 MiB of ciphertext.
+        /// The age file sealed to the proposal's `parties` vault, or to the `staff` vault of the party that the statement names; standard
+        /// base64, at most 1 MiB of ciphertext.
         pub ciphertext: String,
     }
 }
@@ -79,6 +80,9 @@ answer! {
         /// Whether the decision that it is about was superseded since.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         pub is_superseded: bool,
+        /// The party that it is for, as its statement says; left out if it is for all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub party: Option<PartnerCode>,
         pub statement: String,
         /// Standard base64; left out in lists.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@
 //! The implementations stand here, not in `domain`, which knows nothing of JSON.
 
 use crate::domain::{
-    call::{AmendmentEffect, Audience, Phase},
+    call::{AmendmentEffect, Audience, LetterAudience, Phase},
     decision::Outcome,
     entry::EntryKind,
     id::{
@@ -171,6 +171,7 @@ travels_as_text! {
     Declared: "clear", words!("What is declared.", Declared);
     Phase: "open", words!("The phase of a call.", Phase);
     Audience: "panel", words!("Who may read what is in a slot.", Audience);
+    LetterAudience: "all-parties", words!("Whom letters about decisions are for.", LetterAudience);
     AmendmentEffect: "keeps", words!("What an amendment does to proposals that were handed in.", AmendmentEffect);
     Status: "submitted", words!("The status of a proposal.", Status);
     Relation: "assigned", words!("What the caller has to do with a proposal.", Relation);

@@ -92,6 +92,8 @@ mod marks;
 mod observers;
 #[cfg(feature = "client")]
 mod older_states;
+#[cfg(feature = "client")]
+mod one_party_letters;
 mod packaging;
 #[cfg(feature = "client")]
 mod partner_cards;

@@ -94,6 +94,9 @@ fn blanked(text: &CallText, signed: Option<(u32, &MemberId)>) -> String {
     if !text.combined_roles.is_empty() {
         put(&mut file, &format!("combined_roles = {}", listed(&text.combined_roles)));
     }
+    if !text.letters.is_all_parties() {
+        put(&mut file, &format!("letters = \"{}\"", text.letters));
+    }
     if let Some(total) = text.total_threshold {
         put(&mut file, &format!("total_threshold = {total}"));
     }
@@ -269,6 +272,7 @@ mod tests {
         text.slots[1].max_bytes = (5 << 20) + 1;
         text.slots[2].title = "line\u{7f}".into();
         text.combined_roles = ["decider", "officer"].map(|role| role.parse().unwrap()).into();
+        text.letters = crate::domain::call::LetterAudience::OneParty;
         text.schedule.extendable_until = Some("2028-05-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap().into());
         let file = blanked(&text, Some((2, &"USA:dana".parse().unwrap())));
         assert!(file.starts_with("# A call from version 2 of BIRD28, as USA:dana signed it."), "{file}");

@@ -131,6 +131,9 @@ fn page(printed: &PrintedCall) -> String {
     if !call.text.combined_roles.is_empty() {
         rows.push(("Roles that one member may have together", escaped(&joined(&call.text.combined_roles))));
     }
+    if !call.text.letters.is_all_parties() {
+        rows.push(("Letters about decisions", "each to one party alone".to_owned()));
+    }
     if !call.text.topics.is_empty() {
         rows.push((
             "Topics, of which a proposal names one",

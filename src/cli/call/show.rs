@@ -71,6 +71,7 @@ pub(in crate::cli) fn page(
         ("parties", parties(text)),
         ("funders", joined(&text.funders)),
         ("combined roles", joined(&text.combined_roles)),
+        ("letters", if text.letters.is_all_parties() { String::new() } else { "each to one party alone".to_owned() }),
         ("topics", joined(&text.topics)),
         ("your roles", joined(&call.my_roles)),
         ("text", call.text_sha256.to_string()),

@@ -130,7 +130,7 @@ fn preview(screen: &mut Screen, letter: &PlannedLetter) {
 fn as_json(letter: &PlannedLetter) -> Value {
     json!({
         "proposal": letter.proposal.id, "reference": letter.proposal.reference, "title": letter.title,
-        "outcome": letter.outcome, "to": letter.to, "text": &*letter.text,
+        "outcome": letter.outcome, "party": letter.party, "to": letter.to, "text": &*letter.text,
     })
 }
 
@@ -181,7 +181,8 @@ fn write(folder: &Path, batch: &LetterBatch) -> Result<()> {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot write into `{}`: {error}", folder.display()));
     platform::make_private_folder(folder).map_err(failed)?;
     for letter in &batch.letters {
-        let path = folder.join(format!("{}-{}.txt", letter.proposal, letter.outcome));
+        let party = letter.party.as_ref().map(|party| format!("{party}-")).unwrap_or_default();
+        let path = folder.join(format!("{}-{party}{}.txt", letter.proposal, letter.outcome));
         let mut file = fs::File::options().write(true).create_new(true).open(path).map_err(failed)?;
         file.write_all(letter.text.as_bytes()).map_err(failed)?;
     }

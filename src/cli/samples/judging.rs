@@ -392,6 +392,7 @@ fn to_decide(pages: &mut Pages) {
         proposal: FoundProposal { id: read(PROPOSAL), reference: Some(read(REFERENCE)) },
         title: Some("Lodestone: navigation without satellites".to_owned()),
         outcome: Outcome::Fund,
+        party: None,
         to: ["ISR:avi", "USA:bob"].map(read).into(),
         text: String::new().into(),
         decision_sha256: read(DIGEST),
@@ -437,4 +438,15 @@ fn decided(pages: &mut Pages) {
         })
         .collect();
     pages.show("letter list --call $CALL", |screen| letter::readers(screen, &letters, &titles(), &zone()));
+    let mut letters = letters;
+    for (it, party) in letters.iter_mut().zip(["ISR", "USA"]) {
+        it.letter.party = Some(read(party));
+    }
+    pages.show("letter list --call $CALL   (each to one party alone)", |screen| {
+        letter::readers(screen, &letters, &titles(), &zone());
+    });
+    let alone: Vec<_> = letters.into_iter().map(|it| it.letter).collect();
+    pages.show("letter list $PROPOSAL   (each to one party alone)", |screen| {
+        letter::lines(screen, None, &alone, &zone());
+    });
 }

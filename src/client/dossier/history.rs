@@ -114,6 +114,11 @@ impl History {
         self.in_force(at).map(|text| text.rules.funders.clone()).unwrap_or_default()
     }
 
+    /// Whether letters are for all parties, by the text in force then.
+    pub(super) fn has_letters_to_all(&self, at: Timestamp) -> bool {
+        self.in_force(at).is_none_or(|text| text.rules.letters.is_all_parties())
+    }
+
     fn in_force(&self, at: Timestamp) -> Option<&PublishedText> {
         self.texts.iter().rev().find(|text| text.at <= at)
     }

@@ -154,9 +154,16 @@ impl CaseCheck<'_> {
         let mut fits = said.proposal == self.case.proposal
             && said.reference.as_ref().is_none_or(|reference| *reference == self.case.reference);
         if let Some(Payload::LetterSent(entry)) = act.payload() {
-            fits &= entry.sha256 == said.sha256;
+            fits &= entry.sha256 == said.sha256 && entry.party == said.party;
         }
         check_about(fits, "a letter")?;
+        let is_for_whom_the_text_says = match &said.party {
+            None => self.call.history.has_letters_to_all(act.at),
+            Some(party) => !self.call.history.has_letters_to_all(act.at) && self.case.parties.contains(party),
+        };
+        if !is_for_whom_the_text_says {
+            return Err(invalid("a letter is not for whom the call's text says that letters are"));
+        }
         self.check_version(&said.manifest_sha256, "a letter")?;
         let is_known = said.decision_sha256.is_none_or(|digest| self.decisions.contains_key(&digest));
         if self.shows(DossierPart::Decisions) && !is_known {

@@ -355,11 +355,20 @@ impl Client {
     }
 
     /// What sending a letter would do.
-    pub async fn forecast_letter(&self, id: ProposalId, which: &str, text: &str) -> Result<Forecast> {
-        let (proposal, decision) = self.letter_may_be_sent(id, text).await?;
-        let members: Vec<&MemberId> = proposal.parties.values().flatten().collect();
+    pub async fn forecast_letter(
+        &self,
+        id: ProposalId,
+        party: Option<&PartnerCode>,
+        which: &str,
+        text: &str,
+    ) -> Result<Forecast> {
+        let (proposal, decision) = self.letter_may_be_sent(id, party, text).await?;
+        let is_for = |other: &PartnerCode| party.is_none_or(|party| party == other);
+        let members: Vec<&MemberId> =
+            proposal.parties.iter().filter(|(other, _)| is_for(other)).flat_map(|(_, members)| members).collect();
+        let who = party.map_or_else(|| "every party".to_owned(), |party| format!("no party but {party}"));
         let effects = [
-            Effect::that("every party can open it at once; taken back later, it stays read"),
+            Effect::that(format!("{who} can open it, and at once; taken back later, it stays read")),
             Effect::that(format!("it goes to {}, about the decision `{}`", listed(members), decision.outcome)),
         ];
         Ok(Forecast::new(format!("sending a letter about {which}"), effects, Undo::Nobody))
@@ -368,15 +377,18 @@ impl Client {
     /// What sending the letters of a template would do.
     #[must_use]
     pub fn forecast_letters(&self, batch: &LetterBatch, code: &CallCode) -> Forecast {
+        let is_for_one = batch.letters.iter().any(|letter| letter.party.is_some());
+        let whom = if is_for_one { "the party that a letter is for, and no other," } else { "every party" };
         let mut effects =
-            vec![Effect::that("every party can open its letter at once; taken back later, it stays read")];
+            vec![Effect::that(format!("{whom} can open its letter at once; taken back later, it stays read"))];
         for outcome in Outcome::ALL {
             let count = batch.letters.iter().filter(|letter| letter.outcome == *outcome).count();
             if count > 0 {
-                effects.push(Effect::that(format!(
-                    "`{outcome}` to the parties of {}",
-                    counted(count, "proposal", "proposals")
-                )));
+                effects.push(Effect::that(if is_for_one {
+                    format!("`{outcome}` to {}", counted(count, "party", "parties"))
+                } else {
+                    format!("`{outcome}` to the parties of {}", counted(count, "proposal", "proposals"))
+                }));
             }
         }
         let (before, undecided) = (batch.sent_before.len(), batch.undecided.len());

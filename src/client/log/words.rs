@@ -14,7 +14,7 @@ use crate::{
         Entry,
         payloads::{
             CallAmended, DecisionFinal, DecisionSigned, DocumentNamed, ExtensionMade, KeyRemoved, LabelInForce,
-            Payload, PolicyApproved, ProposalCreated, RolesChanged, VaultCreated,
+            LetterSent, Payload, PolicyApproved, ProposalCreated, RolesChanged, VaultCreated,
         },
     },
 };
@@ -264,6 +264,9 @@ fn judged(payload: &Payload, who: &str, it: &str) -> String {
                 None => ", in place of an earlier decision".to_owned(),
             });
             format!("the decision on {it} is final: `{outcome}`{}", instead.unwrap_or_default())
+        }
+        Payload::LetterSent(LetterSent { party: Some(party), .. }) => {
+            format!("{who} sent {party}, a party of {it}, a letter of its own")
         }
         Payload::LetterSent(_) => format!("{who} sent the parties of {it} a letter"),
         Payload::LetterWithdrawn(_) => format!("{who} took back a letter about {it}"),

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         call::{Audience, SUMMARY_MEDIA_TYPE, SUMMARY_SLOT, Slot},
-        id::{PartnerCode, ProposalId, Slug},
+        id::{CallId, PartnerCode, ProposalId, Slug},
         vault::VaultKind,
     },
     platform, reading,
@@ -259,6 +259,16 @@ impl Client {
         let party = (slot.audience == Audience::Staff).then(|| me.partner().clone());
         let vault = self.vault_for(&proposal, &call, party.as_ref()).await?;
         Ok(UploadTarget { proposal, slot, party, vault })
+    }
+
+    /// Makes the vault that letters to the caller's party alone are sealed to, if the call's text has such letters and it is not there yet.
+    pub(in crate::client) async fn prepare_for_letters(&self, proposal: ProposalId, call: CallId) -> Result<()> {
+        let call = self.call(call).await?;
+        if call.rules.letters.is_all_parties() {
+            return Ok(());
+        }
+        let proposal = self.api().proposal(proposal).await?;
+        self.vault_for(&proposal, &call, Some(self.member_id().await?.partner())).await.map(drop)
     }
 
     /// The vault for documents of all parties or of one; a party's own is made if it is not there yet.

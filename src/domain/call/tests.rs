@@ -38,6 +38,7 @@ fn text() -> CallText {
         parties: PartyRule { at_least: 2, at_most: 2, required: partners.clone() },
         funders: partners,
         combined_roles: BTreeSet::new(),
+        letters: LetterAudience::AllParties,
         schedule: schedule(),
     }
 }

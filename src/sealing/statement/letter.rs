@@ -2,7 +2,7 @@
 
 use super::{Statement, StatementError};
 use crate::domain::{
-    id::{ProposalId, Sha256},
+    id::{PartnerCode, ProposalId, Sha256},
     reference::Reference,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct LetterStatement {
     /// What people call the proposal, so that a letter on paper says it by its sender's word. Letters of before it was signed have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
+    /// The party that it is for, under a call whose letters are for one party alone. Left out: it is for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartnerCode>,
 }
 
 impl Statement for LetterStatement {

@@ -154,11 +154,17 @@ fn every_statement_reads_back_as_it_was_signed() {
     });
     let roles = [CallRole::Decider, CallRole::Observer].into();
     round(&DossierStatement { call: id(CALL), member: id("KOR:jo"), roles, sha256: digest, stated_at });
-    let letter =
-        LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None, reference: None };
+    let letter = LetterStatement {
+        proposal,
+        manifest_sha256: digest,
+        sha256: digest,
+        decision_sha256: None,
+        reference: None,
+        party: None,
+    };
     round(&letter);
     let reference = Some("BIRD26-48179".parse().unwrap());
-    round(&LetterStatement { decision_sha256: Some(digest), reference, ..letter });
+    round(&LetterStatement { decision_sha256: Some(digest), reference, party: Some(id("ISR")), ..letter });
     for to in [WrapTarget::Member(id("ISR:avi")), WrapTarget::Vault(id(OTHER_VAULT))] {
         round(&WrapStatement { vault: id(VAULT), to, recipient: recipient.clone(), sha256: digest });
     }

@@ -469,10 +469,10 @@ pub(super) const SIGNED: &[SignedColumn] = &[
         signer: Signer::Member("sent_by"),
         digest: None,
         content: Some(("ciphertext", Bytes)),
-        names: &[("proposal_id", Text)],
+        names: &[("proposal_id", Text), ("party", Text)],
         read: |jws| {
             said::<LetterStatement>(jws, |it, said| {
-                said.names([text(it.proposal)]);
+                said.names.extend([Some(text(it.proposal)), it.party.as_ref().map(text)]);
                 said.content_sha256 = Some(it.sha256);
             })
         },

@@ -8,7 +8,7 @@ use entente::{
     domain::{
         decision::Outcome,
         entry::{EntryKind, Readers},
-        id::{MemberId, ProposalId, Sha256, Slug},
+        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
         member::ConflictGround,
         proposal::{Sort, Version},
         reference::Reference,
@@ -403,6 +403,7 @@ async fn letter_reads_back_until_it_is_taken_back(store: Store) {
         proposal,
         sent_by: is("USA:dana"),
         sent_at: at(9),
+        party: (letter == 'C').then(|| is("ISR")),
         statement: "a.b.c".into(),
         ciphertext: vec![0, 255, letter as u8],
         is_withdrawn: false,
@@ -415,8 +416,23 @@ async fn letter_reads_back_until_it_is_taken_back(store: Store) {
     let taking_back = office.on_proposal("USA:dana", Action::WithdrawLetter);
     done!(store, tx => decisions::withdraw_letter(&mut tx, &taking_back, &row('A'), at(10)));
     let listed = LetterRow { ciphertext: Vec::new(), ..row('B') };
-    assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal, None, 9)), [listed], "without the ciphertext");
-    assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal, Some(row('B').id), 9)), []);
+    let all = None::<&PartnerCode>;
+    assert_eq!(
+        seen!(store, tx => decisions::letters(&mut tx, proposal, all, None, 9)),
+        [listed.clone()],
+        "without the ciphertext"
+    );
+    assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal, all, Some(row('B').id), 9)), []);
+    done!(store, tx => decisions::send_letter(&mut tx, &sending, &row('C')));
+    let to_one = LetterRow { ciphertext: Vec::new(), ..row('C') };
+    for (of, shown) in [
+        (None, vec![listed.clone(), to_one.clone()]),
+        (Some("ISR"), vec![listed.clone(), to_one]),
+        (Some("USA"), vec![listed]),
+    ] {
+        let of: Option<PartnerCode> = of.map(is);
+        assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal, of.as_ref(), None, 9)), shown, "{of:?}");
+    }
     assert_eq!(seen!(store, tx => decisions::find_letter(&mut tx, row('B').id)), Some(row('B')));
 }
 

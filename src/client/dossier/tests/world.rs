@@ -298,10 +298,16 @@ impl<'w> Draft<'w> {
         let entry = DecisionFinal { decision, outcome: Outcome::Fund, manifest_sha256, superseded: None };
         self.entry(Some(case), "ISR:eitan", entry.into(), "2026-05-01T00:00:00Z");
         self.dossier.proposals[case].decided = Some(Outcome::Fund);
-        let said =
-            LetterStatement { proposal, manifest_sha256, sha256, decision_sha256: decided, reference: Some(reference) };
+        let said = LetterStatement {
+            proposal,
+            manifest_sha256,
+            sha256,
+            decision_sha256: decided,
+            reference: Some(reference),
+            party: None,
+        };
         let letter = read("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF");
-        let entry = LetterSent { letter, sha256, statement: world.sign("USA:dana", &said) };
+        let entry = LetterSent { letter, sha256, party: None, statement: world.sign("USA:dana", &said) };
         self.entry(Some(case), "USA:dana", entry.into(), "2026-05-02T00:00:00Z");
     }
 }

@@ -157,11 +157,14 @@ payload! {
         pub reason: Option<String>,
     }
 
-    /// A sealed letter was sent to the parties.
+    /// A sealed letter was sent to the parties, or to one of them.
     pub struct LetterSent {
         pub letter: DocumentId,
         /// Of the sealed letter.
         pub sha256: Sha256,
+        /// The party that it is for; left out if it is for all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub party: Option<PartnerCode>,
         /// Of type `entente-letter+jws`.
         pub statement: String,
     }

@@ -407,8 +407,18 @@ fn judgements() -> Vec<(Payload, Value)> {
         (Payload::RankingWithdrawn(line.clone()), json!({ "sha256": sha256("sealed") })),
         (Payload::RankingFetched(line), json!({ "sha256": sha256("sealed") })),
         (
-            LetterSent { letter: typed("doc"), sha256: sha256("sealed"), statement: JWS.into() }.into(),
+            LetterSent { letter: typed("doc"), sha256: sha256("sealed"), party: None, statement: JWS.into() }.into(),
             json!({ "letter": letter, "sha256": sha256("sealed"), "statement": JWS }),
+        ),
+        (
+            LetterSent {
+                letter: typed("doc"),
+                sha256: sha256("sealed"),
+                party: Some("ISR".parse().unwrap()),
+                statement: JWS.into(),
+            }
+            .into(),
+            json!({ "letter": letter, "party": "ISR", "sha256": sha256("sealed"), "statement": JWS }),
         ),
         (Payload::LetterWithdrawn(named.clone()), json!({ "letter": letter })),
         (Payload::LetterFetched(named), json!({ "letter": letter })),
