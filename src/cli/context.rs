@@ -66,6 +66,7 @@ pub struct Context {
     pub interrupted: Arc<Interrupted>,
     /// The client in use, for what is to be said of what it met.
     client: Arc<Mutex<Option<Client>>>,
+    keyboard: Keyboard,
     said: Arc<Mutex<ShownWarnings>>,
 }
 
@@ -94,6 +95,7 @@ impl Context {
     pub fn new(out: Out, global: Global) -> Self {
         Self {
             out,
+            keyboard: Keyboard::new(global.passphrase_file.clone()),
             global,
             ambient: Ambient::system(),
             interrupted: Arc::default(),
@@ -109,7 +111,7 @@ impl Context {
 
     /// Whom to ask for passphrases.
     pub fn keyboard(&self) -> Keyboard {
-        Keyboard::new(self.global.passphrase_file.clone())
+        self.keyboard.clone()
     }
 
     /// The way to the exchange as the member of the chosen profile.

@@ -15,7 +15,7 @@ use crate::{
     domain::id::Sha256,
     platform,
     sealing::{
-        identity::{DEFAULT_WORK_FACTOR, Keyring, new_identity, protect, write_identity_file},
+        identity::{DEFAULT_WORK_FACTOR, Keyring, SecretText, new_identity, protect, write_identity_file},
         joining::{InvitationFile, RequestFile, WelcomeFile},
     },
 };
@@ -35,7 +35,7 @@ const MAX_FILE: u64 = 16 << 20;
 
 The fingerprint is that of your own nation's card. Officials tell it to you by telephone, in person or on paper; type it. \
 Give the request file that is written to your registrar, by any way: nothing in it is secret. Your keys stay in the home \
-folder. Keep a copy of the identity file: without it you cannot open what was sealed to you.")]
+folder, protected by one passphrase; `entente unlock` asks for it once a day. Keep a copy of the identity file: without it you cannot open what was sealed to you.")]
 pub struct JoinArgs {
     /// The invitation, or the welcome
     file: PathBuf,
@@ -45,8 +45,8 @@ pub struct JoinArgs {
     /// Use this age identity, ssh private key or plugin identity instead of a new one; may be given several times
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-    /// Leave the new identity unprotected by a passphrase, for machines
-    #[arg(long, conflicts_with = "identity")]
+    /// Leave the new keys unprotected by a passphrase, for machines
+    #[arg(long)]
     plain: bool,
     /// Name of the profile [default: the member's handle]
     #[arg(long, value_name = "NAME")]
@@ -99,8 +99,10 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
     if !args.again {
         require_new(&request)?;
     }
+    // One passphrase for all that is made here.
+    let passphrase = if args.plain { None } else { Some(context.keyboard().new_passphrase()?) };
     let identities = if args.identity.is_empty() {
-        vec![new_identity_file(&home.root().join("keys"), member.handle(), args.plain, context)?]
+        vec![new_identity_file(&home.root().join("keys"), member.handle(), passphrase.as_ref(), context)?]
     } else {
         args.identity.iter().map(|path| full_path(path)).collect::<Result<Vec<_>>>()?
     };
@@ -113,6 +115,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
         identities,
         zone: context.global.zone.clone(),
         again: args.again,
+        passphrase,
     };
     let identities = choice.identities.clone();
     let answered = invitation.answer(&home, &choice, &keyring, &context.ambient)?;
@@ -157,18 +160,22 @@ pub(super) fn request_name(partner: &str, handle: &str) -> String {
     format!("request-{partner}-{handle}.json")
 }
 
-fn new_identity_file(folder: &Path, handle: &str, is_plain: bool, context: &Context) -> Result<PathBuf> {
+fn new_identity_file(
+    folder: &Path,
+    handle: &str,
+    passphrase: Option<&SecretText>,
+    context: &Context,
+) -> Result<PathBuf> {
     let identity = new_identity();
     let text = identity.file_text(context.now());
-    let content = if is_plain {
-        text.expose().as_bytes().to_vec()
-    } else {
-        protect(&text, &context.keyboard().new_passphrase()?, DEFAULT_WORK_FACTOR).map_err(CliError::failed)?
+    let content = match passphrase {
+        None => text.expose().as_bytes().to_vec(),
+        Some(passphrase) => protect(&text, passphrase, DEFAULT_WORK_FACTOR).map_err(CliError::failed)?,
     };
     platform::make_private_folder(folder).map_err(|error| {
         CliError::failed(format!("cannot make `{}`: {error}", folder.display())).help("choose another `--home`")
     })?;
-    let extension = if is_plain { "key" } else { "age" };
+    let extension = if passphrase.is_none() { "key" } else { "age" };
     // Each identity has a name of its own, so that none is ever overwritten.
     let ending = &identity.recipient()[identity.recipient().len() - 8..];
     let path = folder.join(format!("{handle}-{ending}.{extension}"));

@@ -6,7 +6,7 @@ use super::{
     cell::TableCell,
     context::{Context, joined},
     enrolment,
-    error::Result,
+    error::{CliError, Result},
     handover::{Earlier, require_new},
     join,
     output::{Screen, Style},
@@ -104,7 +104,8 @@ A member who works where a party works is kept from judging it, by the name of t
   entente member renew
   entente join welcome-ISR-avi.json      once the registrar has approved it
 
-The key in force signs the request, and is good until its certificate ends. Your age identity stays.")]
+The key in force signs the request, and is good until its certificate ends. Your age identity stays. A passphrase protects the \
+new key; with that of your identity, commands ask for both at once.")]
     Renew {
         /// Where to write the request [default: request-CODE-HANDLE.json]
         #[arg(long, value_name = "FILE")]
@@ -112,6 +113,9 @@ The key in force signs the request, and is good until its certificate ends. Your
         /// Begin again although a request of yours is under way
         #[arg(long)]
         again: bool,
+        /// Leave the new key unprotected by a passphrase, for machines
+        #[arg(long)]
+        plain: bool,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -176,7 +180,7 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::Approve(args) => enrolment::approve(*args, context).await,
         MemberCommand::Replace(args) => enrolment::replace(args, context).await,
         MemberCommand::Move(args) => enrolment::move_member(args, context).await,
-        MemberCommand::Renew { to, again, dry_run } => {
+        MemberCommand::Renew { to, again, plain, dry_run } => {
             let me = client.member_id().await?;
             let to = to.unwrap_or_else(|| join::request_name(me.partner().as_str(), me.handle()).into());
             let earlier = if again { Earlier::IsReplaced } else { Earlier::Stays };
@@ -187,11 +191,15 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
             if !card::goes_ahead(context, &client.forecast_renewal().await?, dry_run, Question::Never).await? {
                 return Ok(());
             }
-            join::write_request(&client.renew(again).await?, &to, earlier, context)?;
-            context.out.note(
-                "the new private key has no passphrase; to protect it, see `entente profile add --help` and name the protected file",
-            );
-            Ok(())
+            let passphrase = if plain {
+                None
+            } else {
+                // On a thread of its own: an interruption is heard meanwhile.
+                let keyboard = context.keyboard();
+                let typed = tokio::task::spawn_blocking(move || keyboard.new_passphrase()).await;
+                Some(typed.map_err(CliError::failed)??)
+            };
+            join::write_request(&client.renew(again, passphrase.as_ref()).await?, &to, earlier, context)
         }
         MemberCommand::Refusals => {
             let refusals = client.refusals().await?;

@@ -19,7 +19,7 @@ use crate::{
     },
     domain::id::{MemberId, PartnerCode, Sha256},
     platform,
-    sealing::{card::PartnerCard, certificates::NewCertificateKey, identity::write_identity_file},
+    sealing::{card::PartnerCard, certificates::NewCertificateKey, identity::write_identity_file, private_key},
 };
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
@@ -87,6 +87,9 @@ pub struct RegistrarKeyArgs {
     /// First instant past validity of the certificate [default: a year from now]
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument, conflicts_with = "request")]
     valid_until: Option<Timestamp>,
+    /// Leave the key unprotected by a passphrase, for machines
+    #[arg(long)]
+    plain: bool,
     /// Folder for the files
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
@@ -180,12 +183,18 @@ fn key(args: &RegistrarKeyArgs, context: &Context) -> Result<()> {
         _ => None,
     };
     let made = NewCertificateKey::new(member, now, &*context.ambient.rng).map_err(CliError::failed)?;
+    let key = if args.plain {
+        made.private_key.clone()
+    } else {
+        let passphrase = context.keyboard().new_passphrase()?;
+        private_key::protected(&made.private_key, &passphrase, &*context.ambient.rng).map_err(CliError::failed)?
+    };
     let (written, next) = match certification {
         Some(Certification::Authority(authority)) => {
             let valid = (now - SignedDuration::from_mins(10), valid_until.min(authority.not_after()));
             let certificate = authority.issue(member, &made.request, valid, &*context.ambient.rng);
             let certificate = certificate.map_err(CliError::failed)?;
-            write_identity_file(&key_file, made.private_key.expose().as_bytes()).map_err(CliError::failed)?;
+            write_identity_file(&key_file, key.expose().as_bytes()).map_err(CliError::failed)?;
             write_text(&certificate_file, &certificate, Earlier::Stays)?;
             (
                 certificate_file,
@@ -193,7 +202,7 @@ fn key(args: &RegistrarKeyArgs, context: &Context) -> Result<()> {
             )
         }
         _ => {
-            write_identity_file(&key_file, made.private_key.expose().as_bytes()).map_err(CliError::failed)?;
+            write_identity_file(&key_file, key.expose().as_bytes()).map_err(CliError::failed)?;
             write_text(&request_file, &made.request, Earlier::Stays)?;
             (
                 request_file,

@@ -47,6 +47,8 @@ pub struct Keyboard {
     file: Option<PathBuf>,
     /// What was typed, for a command that opens its files again and again.
     memory: Option<Arc<Mutex<Memory>>>,
+    /// Each passphrase of a file that was typed in this command: the next file may have the same. Wiped with the last keyboard.
+    typed: Arc<Mutex<Vec<SecretText>>>,
 }
 
 /// The passphrases of files that were typed, by what was asked. Each is wiped when the last keyboard that shares it goes.
@@ -61,7 +63,7 @@ impl Keyboard {
     /// Reads passphrases from `file`, from the file that the environment names, or from the terminal.
     pub fn new(file: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(PASSPHRASE_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { file: file.or_else(named), memory: None }
+        Self { file: file.or_else(named), memory: None, typed: Arc::default() }
     }
 
     /// Remembers the passphrases of files that are typed from here on. Those that a file names are read each time.
@@ -94,7 +96,14 @@ impl Keyboard {
         if *first != *again {
             return Err(CliError::usage("the passphrases differ").help("run the command again"));
         }
-        long_enough(String::clone(&first).into())
+        let typed = long_enough(String::clone(&first).into())?;
+        self.note(&typed);
+        Ok(typed)
+    }
+
+    /// Notes what was typed, newest first.
+    fn note(&self, typed: &SecretText) {
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).insert(0, typed.clone());
     }
 
     /// Asks before something that cannot be undone. `act` begins a sentence (`cancelling call_01…`), `consequence` ends it.
@@ -203,7 +212,9 @@ impl Prompt for Keyboard {
         if let Some(file) = &self.file {
             return from_file(file).ok();
         }
-        let Some(memory) = &self.memory else { return self.passphrase(purpose) };
+        let Some(memory) = &self.memory else {
+            return self.passphrase(purpose).inspect(|typed| self.note(typed));
+        };
         // Held while somebody types: two who need the same file ask once.
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(typed) = memory.typed.get(purpose) {
@@ -213,8 +224,13 @@ impl Prompt for Keyboard {
             return None;
         }
         let typed = self.passphrase(purpose)?;
+        self.note(&typed);
         memory.typed.insert(purpose.to_owned(), typed.clone());
         Some(typed)
+    }
+
+    fn typed_before(&self) -> Vec<SecretText> {
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn given(&self, purpose: &str) -> Option<SecretText> {

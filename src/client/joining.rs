@@ -10,9 +10,10 @@ use crate::{
     reading,
     sealing::{
         certificates::{self, NewCertificateKey, check_chain, check_member_certificate},
-        identity::{Keyring, Prompt},
+        identity::{Keyring, Prompt, SecretText},
         joining::{InvitationFile, RequestFile, TrustFile, WelcomeFile},
         jws::SigningKey,
+        private_key,
         statement::{
             JoinRequest, MemberInvitation, RenewalStatement, Signed, Statement, StatementError, TrustList,
             sign_statement, verify_signed,
@@ -139,13 +140,15 @@ fn not_genuine(error: StatementError) -> ClientError {
 }
 
 /// The names and files under which somebody joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct JoinChoice {
     pub profile: String,
     pub identities: Vec<PathBuf>,
     pub zone: Option<String>,
     /// Whether a request that is under way is given up for this one.
     pub again: bool,
+    /// What the new private key is protected by.
+    pub passphrase: Option<SecretText>,
 }
 
 impl VerifiedInvitation {
@@ -162,7 +165,7 @@ impl VerifiedInvitation {
             home.require_not_joining(member)?;
         }
         home.see_trust_list(&self.list)?;
-        let mut made = NewKey::write(home, member, ambient)?;
+        let mut made = NewKey::write(home, member, choice.passphrase.as_ref(), ambient)?;
         let authority = home.root().join("keys").join(format!("{}-server-ca.crt", file_name(member)));
         files::write(&authority, server_ca.as_bytes())?;
         let statement = JoinRequest {
@@ -244,15 +247,15 @@ impl Client {
     }
 
     /// Makes a new key for the profile's member and asks for its certificate, signed by the key in force. The profile stays as it is until
-    /// the welcome comes.
-    pub async fn renew(&self, again: bool) -> Result<JoinAnswer> {
+    /// the welcome comes. A `passphrase` protects the new key.
+    pub async fn renew(&self, again: bool, passphrase: Option<&SecretText>) -> Result<JoinAnswer> {
         let member = self.member_id().await?;
         let present = self.recent_member(&member).await?;
         if !again {
             self.home().require_not_joining(&member)?;
         }
         let home = self.home().clone();
-        let mut made = NewKey::write(&home, &member, self.ambient())?;
+        let mut made = NewKey::write(&home, &member, passphrase, self.ambient())?;
         let statement = JoinRequest {
             member: member.clone(),
             invitation_sha256: None,
@@ -451,7 +454,7 @@ struct NewKey {
 }
 
 impl NewKey {
-    fn write(home: &Home, member: &MemberId, ambient: &Ambient) -> Result<Self> {
+    fn write(home: &Home, member: &MemberId, passphrase: Option<&SecretText>, ambient: &Ambient) -> Result<Self> {
         let failed = |error: certificates::MemberCertificateError| {
             ClientError::local(error.to_string(), "this is a defect; report it with what you did")
         };
@@ -459,7 +462,14 @@ impl NewKey {
         // Each key has a name of its own, so that none is ever overwritten.
         let pin = key.signing_key.spki_sha256().to_string();
         let path = home.root().join("keys").join(format!("{}-{}.key", file_name(member), &pin[..12]));
-        files::write(&path, key.private_key.expose().as_bytes())?;
+        match passphrase {
+            None => files::write(&path, key.private_key.expose().as_bytes())?,
+            Some(passphrase) => {
+                let protected = private_key::protected(&key.private_key, passphrase, &*ambient.rng);
+                let protected = protected.map_err(|error| ClientError::local(error.to_string(), "try again"))?;
+                files::write(&path, protected.expose().as_bytes())?;
+            }
+        }
         Ok(Self { key, path })
     }
 }

@@ -138,6 +138,14 @@ pub trait Prompt: Clone + Send + Sync + 'static {
         self.passphrase(purpose)
     }
 
+    /// The passphrases that were typed for other files before: one often protects several, and nobody types it for each.
+    fn typed_before(&self) -> Vec<SecretText> {
+        Vec::new()
+    }
+
+    /// One of these opened a file, which nobody was asked about.
+    fn took(&self, _typed: &SecretText) {}
+
     /// The passphrase of a file, if it is given already: nobody is asked for it.
     fn given(&self, _purpose: &str) -> Option<SecretText> {
         None
@@ -404,12 +412,26 @@ pub(super) fn is_age_file(content: &[u8]) -> bool {
 
 /// The text in a file that a passphrase protects.
 pub(super) fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+    for typed in prompt.typed_before() {
+        if let Ok(text) = unprotect_with(content, name, || Ok(typed.clone())) {
+            prompt.took(&typed);
+            return Ok(text);
+        }
+    }
+    unprotect_with(content, name, || ask(prompt, name))
+}
+
+fn unprotect_with(
+    content: &[u8],
+    name: &str,
+    passphrase: impl FnOnce() -> Result<SecretText, IdentityError>,
+) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     let armor = age::armor::ArmoredReader::new(content);
     let decryptor = age::Decryptor::new_buffered(armor).map_err(|error| from_decrypt(error, name))?;
     if !decryptor.is_scrypt() {
         return Err(IdentityError::NotPassphrase(name.to_owned()));
     }
-    let mut identity = age::scrypt::Identity::new(ask(prompt, name)?.0);
+    let mut identity = age::scrypt::Identity::new(passphrase()?.0);
     identity.set_max_work_factor(MAX_WORK_FACTOR);
     let reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let reader = reader.map_err(|error| from_decrypt(error, name))?;

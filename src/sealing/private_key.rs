@@ -2,8 +2,15 @@
 //!
 //! The passphrase is forgotten here at once. The opened key is written nowhere; the copy that is kept is overwritten when it is let go.
 
-use super::identity::{NOBODY_TO_ASK, PassphraseFault, Prompt};
-use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument, pkcs5::pbes2::Pbkdf2Prf};
+use super::identity::{NOBODY_TO_ASK, PassphraseFault, Prompt, SecretText};
+use crate::domain::ambient::Rng;
+use pkcs8::{
+    EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument,
+    pkcs5::{
+        pbes2::{Parameters, Pbkdf2Prf},
+        scrypt,
+    },
+};
 use zeroize::Zeroizing;
 
 /// Why a protected private key was not read.
@@ -48,6 +55,27 @@ const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 /// How OpenSSL marked protected keys before PKCS #8.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 
+/// How hard a passphrase is to guess: 2^14 blocks of 1 KiB five times over, as OWASP has it where memory is short. OpenSSL, and with it
+/// `curl`, reads nothing that takes more than 32 MiB.
+const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+
+/// A key in PEM (PKCS #8), protected by a passphrase: scrypt and AES-256-CBC, which OpenSSL reads too.
+///
+/// # Errors
+/// When it is no PKCS #8.
+pub fn protected(pem: &SecretText, passphrase: &SecretText, rng: &dyn Rng) -> Result<SecretText, pkcs8::Error> {
+    let (_, document) = SecretDocument::from_pem(pem.expose())?;
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    rng.fill(&mut salt);
+    rng.fill(&mut iv);
+    let (log_n, r, p) = SCRYPT;
+    let scrypt = scrypt::Params::new(log_n, r, p, 32).map_err(|_| pkcs8::Error::ParametersMalformed)?;
+    let parameters = Parameters::scrypt_aes256cbc(scrypt, &salt, &iv)?;
+    let sealed = PrivateKeyInfo::try_from(document.as_bytes())?.encrypt_with_params(parameters, passphrase.expose())?;
+    let pem = sealed.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)?;
+    Ok(String::clone(&pem).into())
+}
+
 /// The key in PEM, free of its passphrase, which `prompt` is asked for; a bare key, and whatever else it is, as it came.
 ///
 /// # Errors
@@ -74,27 +102,31 @@ pub fn unprotected(
             "it is protected in a way that is no longer accepted (before PBES2, or by SHA-1)".to_owned(),
         ));
     }
+    let opened = |passphrase: &SecretText| {
+        // Padding that fits by chance gives bytes that are no key.
+        let opened = protected.decrypt(passphrase.expose()).ok()?;
+        PrivateKeyInfo::try_from(opened.as_bytes()).ok()?;
+        let opened = opened.to_pem("PRIVATE KEY", LineEnding::LF).ok()?;
+        Some(Zeroizing::new(opened.as_bytes().to_vec()))
+    };
+    if let Some(opened) = prompt.typed_before().iter().find_map(opened) {
+        return Ok(opened);
+    }
     let passphrase = prompt.file_passphrase(&format!("passphrase for the private key {name}"));
     let passphrase = passphrase.ok_or_else(|| match prompt.passphrase_fault() {
         Some(fault) => PrivateKeyError::PassphraseFile(fault),
         None => PrivateKeyError::NoPassphrase(name.to_owned()),
     })?;
-    // Padding that fits by chance gives bytes that are no key.
-    let opened = protected.decrypt(passphrase.expose()).ok();
-    let opened = opened.and_then(|opened| opened.to_pem("PRIVATE KEY", LineEnding::LF).ok());
-    let opened = opened.ok_or_else(|| PrivateKeyError::WrongPassphrase(name.to_owned()))?;
-    Ok(Zeroizing::new(opened.as_bytes().to_vec()))
+    opened(&passphrase).ok_or_else(|| PrivateKeyError::WrongPassphrase(name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sealing::{
-        identity::{NoPrompt, SecretText},
-        jws::SigningKey,
-        testing,
+    use crate::{
+        domain::ambient::SystemRng,
+        sealing::{identity::NoPrompt, jws::SigningKey, testing},
     };
-    use pkcs8::PrivateKeyInfo;
     use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 
     #[derive(Clone)]
@@ -129,6 +161,37 @@ mod tests {
             assert_eq!(read(&protected, &NoPrompt), Err(PrivateKeyError::NoPassphrase("avi.key".into())));
             assert_eq!(**read(&key, &NoPrompt).unwrap(), *key.as_bytes(), "a bare one is nobody's to ask about");
         }
+    }
+
+    /// Somebody who typed these for other files, and is asked for no other.
+    #[derive(Clone)]
+    struct TypedBefore(&'static [&'static str]);
+
+    impl Prompt for TypedBefore {
+        fn passphrase(&self, purpose: &str) -> Option<SecretText> {
+            panic!("asked for {purpose}")
+        }
+
+        fn typed_before(&self) -> Vec<SecretText> {
+            self.0.iter().map(|typed| (*typed).to_owned().into()).collect()
+        }
+
+        fn message(&self, _: &str) {}
+    }
+
+    #[test]
+    fn key_that_is_protected_here_opens_by_its_passphrase_which_is_asked_for_once() {
+        let (key, certificate) = testing::certificate(&rcgen::PKCS_ECDSA_P256_SHA256);
+        let passphrase = SecretText::from("open sesame".to_owned());
+        let sealed = protected(&key.clone().into(), &passphrase, &SystemRng).unwrap();
+        let again = protected(&key.clone().into(), &passphrase, &SystemRng).unwrap();
+        assert!(sealed.expose() != again.expose(), "salt and vector are drawn each time");
+        let opened = read(sealed.expose(), &Says("open sesame")).unwrap();
+        assert!(SigningKey::from_pem(&opened, certificate.as_bytes()).is_ok());
+        assert!(matches!(read(sealed.expose(), &Says("open barley")), Err(PrivateKeyError::WrongPassphrase(_))));
+        let typed = TypedBefore(&["open barley", "open sesame"]);
+        assert_eq!(read(sealed.expose(), &typed).unwrap(), opened);
+        assert!(protected(&"no key".to_owned().into(), &passphrase, &SystemRng).is_err());
     }
 
     #[test]

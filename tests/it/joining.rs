@@ -33,6 +33,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Mutex,
 };
 
@@ -173,27 +174,39 @@ async fn sixty_members_of_four_nations_come_in_by_one_file_each_way() {
     // A certificate that is about to end: two commands on each side, and the old key serves until the welcome is taken.
     let request = site.path("renewal.json");
     commands(&home);
-    ran(&home, &["member", "renew", "--to", text(&request)]).await;
+    let passphrase = site.path("passphrase");
+    write_identity_file(&passphrase, b"twelve letters at least\n").unwrap();
+    let asked = ["--passphrase-file", text(&passphrase)];
+    let renewed = ran(&home, &[&asked[..], &["member", "renew", "--to", text(&request)]].concat()).await;
     let mut of_member = commands(&home);
     ran(&home, &["me"]).await;
     fs::remove_file(israel.file("welcome", "new3")).unwrap();
     israel.approves(std::slice::from_ref(&request)).await;
     assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3", "by the key that was in force");
     commands(&home);
-    ran(&home, &["join", text(&israel.file("welcome", "new3"))]).await;
+    ran(&home, &[&asked[..], &["join", text(&israel.file("welcome", "new3"))]].concat()).await;
     of_member += commands(&home);
+    // The new key is protected, and OpenSSL opens it as the program does.
+    let key = renewed["private_key"].as_str().unwrap();
+    assert!(fs::read_to_string(key).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let from = format!("file:{}", passphrase.display());
+    let opened = Command::new("openssl").args(["pkey", "-noout", "-in", key, "-passin", &from]).status();
+    assert!(opened.is_ok_and(|status| status.success()), "OpenSSL reads it");
+    let (code, told) = refused(&home, &["me"]).await;
+    assert!(code != 0 && told.contains("needs a passphrase"), "{told}");
+    assert_eq!(ran(&home, &[&asked[..], &["me"]].concat()).await["member"], "ISR:new3");
     assert!(of_member <= 2 && commands(&israel.home) <= 2, "{of_member} of the member");
-    assert_eq!(ran(&home, &["me"]).await["member"], "ISR:new3");
 
     // A year ahead nobody is warned.
-    let told = said(&home, &["me"]).await;
+    let told = said(&home, &[&asked[..], &["me"]].concat()).await;
     assert!(warnings(&told).is_empty(), "{told}");
 
     // Done twice: the card stays, and the welcome is made again.
-    let before = ran(&home, &["member", "show", "ISR:new3"]).await;
+    let show = [&asked[..], &["member", "show", "ISR:new3"]].concat();
+    let before = ran(&home, &show).await;
     fs::remove_file(israel.file("welcome", "new3")).unwrap();
     israel.approves(&[request]).await;
-    assert_eq!(ran(&home, &["member", "show", "ISR:new3"]).await["serial"], before["serial"]);
+    assert_eq!(ran(&home, &show).await["serial"], before["serial"]);
     world.stop().await;
 }
 
@@ -334,7 +347,13 @@ impl<'s> Desk<'s> {
         let keyring = Keyring::load(&path, &NoPrompt).unwrap();
         let fingerprint = self.stage.pki.partners[&"ISR".parse().unwrap()].card.fingerprint().unwrap();
         let invitation = read_invitation(file, &fingerprint, self.stage.clock.now()).unwrap();
-        let choice = JoinChoice { profile: "work".to_owned(), identities: vec![path], zone: None, again: false };
+        let choice = JoinChoice {
+            profile: "work".to_owned(),
+            identities: vec![path],
+            zone: None,
+            again: false,
+            passphrase: None,
+        };
         invitation.answer(&home, &choice, &keyring, &self.ambient()).unwrap().request
     }
 
@@ -401,7 +420,7 @@ async fn request_that_somebody_else_could_have_made_is_refused() {
     let refused = usa.registrar.check_request(&good).await.unwrap_err().to_string();
     assert!(refused.contains("`ISR:lior` does not belong to `USA`"), "{refused}");
     // A renewal that the key in force did not sign, and neither of the two.
-    let renewal = stage.again("USA:bob").renew(false).await.unwrap().request.renewal;
+    let renewal = stage.again("USA:bob").renew(false, None).await.unwrap().request.renewal;
     let stolen = RequestFile { invitation: None, possession: [].into(), renewal, ..good.clone() };
     assert!(fault(&stolen).await.contains("without a key card"));
     let neither = RequestFile { invitation: None, renewal: None, ..good.clone() };
@@ -434,14 +453,14 @@ async fn renewal_counts_for_the_card_that_it_was_made_under_and_by_the_key_in_fo
     let desk = Desk::of(&stage, "ISR");
     let fault = async |request: &RequestFile| desk.registrar.check_request(request).await.unwrap_err().to_string();
     let avi = stage.again("ISR:avi");
-    let abandoned = avi.renew(false).await.unwrap().request;
-    let refused = avi.renew(false).await.unwrap_err().to_string();
+    let abandoned = avi.renew(false, None).await.unwrap().request;
+    let refused = avi.renew(false, None).await.unwrap_err().to_string();
     assert!(refused.contains("under way"), "{refused}");
-    let renewed = avi.renew(true).await.unwrap().request;
+    let renewed = avi.renew(true, None).await.unwrap().request;
     let file = desk.welcomes(&renewed).await;
     // What was abandoned, and what the former key signs from then on for the key that it was itself.
     assert!(fault(&abandoned).await.contains("another key card"));
-    let former = stage.again("ISR:avi").renew(true).await.unwrap().request;
+    let former = stage.again("ISR:avi").renew(true, None).await.unwrap().request;
     let swapped = RequestFile { request: renewed.request.clone(), ..former };
     assert!(fault(&swapped).await.contains("not signed by the key in force"));
     // A welcome for a key that was given up since is not taken.

@@ -41,7 +41,19 @@ async fn nation_comes_in_by_one_card_from_its_first_registrar_on() {
     let to = text(&office);
     ran(
         &office,
-        &["partner", "card", "key", "EU:registrar", "--ca-certificate", &ca, "--ca-key", &ca_key, "--to", &to],
+        &[
+            "partner",
+            "card",
+            "key",
+            "EU:registrar",
+            "--plain",
+            "--ca-certificate",
+            &ca,
+            "--ca-key",
+            &ca_key,
+            "--to",
+            &to,
+        ],
     )
     .await;
     let (certificate, key) = (text(&office.join("EU-registrar.crt")), text(&office.join("EU-registrar.key")));
@@ -109,8 +121,11 @@ async fn nation_comes_in_by_one_card_from_its_first_registrar_on() {
     assert!(server.stop().await.success());
 
     // The next card, with another registrar beside the first.
-    ran(&office, &["partner", "card", "key", "EU:second", "--ca-certificate", &ca, "--ca-key", &ca_key, "--to", &to])
-        .await;
+    ran(
+        &office,
+        &["partner", "card", "key", "EU:second", "--plain", "--ca-certificate", &ca, "--ca-key", &ca_key, "--to", &to],
+    )
+    .await;
     let (second, next) = (text(&office.join("EU-second.crt")), text(&office.join("eu-card-2.json")));
     let renew = ["partner", "card", "renew", &card, "--registrar", &second];
     let would = ran(&office, &[&renew[..], &["--dry-run"]].concat()).await;

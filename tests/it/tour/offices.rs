@@ -42,7 +42,7 @@ async fn nation_comes_in_and_writes_its_rules_by_the_tour_alone() {
     // The first registrar's key and the nation's card, which the host enrols.
     let first = "ISR:registrar";
     tour.operate(&site, " --check").await;
-    tour.play(OFFICIALS, "partner card key", first, &[]).await;
+    tour.play(OFFICIALS, "partner card key", first, &["--plain"]).await;
     tour.play(OFFICIALS, "partner card new", first, &[]).await;
     let own = fingerprint(&folder.join("ISR-card.json"));
     let said = tour.operate(&site, " partner card ISR-card.json").await;
@@ -107,7 +107,7 @@ async fn nation_comes_in_and_writes_its_rules_by_the_tour_alone() {
     assert!(listed.contains("ISR"), "{listed}");
 
     // What comes later: a renewal, another organisation, a lost machine, somebody who leaves.
-    tour.play(EVERYBODY, "member renew", "ISR:avi", &[]).await;
+    tour.play(EVERYBODY, "member renew", "ISR:avi", &["--plain"]).await;
     tour.play(REGISTRAR, "member move", first, &["--yes"]).await;
     tour.play(REGISTRAR, "member replace", first, &[]).await;
     tour.play(REGISTRAR, "key-card revoke", first, &["--yes"]).await;
