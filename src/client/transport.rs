@@ -11,7 +11,7 @@ mod signed;
 mod tls;
 
 pub use plain::{PlainAnswer, PlainRequest};
-pub use resumable::GrowingFile;
+pub use resumable::{GrowingFile, RecentBytes};
 pub(super) use tls::roots;
 
 use super::{

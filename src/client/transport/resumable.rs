@@ -24,9 +24,10 @@ use futures_util::{Stream, stream};
 use http::{HeaderName, Method, StatusCode, header};
 use reqwest::Body;
 use std::{
+    collections::VecDeque,
     io::{self, SeekFrom},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
     fs::File,
@@ -49,6 +50,36 @@ pub struct GrowingFile {
     pub ready: u64,
     /// How many it has in the end, once that is known.
     pub size: Option<u64>,
+    /// What was written last: a sender who keeps up need not read it from the disk.
+    pub recent: RecentBytes,
+}
+
+/// The last bytes that were written to a file, as far as they find room.
+#[derive(Debug, Clone, Default)]
+pub struct RecentBytes(Arc<Mutex<VecDeque<(u64, Bytes)>>>);
+
+/// How much of a growing file is held in memory.
+const HELD: u64 = 8 << 20;
+
+impl RecentBytes {
+    /// Holds what was written at this place, and lets the oldest go.
+    pub fn hold(&self, at: u64, bytes: &[u8]) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push_back((at, Bytes::copy_from_slice(bytes)));
+        let end = at + bytes.len() as u64;
+        while held.front().is_some_and(|(first, _)| end - first > HELD) {
+            held.pop_front();
+        }
+    }
+
+    /// What stands from this place on, at most so much of it; none if it is not held.
+    fn from(&self, at: u64, most: u64) -> Option<Bytes> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, bytes) = held.iter().rev().find(|(first, _)| *first <= at)?;
+        let skipped = usize::try_from(at - first).ok()?;
+        let end = usize::try_from(most).unwrap_or(usize::MAX).saturating_add(skipped).min(bytes.len());
+        (skipped < end).then(|| bytes.slice(skipped..end))
+    }
 }
 
 impl Transport {
@@ -167,30 +198,73 @@ fn pieces(
     size: u64,
     progress: Arc<dyn ProgressListener>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    stream::try_unfold((growing, None, from), move |(mut growing, file, at)| {
+    // The file is opened once something is to be read from it; then it stands at the place beside it.
+    let file: Option<(File, u64)> = None;
+    stream::try_unfold((growing, file, from), move |(mut growing, mut file, at)| {
         let progress = progress.clone();
         async move {
             if at >= size {
                 return Ok(None);
             }
             let there = growing.wait_for(|growing| growing.ready > at).await.map(|growing| growing.clone());
-            let GrowingFile { path, ready, size: known } = there.map_err(io::Error::other)?;
-            let mut file = match file {
-                Some(file) => file,
+            let GrowingFile { path, ready, size: known, recent } = there.map_err(io::Error::other)?;
+            let most = (ready.min(size) - at).min(PIECE as u64);
+            let piece = match recent.from(at, most) {
+                Some(piece) => piece,
                 None => {
-                    let mut file = File::open(path).await?;
-                    file.seek(SeekFrom::Start(at)).await?;
-                    file
+                    let (opened, place) = match &mut file {
+                        Some(file) => file,
+                        None => {
+                            let opened = match File::open(path).await {
+                                // It got its name meanwhile.
+                                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                                    let path = growing.borrow().path.clone();
+                                    File::open(path).await?
+                                }
+                                opened => opened?,
+                            };
+                            file.insert((opened, 0))
+                        }
+                    };
+                    if *place != at {
+                        opened.seek(SeekFrom::Start(at)).await?;
+                    }
+                    let mut piece = vec![0; usize::try_from(most).expect("a piece is small")];
+                    opened.read_exact(&mut piece).await?;
+                    *place = at + most;
+                    Bytes::from(piece)
                 }
             };
-            let len = (ready.min(size) - at).min(PIECE as u64);
-            let mut piece = vec![0; usize::try_from(len).expect("a piece is small")];
-            file.read_exact(&mut piece).await?;
+            let at = at + piece.len() as u64;
             // While it is sealed, that is what is shown.
             if known == Some(ready) {
-                progress.update(ProgressStep::Uploading, at + len, size);
+                progress.update(ProgressStep::Uploading, at, size);
             }
-            Ok(Some((Bytes::from(piece), (growing, Some(file), at + len))))
+            Ok(Some((piece, (growing, file, at))))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_last_is_held_and_the_oldest_goes() {
+        let recent = RecentBytes::default();
+        assert_eq!(recent.from(0, 9), None);
+        recent.hold(0, b"age-encryption");
+        recent.hold(14, b".org/v1");
+        assert_eq!(recent.from(0, 3).unwrap(), "age");
+        assert_eq!(recent.from(4, 99).unwrap(), "encryption", "to the end of what was written at once");
+        assert_eq!(recent.from(14, 99).unwrap(), ".org/v1");
+        assert_eq!((recent.from(21, 9), recent.from(14, 0)), (None, None));
+        let piece = vec![7; 1 << 20];
+        for number in 0..20 {
+            recent.hold(21 + number * piece.len() as u64, &piece);
+        }
+        assert_eq!(recent.from(14, 9), None);
+        let held: usize = recent.0.lock().unwrap().iter().map(|(_, bytes)| bytes.len()).sum();
+        assert_eq!(held as u64, HELD);
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
         progress::{ProgressListener, ProgressStep},
         proposals::{MAX_SUMMARY, Summary},
         records::{Source, UploadRecord},
-        transport::GrowingFile,
+        transport::{GrowingFile, RecentBytes},
         unfinished::Unfinished,
         vaults::VaultPlan,
         verified::{VerifiedCall, VerifiedVault},
@@ -119,13 +119,16 @@ struct FollowedFile<'f> {
     written: u64,
     header: HeaderCheck,
     size: Option<u64>,
+    recent: RecentBytes,
 }
 
 impl Write for FollowedFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.file.write(bytes)?;
+        let at = self.written;
         self.written += len as u64;
         let Some(following) = self.following else { return Ok(len) };
+        self.recent.hold(at, &bytes[..len]);
         if self.size.is_none() {
             self.header.push(&bytes[..len]).map_err(io::Error::other)?;
             self.size = self.header.header_len().map(|header_len| sealed_len(header_len, self.plaintext_len));
@@ -359,6 +362,10 @@ impl Client {
                 written: 0,
                 header: HeaderCheck::new(),
                 size: None,
+                recent: following
+                    .as_ref()
+                    .map(|following| following.growing.borrow().recent.clone())
+                    .unwrap_or_default(),
             };
             let (sealed, source) = match content {
                 Content::File(source) => {
@@ -408,7 +415,9 @@ impl Client {
             // It reaches the disk when somebody signs for it, if the exchange does not have it by then.
             let record = following.upload.record(&home, &profile, record)?;
             partial.name_new(&path).map_err(failed)?;
-            following.growing.send_replace(GrowingFile { path, ready: size, size: Some(size) });
+            following.growing.send_modify(|growing| {
+                (growing.path, growing.ready, growing.size) = (path, size, Some(size));
+            });
             Ok(record)
         })
         .await

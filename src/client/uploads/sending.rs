@@ -63,7 +63,8 @@ impl Client {
             };
             return self.api().put_document(record.proposal, &record.slot, &upload, progress).await;
         }
-        let whole = GrowingFile { path: sealed.to_owned(), ready: record.size, size: Some(record.size) };
+        let (path, size) = (sealed.to_owned(), Some(record.size));
+        let whole = GrowingFile { path, ready: record.size, size, ..GrowingFile::default() };
         let (_kept, growing) = watch::channel(whole);
         let transport = self.api().transport();
         if let Some(address) = &record.upload {
