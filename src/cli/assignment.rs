@@ -171,7 +171,12 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
 
 async fn decline(client: &Client, context: &Context, args: Decline) -> Result<()> {
     let Decline { proposal, reason, withdraw, dry_run } = args;
-    let found = client.find_proposal(&proposal).await?;
+    // A nation may show it to those alone who are assigned.
+    let found = if withdraw {
+        client.find_proposal_shown_before(&proposal).await?
+    } else {
+        client.find_proposal(&proposal).await?
+    };
     let which = if dry_run.is_meant() { found.to_string() } else { named(client, &found).await };
     if withdraw {
         let forecast = client.forecast_resumed_assignment(found.id, &which);

@@ -212,6 +212,22 @@ impl Client {
         self.meant(&found, &call).await
     }
 
+    /// The same of a proposal that may be hidden since it was shown here, such as one that was declined: then as it was called then.
+    pub async fn find_proposal_shown_before(&self, name: &ProposalName) -> Result<FoundProposal> {
+        let refused = match self.find_proposal(name).await {
+            Err(refused @ ClientError::NothingNamed { .. }) => refused,
+            found => return found,
+        };
+        let ProposalName::Reference(reference) = name else { return Err(refused) };
+        for id in self.home().seen_states()? {
+            let seen = self.home().seen_state(id)?.and_then(|seen| seen.reference);
+            if seen.as_ref() == Some(reference) {
+                return Ok(FoundProposal { id, reference: seen });
+            }
+        }
+        Err(refused)
+    }
+
     /// The proposals that are meant, in the order of their names, each found as [`Client::find_proposal`] finds one. Many of one call are
     /// looked up in its list, each once, and their call is verified once.
     ///

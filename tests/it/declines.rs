@@ -131,6 +131,33 @@ async fn reviewer_to_whom_it_is_hidden_meanwhile_takes_it_back() {
     stage.stop().await;
 }
 
+/// Israel shows its proposals to assigned reviewers alone: after declining, only the own machine knows what the reference names.
+#[tokio::test]
+async fn what_is_hidden_since_is_taken_back_by_its_reference() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let reference = stage.client("ISR:maya").api().proposal(proposal).await.unwrap().reference.to_string();
+    let words = ["assignment", "decline", &reference, "--reason", "time"];
+    let (code, said, notes) = run(&stage, "ISR:maya", &words).await;
+    assert!(code == 0 && said.contains("declined to review"), "{said}{notes}");
+    stage.refuses("not-found", stage.client("ISR:maya").api().proposal(proposal)).await;
+    let words = ["assignment", "decline", &reference, "--withdraw"];
+    let (code, said, notes) = run(&stage, "ISR:maya", &[&words[..], &["--dry-run"]].concat()).await;
+    assert!(
+        code == 0 && said.contains(&reference) && said.contains("unless somebody else was assigned"),
+        "{said}{notes}"
+    );
+    // It is hidden by what Maya did herself, so nothing is amiss.
+    assert!(!notes.contains("gone back to an older state"), "{notes}");
+    let (code, said, notes) = run(&stage, "ISR:maya", &words).await;
+    assert!(code == 0 && said.contains("after all"), "{said}{notes}");
+    assert!(stage.client("ISR:maya").api().proposal(proposal).await.unwrap().mine.is_assigned);
+    // On a machine that was never shown it, a reference names nothing.
+    let (code, _, refused) = run(&stage, "ISR:yael", &words).await;
+    assert!(code == 3 && !refused.contains("after all"), "{refused}");
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn command_says_what_follows_declines_and_takes_it_back() {
     let stage = Stage::open().await;

@@ -28,7 +28,9 @@ impl ApiClient {
     }
 
     pub async fn decline_assignment(&self, id: ProposalId, body: &DeclineAssignment) -> Result<()> {
-        self.done(Method::POST, &of(id, "/assignment/decline"), Some(body)).await
+        self.done(Method::POST, &of(id, "/assignment/decline"), Some(body)).await?;
+        // Nations may show it to nobody who is not assigned.
+        self.witness.left(id)
     }
 
     pub async fn resume_assignment(&self, id: ProposalId) -> Result<()> {

@@ -86,7 +86,21 @@ impl Client {
 
     /// What taking that back would do.
     pub async fn forecast_resumed_assignment(&self, id: ProposalId, which: &str) -> Result<Forecast> {
-        let (reference, own) = self.own_assignment(id).await?;
+        let resumed = |reference: &str, unknown: Option<&str>| {
+            let certain =
+                ["you are assigned again", "you get your keys as soon as somebody who holds them passes them on"];
+            let effects = certain.into_iter().chain(unknown).map(Effect::that);
+            let undo = Undo::Yourself(format!("entente assignment decline {reference}"));
+            Forecast::new(format!("reviewing {which} after all"), effects, undo)
+        };
+        let (reference, own) = match self.own_assignment(id).await {
+            // Hidden from all who are not assigned.
+            Err(error) if error.is_not_found() => {
+                let unless = "unless somebody else was assigned since, which is not shown to you";
+                return Ok(resumed(&self.proposal_name(id), Some(unless)));
+            }
+            found => found?,
+        };
         let Some(declined) = own.and_then(|own| own.declined) else {
             return Err(ClientError::usage(
                 format!("you have not declined to review {reference}"),
@@ -99,12 +113,7 @@ impl Client {
                 "ask an officer of the call, who can assign you again",
             ));
         }
-        let effects = [
-            Effect::that("you are assigned again"),
-            Effect::that("you get your keys as soon as somebody who holds them passes them on"),
-        ];
-        let undo = Undo::Yourself(format!("entente assignment decline {reference}"));
-        Ok(Forecast::new(format!("reviewing {which} after all"), effects, undo))
+        Ok(resumed(&reference.to_string(), None))
     }
 
     async fn own_assignment(&self, id: ProposalId) -> Result<(Reference, Option<Assignment>)> {
