@@ -115,7 +115,7 @@ const ACTS: &[Act] = &[
     ("ranking note", Oneself, "ranking note --remove", "", ""),
     ("decision sign", Others, "decision unsign, until it is final", "always: who else signed is as shown", DRY_RUN),
     ("decision unsign", Others, "decision sign", "", DRY_RUN),
-    ("letter send", Others, "", "always: every party can open it at once", DRY_RUN),
+    ("letter send", Others, "", "always: who it is for can open it at once", DRY_RUN),
     ("letter withdraw", Others, "letter send", "", DRY_RUN),
     ("api", Others, "the route's own inverse, for those who write programs", "", "the route's own dry run or preview"),
     ("demo", Oneself, "it is an exchange of its own", "", ""),

@@ -222,7 +222,9 @@ fn key(args: &RegistrarKeyArgs, context: &Context) -> Result<()> {
     if let Some(unchecked) = platform::UNCHECKED {
         context.out.warn(unchecked);
     }
-    context.out.note("the private key has no passphrase; README.md says how to protect it by one");
+    if args.plain {
+        context.out.note("the private key has no passphrase; README.md says how to protect it by one");
+    }
     context.out.note(next);
     Ok(())
 }

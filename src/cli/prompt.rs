@@ -47,8 +47,8 @@ pub struct Keyboard {
     file: Option<PathBuf>,
     /// What was typed, for a command that opens its files again and again.
     memory: Option<Arc<Mutex<Memory>>>,
-    /// Each passphrase of a file that was typed in this command: the next file may have the same. Wiped with the last keyboard.
-    typed: Arc<Mutex<Vec<SecretText>>>,
+    /// The passphrases that opened a file in this command: the next file may have the same. Wiped with the last keyboard.
+    opened: Arc<Mutex<Vec<SecretText>>>,
 }
 
 /// The passphrases of files that were typed, by what was asked. Each is wiped when the last keyboard that shares it goes.
@@ -63,7 +63,7 @@ impl Keyboard {
     /// Reads passphrases from `file`, from the file that the environment names, or from the terminal.
     pub fn new(file: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(PASSPHRASE_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { file: file.or_else(named), memory: None, typed: Arc::default() }
+        Self { file: file.or_else(named), memory: None, opened: Arc::default() }
     }
 
     /// Remembers the passphrases of files that are typed from here on. Those that a file names are read each time.
@@ -97,13 +97,13 @@ impl Keyboard {
             return Err(CliError::usage("the passphrases differ").help("run the command again"));
         }
         let typed = long_enough(String::clone(&first).into())?;
-        self.note(&typed);
+        self.has_opened(&typed);
         Ok(typed)
     }
 
-    /// Notes what was typed, newest first.
-    fn note(&self, typed: &SecretText) {
-        self.typed.lock().unwrap_or_else(PoisonError::into_inner).insert(0, typed.clone());
+    /// Forgets what opened files: for a process that lives on with the keys alone.
+    pub(super) fn forget(&self) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Asks before something that cannot be undone. `act` begins a sentence (`cancelling call_01…`), `consequence` ends it.
@@ -212,9 +212,7 @@ impl Prompt for Keyboard {
         if let Some(file) = &self.file {
             return from_file(file).ok();
         }
-        let Some(memory) = &self.memory else {
-            return self.passphrase(purpose).inspect(|typed| self.note(typed));
-        };
+        let Some(memory) = &self.memory else { return self.passphrase(purpose) };
         // Held while somebody types: two who need the same file ask once.
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(typed) = memory.typed.get(purpose) {
@@ -224,13 +222,19 @@ impl Prompt for Keyboard {
             return None;
         }
         let typed = self.passphrase(purpose)?;
-        self.note(&typed);
         memory.typed.insert(purpose.to_owned(), typed.clone());
         Some(typed)
     }
 
-    fn typed_before(&self) -> Vec<SecretText> {
-        self.typed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn opened_before(&self) -> Vec<SecretText> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_opened(&self, passphrase: &SecretText) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if !opened.iter().any(|other| other.expose() == passphrase.expose()) {
+            opened.insert(0, passphrase.clone());
+        }
     }
 
     fn given(&self, purpose: &str) -> Option<SecretText> {

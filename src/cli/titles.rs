@@ -22,7 +22,7 @@ pub struct TitleArgs {
     /// Show titles, even if that takes your passphrase [default: it is asked for at a terminal, when summaries are new]
     #[arg(long)]
     titles: bool,
-    /// Leave titles out: nothing is opened, and no passphrase asked for
+    /// Leave titles out: no summary is opened, and no passphrase of an identity asked for
     #[arg(long, conflicts_with = "titles")]
     no_titles: bool,
 }

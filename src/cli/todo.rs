@@ -30,7 +30,7 @@ pass_keys, declined (a reviewer declined: assign another), read, review, sign_de
 
 Before you declare, look at who takes part; then `entente conflict declare` with `--none` or the ground.
 
-The exchange finds it at the moment you ask, by the same policies that decide on each act. No passphrase is needed; \
+The exchange finds it at the moment you ask, by the same policies that decide on each act. Nothing is opened for it; \
 titles that were opened on this machine are shown while `entente unlock` holds your keys.")]
 pub struct TodoArgs {
     /// Only what is of this kind; may be given several times

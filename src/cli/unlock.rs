@@ -95,6 +95,8 @@ pub(super) async fn run(args: UnlockArgs, context: &Context) -> Result<()> {
     let limits = HoldLimits { total: args.total.unwrap_or(USUAL_LIMIT), idle: args.idle.unwrap_or(USUAL_IDLE) };
     unlock::protect_memory();
     let opened = open(&profile, context).await?;
+    // The holder has the opened keys, and no passphrase.
+    context.keyboard().forget();
     for sentence in &opened.left_out {
         context.out.note(&format!("not held: {sentence}"));
     }

@@ -86,6 +86,9 @@ impl Client {
             (VaultKind::Panel, _) => (Action::Read, Resource::Proposal(facts)),
             (VaultKind::Parties, _) => (Action::ReadLetter, Resource::Proposal(facts)),
             (VaultKind::Deliberation, _) => (Action::ViewDeliberation, Resource::Proposal(facts)),
+            (VaultKind::Staff, Some(owner)) if facts.gets_letters_alone(reader, owner) => {
+                (Action::ReadLetter, Resource::Proposal(facts))
+            }
             (VaultKind::Staff, Some(owner)) => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner }),
             (VaultKind::Staff, None) | (VaultKind::Call, _) => {
                 return Err(invalid(format!("a `{kind}` vault of a proposal is not for anyone to read")));

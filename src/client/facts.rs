@@ -197,6 +197,7 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
         phase: if phase == Phase::Review && !opened { Phase::Grace } else { phase },
         opened,
         closed,
+        letters: text.letters,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
         roles: CallFacts::roles_in_effect(&roles.by_member, &BTreeSet::new()),

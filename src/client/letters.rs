@@ -60,6 +60,15 @@ pub struct PlannedLetter {
     pub decision_sha256: Sha256,
 }
 
+impl PlannedLetter {
+    /// What it is about, and the party that it is for alone.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let party = self.party.as_ref().map(|party| format!(", to {party}")).unwrap_or_default();
+        format!("{}{party}", self.proposal)
+    }
+}
+
 impl std::fmt::Debug for PlannedLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PlannedLetter").field("proposal", &self.proposal).finish_non_exhaustive()
@@ -82,7 +91,8 @@ pub struct LetterBatch {
 #[derive(Debug, Default)]
 pub struct SentLetters {
     pub sent: Vec<Letter>,
-    pub failed: Vec<(FoundProposal, ClientError)>,
+    /// By the proposal, and the party that the letter is for alone.
+    pub failed: Vec<(String, ClientError)>,
 }
 
 /// A letter of a call, and who fetched it by the exchange's log. Whether anybody read it, nobody knows.
@@ -272,7 +282,7 @@ impl Client {
             match self.send_letter_about(letter.proposal.id, party, &letter.text, planned).await {
                 Ok(sent) => came.sent.push(sent),
                 Err(error) if error.ends_a_series() => return Err(error),
-                Err(error) => came.failed.push((letter.proposal.clone(), error)),
+                Err(error) => came.failed.push((letter.name(), error)),
             }
         }
         Ok(came)

@@ -220,9 +220,9 @@ impl Client {
         };
         let ProposalName::Reference(reference) = name else { return Err(refused) };
         for id in self.home().seen_states()? {
-            let seen = self.home().seen_state(id)?.and_then(|seen| seen.reference);
-            if seen.as_ref() == Some(reference) {
-                return Ok(FoundProposal { id, reference: seen });
+            let Some(seen) = self.home().seen_state(id)? else { continue };
+            if seen.reference.as_ref() == Some(reference) && self.api().witness().has_left(&seen) {
+                return Ok(FoundProposal { id, reference: seen.reference });
             }
         }
         Err(refused)

@@ -79,7 +79,12 @@ impl Client {
             stated_at: self.stated_at(),
         };
         let statement = self.signed(&statement).await?;
-        self.api().accept_invitation(id, &AcceptInvitation { statement }).await
+        let joined = self.api().accept_invitation(id, &AcceptInvitation { statement }).await?;
+        // Who joins has joined. If it fails now, it is made with the signature.
+        if let Err(error) = self.prepare_for_letters(id, joined.call).await {
+            self.warn(&format!("what letters to your party alone are sealed to is not made yet: {error}"));
+        }
+        Ok(joined)
     }
 
     /// The invitation of oneself that waits for an answer, by a member of the proposal.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
+        call::LetterAudience,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
         policy::PolicyOwner,
         reference::CallCode,
@@ -70,19 +71,22 @@ struct PublicationTerms {
     deadline_at: Time,
     grace_seconds: u32,
     funders: BTreeSet<PartnerCode>,
+    #[serde(default, skip_serializing_if = "LetterAudience::is_all_parties")]
+    letters: LetterAudience,
 }
 
 impl PublicationTerms {
     fn by(publication: &CallPublication) -> Option<Self> {
         let text: CallText = serde_json::from_value(publication.text.clone()).ok()?;
         let Schedule { deadline_at, grace_seconds, .. } = text.schedule;
-        Some(Self { deadline_at, grace_seconds, funders: text.funders })
+        Some(Self { deadline_at, grace_seconds, funders: text.funders, letters: text.letters })
     }
 
     fn takes_from(&self, before: &Self) -> bool {
         self.deadline_at < before.deadline_at
             || self.grace_seconds < before.grace_seconds
             || self.funders != before.funders
+            || self.letters != before.letters
     }
 }
 
@@ -221,7 +225,7 @@ impl Home {
         if let (Some(now), Some(before)) = (&given, &known.given)
             && now.takes_from(before)
         {
-            return refused("takes time away, or a funder, that one seen here gave");
+            return refused("takes time away, or a funder, that one seen here gave, or has letters for others");
         }
         if digest.is_some() && known.given == given {
             return Ok(());

@@ -15,10 +15,6 @@ impl<P: Prompt> Prompt for Unasked<P> {
         self.0.given(purpose)
     }
 
-    fn typed_before(&self) -> Vec<SecretText> {
-        self.0.typed_before()
-    }
-
     fn given(&self, purpose: &str) -> Option<SecretText> {
         self.0.given(purpose)
     }

@@ -68,16 +68,19 @@ impl Client {
         self.home().see_vault(proposal, &place(kind, party.as_ref()), SeenVault { vault, recipient, made_by })
     }
 
-    /// Whether signatures lead the maker back to the one who began the proposal: a member of it, now or before. They are for the parties; a
-    /// member who judges goes by what is shown, and by what all parties signed later.
+    /// Whether signatures lead the maker back to the one who began the proposal: a member of it, now or before. They are for the parties and
+    /// for officers; who judges besides goes by what is shown, and by what all parties signed later.
     async fn is_proven_member(&self, proposal: &Proposal, maker: &MemberId) -> Result<bool> {
         let me = self.member_id().await?;
-        if !is_member(proposal, &me) && !proposal.invited.contains(&me) {
-            return Ok(proposal.id.is_of(maker) || is_member(proposal, maker));
+        let judges = !is_member(proposal, &me) && !proposal.invited.contains(&me);
+        if judges && (proposal.id.is_of(maker) || is_member(proposal, maker)) {
+            return Ok(true);
         }
         match self.check_joined(proposal.id, maker).await {
             Ok(()) => Ok(true),
             Err(ClientError::Unverified { .. }) => Ok(false),
+            // Officers are shown who asked whom to join, deciders and reviewers are not.
+            Err(error) if judges && matches!(error.slug(), Some("denied" | "not-found")) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -145,6 +145,17 @@ impl Witness {
         self.home.write_seen_state(id, &seen)
     }
 
+    /// A proposal that the member had left and takes part in again.
+    pub(super) fn is_back(&self, id: ProposalId) -> Result<()> {
+        let Some(mut seen) = self.home.seen_state(id)? else { return Ok(()) };
+        if seen.left.remove(&self.profile) { self.home.write_seen_state(id, &seen) } else { Ok(()) }
+    }
+
+    /// Whether the member has left a proposal that was shown to them here, as far as this machine did it.
+    pub(super) fn has_left(&self, seen: &SeenState) -> bool {
+        seen.left.contains(&self.profile)
+    }
+
     /// A review that the member has handed in.
     pub(super) fn review(&self, handed_in: Review) -> Result<Review> {
         let Review { reviewer, revision, statement, .. } = &handed_in;

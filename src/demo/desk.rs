@@ -151,8 +151,11 @@ pub(super) async fn letters_by_template(
     let titles: Titles = client.titles_of_call(call, PassphraseRule::Never, progress.clone()).await?;
     let batch = client.plan_letters(call, &template, &titles).await?;
     let sent = client.send_letters(&batch).await?;
-    if let Some((proposal, error)) = batch.held.iter().chain(&sent.failed).next() {
+    if let Some((proposal, error)) = batch.held.first() {
         return Err(format!("{proposal} gets no letter: {error}").into());
+    }
+    if let Some((letter, error)) = sent.failed.first() {
+        return Err(format!("the letter about {letter} is not sent: {error}").into());
     }
     Ok(sent.sent.len())
 }

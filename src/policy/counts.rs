@@ -51,7 +51,10 @@ pub fn works_at_one_of(member: &MemberFacts, organisations: &BTreeSet<String>) -
 mod tests {
     use super::*;
     use crate::{
-        domain::{call::Phase, proposal::Status},
+        domain::{
+            call::{LetterAudience, Phase},
+            proposal::Status,
+        },
         policy::facts::{CallFacts, ProgramFacts},
     };
     use std::sync::Arc;
@@ -79,6 +82,7 @@ mod tests {
             phase: Phase::Review,
             opened: true,
             closed: false,
+            letters: LetterAudience::AllParties,
             roles: [(CallRole::Reviewer, [id("GBR:ann")].into()), (CallRole::Decider, [id("GBR:dora")].into())].into(),
         };
         ProposalFacts {

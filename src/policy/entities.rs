@@ -10,7 +10,7 @@ use super::{
     facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
 };
 use crate::domain::{
-    call::Phase,
+    call::{LetterAudience, Phase},
     id::{MemberId, PartnerCode, Slug},
     label::Label,
     member::CallRole,
@@ -312,6 +312,7 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         phase: Phase::Open,
         opened: true,
         closed: false,
+        letters: LetterAudience::AllParties,
         eligible: partners.clone(),
         funders: partners.clone(),
         roles: CallFacts::roles_by(|_| members.clone()),

@@ -4,7 +4,7 @@
 
 use super::{Action, Extra, ResourceId, ResourceKind};
 use crate::domain::{
-    call::{Phase, SEPARATED},
+    call::{LetterAudience, Phase, SEPARATED},
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
     label::Label,
     member::{CallRole, PartnerRole},
@@ -49,6 +49,8 @@ pub struct CallFacts {
     /// Whether its officers have closed it. No policy is told: a closed call is in the phase `review` for them, so that closing it hides
     /// nothing from anybody.
     pub closed: bool,
+    /// Whom letters are for by its text. No policy is told.
+    pub letters: LetterAudience,
     pub eligible: BTreeSet<PartnerCode>,
     pub funders: BTreeSet<PartnerCode>,
     /// The members with each role that is in effect; a role that nobody has may be absent. See [`CallFacts::roles_in_effect`].
@@ -191,6 +193,13 @@ impl ProposalFacts {
     #[must_use]
     pub fn shows_as_party(&self, member: &MemberId) -> bool {
         self.party_members.contains(member) || self.invites(member)
+    }
+
+    /// Whether letters to this party alone are for the member: one of its own, under a call whose letters are for one party. What its nation
+    /// releases of its restricted documents does not matter to that.
+    #[must_use]
+    pub fn gets_letters_alone(&self, member: &MemberId, party: &PartnerCode) -> bool {
+        self.call.letters == LetterAudience::OneParty && member.partner() == party && self.shows_as_party(member)
     }
 
     /// The proposal as somebody looks at it who is asked to join a party: as if they had. None for everybody else.

@@ -198,14 +198,6 @@ impl<P: Prompt> Prompt for Hearing<P> {
         Some(given)
     }
 
-    fn typed_before(&self) -> Vec<SecretText> {
-        self.prompt.typed_before()
-    }
-
-    fn took(&self, typed: &SecretText) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(typed.clone());
-    }
-
     fn passphrase_fault(&self) -> Option<identity::PassphraseFault> {
         self.prompt.passphrase_fault()
     }

@@ -138,13 +138,13 @@ pub trait Prompt: Clone + Send + Sync + 'static {
         self.passphrase(purpose)
     }
 
-    /// The passphrases that were typed for other files before: one often protects several, and nobody types it for each.
-    fn typed_before(&self) -> Vec<SecretText> {
+    /// The passphrases that opened other files before: one often protects an identity and a private key, and nobody types it for each.
+    fn opened_before(&self) -> Vec<SecretText> {
         Vec::new()
     }
 
-    /// One of these opened a file, which nobody was asked about.
-    fn took(&self, _typed: &SecretText) {}
+    /// A passphrase that was typed has opened an identity or a private key.
+    fn has_opened(&self, _passphrase: &SecretText) {}
 
     /// The passphrase of a file, if it is given already: nobody is asked for it.
     fn given(&self, _purpose: &str) -> Option<SecretText> {
@@ -412,13 +412,20 @@ pub(super) fn is_age_file(content: &[u8]) -> bool {
 
 /// The text in a file that a passphrase protects.
 pub(super) fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    for typed in prompt.typed_before() {
-        if let Ok(text) = unprotect_with(content, name, || Ok(typed.clone())) {
-            prompt.took(&typed);
-            return Ok(text);
+    if prompt.given(&purpose(name)).is_none() {
+        for passphrase in prompt.opened_before() {
+            if let Ok(text) = unprotect_with(content, name, || Ok(passphrase)) {
+                return Ok(text);
+            }
         }
     }
-    unprotect_with(content, name, || ask(prompt, name))
+    let mut asked = None;
+    let text =
+        unprotect_with(content, name, || ask(prompt, name).inspect(|passphrase| asked = Some(passphrase.clone())))?;
+    if let Some(passphrase) = asked {
+        prompt.has_opened(&passphrase);
+    }
+    Ok(text)
 }
 
 fn unprotect_with(
@@ -440,8 +447,12 @@ fn unprotect_with(
     Ok(text)
 }
 
+fn purpose(name: &str) -> String {
+    format!("passphrase for `{name}`")
+}
+
 fn ask(prompt: &impl Prompt, name: &str) -> Result<SecretText, IdentityError> {
-    let passphrase = prompt.file_passphrase(&format!("passphrase for `{name}`"));
+    let passphrase = prompt.file_passphrase(&purpose(name));
     passphrase.ok_or_else(|| match prompt.passphrase_fault() {
         Some(fault) => IdentityError::PassphraseFile(fault),
         None => IdentityError::NoPassphrase(name.to_owned()),

@@ -55,9 +55,9 @@ const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 /// How OpenSSL marked protected keys before PKCS #8.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 
-/// How hard a passphrase is to guess: 2^14 blocks of 1 KiB five times over, as OWASP has it where memory is short. OpenSSL, and with it
-/// `curl`, reads nothing that takes more than 32 MiB.
-const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+/// How hard a passphrase is to guess: 2^14 blocks of 1 KiB sixteen times over, as much work as for an identity. OpenSSL, and with it `curl`,
+/// reads nothing that takes more than 32 MiB, so it is less memory.
+const SCRYPT: (u8, u32, u32) = (14, 8, 16);
 
 /// A key in PEM (PKCS #8), protected by a passphrase: scrypt and AES-256-CBC, which OpenSSL reads too.
 ///
@@ -109,15 +109,20 @@ pub fn unprotected(
         let opened = opened.to_pem("PRIVATE KEY", LineEnding::LF).ok()?;
         Some(Zeroizing::new(opened.as_bytes().to_vec()))
     };
-    if let Some(opened) = prompt.typed_before().iter().find_map(opened) {
+    let purpose = format!("passphrase for the private key {name}");
+    if prompt.given(&purpose).is_none()
+        && let Some(opened) = prompt.opened_before().iter().find_map(opened)
+    {
         return Ok(opened);
     }
-    let passphrase = prompt.file_passphrase(&format!("passphrase for the private key {name}"));
+    let passphrase = prompt.file_passphrase(&purpose);
     let passphrase = passphrase.ok_or_else(|| match prompt.passphrase_fault() {
         Some(fault) => PrivateKeyError::PassphraseFile(fault),
         None => PrivateKeyError::NoPassphrase(name.to_owned()),
     })?;
-    opened(&passphrase).ok_or_else(|| PrivateKeyError::WrongPassphrase(name.to_owned()))
+    let opened = opened(&passphrase).ok_or_else(|| PrivateKeyError::WrongPassphrase(name.to_owned()))?;
+    prompt.has_opened(&passphrase);
+    Ok(opened)
 }
 
 #[cfg(test)]
@@ -165,14 +170,14 @@ mod tests {
 
     /// Somebody who typed these for other files, and is asked for no other.
     #[derive(Clone)]
-    struct TypedBefore(&'static [&'static str]);
+    struct OpenedBefore(&'static [&'static str]);
 
-    impl Prompt for TypedBefore {
+    impl Prompt for OpenedBefore {
         fn passphrase(&self, purpose: &str) -> Option<SecretText> {
             panic!("asked for {purpose}")
         }
 
-        fn typed_before(&self) -> Vec<SecretText> {
+        fn opened_before(&self) -> Vec<SecretText> {
             self.0.iter().map(|typed| (*typed).to_owned().into()).collect()
         }
 
@@ -189,7 +194,7 @@ mod tests {
         let opened = read(sealed.expose(), &Says("open sesame")).unwrap();
         assert!(SigningKey::from_pem(&opened, certificate.as_bytes()).is_ok());
         assert!(matches!(read(sealed.expose(), &Says("open barley")), Err(PrivateKeyError::WrongPassphrase(_))));
-        let typed = TypedBefore(&["open barley", "open sesame"]);
+        let typed = OpenedBefore(&["open barley", "open sesame"]);
         assert_eq!(read(sealed.expose(), &typed).unwrap(), opened);
         assert!(protected(&"no key".to_owned().into(), &passphrase, &SystemRng).is_err());
     }

@@ -8,6 +8,7 @@ use super::{
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
+    vault_access::reading_of_party,
     verified::Verified,
 };
 use crate::{
@@ -357,7 +358,8 @@ pub async fn fetch_letter(
     let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
     // It is sealed to where that party's restricted documents are.
     if let Some(owner) = &row.party {
-        act.authorize(Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner })?;
+        let (action, resource) = reading_of_party(&proposal, owner, &act.me.id);
+        act.authorize(action, resource)?;
     }
     act.log(Subject::proposal(&proposal), Payload::LetterFetched(LetterNamed { letter: row.id })).await?;
     let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();

@@ -28,7 +28,7 @@ pub async fn discard(
     // A member who may use a key may throw it away.
     let (permit, subject) = if let Some(proposal) = vault.proposal {
         let proposal = act.proposal(proposal).await?;
-        let (action, resource) = reading(&vault, &proposal)?.ok_or(ServiceError::Hidden)?;
+        let (action, resource) = reading(&vault, &proposal, &act.me.id)?.ok_or(ServiceError::Hidden)?;
         (act.authorize(action, resource)?, Subject::proposal(&proposal))
     } else {
         let call = act.call(vault.call).await?;

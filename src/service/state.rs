@@ -186,6 +186,7 @@ pub fn call_state(
         phase: if phase == Phase::Closed { Phase::Review } else { phase },
         opened: matches!(phase, Phase::Review | Phase::Closed),
         closed: phase == Phase::Closed,
+        letters: text.letters,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
         roles: CallFacts::roles_in_effect(&row.roles, &row.observers_in_parties),

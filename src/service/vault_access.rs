@@ -24,20 +24,37 @@ pub(super) fn reads(
     vault: &VaultRow,
     proposal: &ProposalState,
 ) -> Result<bool> {
-    let Some((action, resource)) = reading(vault, proposal)? else { return Ok(false) };
+    let Some((action, resource)) = reading(vault, proposal, &who.id)? else { return Ok(false) };
     Ok(matches!(policies.authorize(who, action, resource), Authorization::Permitted(_)))
 }
 
-/// The action that permits reading the content of the vault. A call's vault has no content of its own, and belongs to no proposal.
-pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> Result<Option<(Action, Resource<'p>)>> {
+/// The action that permits a member to read the content of the vault. A call's vault has no content of its own, and belongs to no proposal.
+pub(super) fn reading<'p>(
+    vault: &'p VaultRow,
+    proposal: &'p ProposalState,
+    member: &MemberId,
+) -> Result<Option<(Action, Resource<'p>)>> {
     let facts = &proposal.facts;
     Ok(Some(match vault.kind {
         VaultKind::Panel => (Action::Read, Resource::Proposal(facts)),
         VaultKind::Parties => (Action::ReadLetter, Resource::Proposal(facts)),
         VaultKind::Deliberation => (Action::ViewDeliberation, Resource::Proposal(facts)),
-        VaultKind::Staff => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner: staff_owner(vault)? }),
+        VaultKind::Staff => reading_of_party(proposal, staff_owner(vault)?, member),
         VaultKind::Call => return Ok(None),
     }))
+}
+
+/// The action that permits a member to read what is sealed for one party alone.
+pub(super) fn reading_of_party<'p>(
+    proposal: &'p ProposalState,
+    owner: &'p PartnerCode,
+    member: &MemberId,
+) -> (Action, Resource<'p>) {
+    let facts = &proposal.facts;
+    if facts.gets_letters_alone(member, owner) {
+        return (Action::ReadLetter, Resource::Proposal(facts));
+    }
+    (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner })
 }
 
 pub(super) fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {

@@ -144,7 +144,9 @@ async fn what_is_hidden_since_is_taken_back_by_its_reference() {
     let words = ["assignment", "decline", &reference, "--withdraw"];
     let (code, said, notes) = run(&stage, "ISR:maya", &[&words[..], &["--dry-run"]].concat()).await;
     assert!(
-        code == 0 && said.contains(&reference) && said.contains("unless somebody else was assigned"),
+        code == 0
+            && said.contains(&reference)
+            && said.contains("if you declined it and nobody else was assigned since"),
         "{said}{notes}"
     );
     // It is hidden by what Maya did herself, so nothing is amiss.

@@ -18,9 +18,15 @@ use entente::{
         id::ProposalId,
         inbox::ItemKind,
     },
-    sealing::statement::{LetterStatement, sign_statement, verify_signed},
+    sealing::statement::{
+        AcceptanceStatement, CallPublication, InvitationStatement, LetterStatement, sign_statement, verify_signed,
+    },
     storage::args,
-    wire::{call::CallText, decision::SendLetter, proposal::SignManifest},
+    wire::{
+        call::CallText,
+        decision::SendLetter,
+        proposal::{AcceptInvitation, SignManifest},
+    },
 };
 
 /// A stage around one more call, with this text.
@@ -73,11 +79,16 @@ async fn letter_is_for_its_party_alone(store: Store) {
     stage.refuses("denied", bob.api().letter(proposal, letter.id)).await;
     assert_eq!(bob.api().entries(&[EntryKind::LetterSent], &Default::default()).await.unwrap().items.len(), 1);
 
+    // Taken back, it is as if it had not been sent.
+    dana.api().withdraw_letter(proposal, letter.id).await.unwrap();
+    assert_eq!(shown(&stage, "ISR:avi", proposal).await, (0, 0, 0));
+    dana.send_letter_to(proposal, &code("ISR"), "Israel pays its half in June.").await.unwrap();
+
     // A letter to one of two parties is half of what is to be done.
     stage.refuses("call-unfinished", dana.api().close_call(stage.call)).await;
     noa.send_letter_to(proposal, &code("USA"), "The United States pay in June.").await.unwrap();
     assert_eq!(shown(&stage, "USA:bob", proposal).await, (1, 1, 1));
-    assert_eq!(shown(&stage, "ISR:avi", proposal).await, (1, 1, 0));
+    assert_eq!(shown(&stage, "ISR:avi", proposal).await, (1, 1, 1));
     assert_eq!(shown(&stage, "USA:dana", proposal).await.0, 2);
     assert_eq!(dana.api().close_call(stage.call).await.unwrap().phase, Phase::Closed);
     stage.stop().await;
@@ -116,7 +127,7 @@ async fn template_makes_a_letter_for_each_party_that_has_none() {
     );
     let forecast = serde_json::to_string(&dana.forecast_letters(&batch, &rules.code)).unwrap();
     assert!(
-        forecast.contains("and no other, can open its letter") && forecast.contains("`decline` to 2 parties"),
+        forecast.contains("and no other party, can open its letter") && forecast.contains("`decline` to 2 parties"),
         "{forecast}"
     );
 
@@ -184,8 +195,18 @@ async fn nobody_signs_whom_no_letter_could_reach() {
         text.slots.retain(|slot| slot.name.as_str() == "annex");
     });
     let stage = stage.await.unwrap();
-    let proposal = stage.begun().await;
     let [avi, bob] = ["ISR:avi", "USA:bob"].map(|who| stage.client(who));
+    let proposal = avi.create_proposal(&stage.joint()).await.unwrap().id;
+    // Bob joins by a program of his own, which makes no vault.
+    let line = bob.api().joined(proposal).await.unwrap().into_iter().find(|line| line.member == id("USA:bob")).unwrap();
+    let acceptance = AcceptanceStatement {
+        proposal,
+        member: id("USA:bob"),
+        invitation_sha256: verify_signed::<InvitationStatement>(&line.invitation).unwrap().payload_sha256,
+        stated_at: stage.clock.now(),
+    };
+    let statement = sign_statement(&key_of(&stage, "USA:bob"), &acceptance).unwrap();
+    bob.api().accept_invitation(proposal, &AcceptInvitation { statement }).await.unwrap();
     avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
     let plan = bob.plan_signature(proposal).await.unwrap();
     let manifest = sign_statement(&key_of(&stage, "USA:bob"), &plan.manifest).unwrap();
@@ -200,5 +221,78 @@ async fn nobody_signs_whom_no_letter_could_reach() {
     decide(&stage, proposal, Outcome::Fund).await;
     let letter = stage.client("ISR:noa").send_letter_to(proposal, &code("USA"), "Yes.").await.unwrap();
     assert_eq!(&**bob.read_letter(proposal, letter.id).await.unwrap().text, "Yes.");
+    stage.stop().await;
+}
+
+/// Who made the vault can have left: its party is written to all the same, and the call can be closed.
+#[tokio::test]
+async fn party_is_written_to_whose_vault_was_made_by_a_member_who_left() {
+    let stage = around(Store::Sqlite, |text| {
+        to_one_party(text);
+        text.slots.retain(|slot| slot.name.as_str() == "annex");
+    });
+    let stage = stage.await.unwrap();
+    let [dana, avi, bob] = ["USA:dana", "ISR:avi", "USA:bob"].map(|who| stage.client(who));
+    // Bob begins; Avi, who joins, makes the vault of Israel and hands over to Tamar.
+    let proposal = bob.create_proposal(&stage.joint()).await.unwrap().id;
+    avi.accept_invitation(proposal).await.unwrap();
+    avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    avi.api().remove_member(proposal, &id("ISR:avi")).await.unwrap();
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana", "ISR:noa", "USA:frank", "ISR:eitan"]).await;
+    decide(&stage, proposal, Outcome::Fund).await;
+    for (party, reader) in [("ISR", "ISR:tamar"), ("USA", "USA:bob")] {
+        let letter = dana.send_letter_to(proposal, &code(party), "Yes.").await.unwrap();
+        assert_eq!(&**stage.client(reader).read_letter(proposal, letter.id).await.unwrap().text, "Yes.");
+    }
+    assert_eq!(dana.api().close_call(stage.call).await.unwrap().phase, Phase::Closed);
+    stage.stop().await;
+}
+
+/// Israel withholds restricted documents from everybody, its own members too: its party gets its letters, and an officer of another nation
+/// writes what they cannot read again.
+#[tokio::test]
+async fn letters_of_a_party_do_not_hang_on_what_its_nation_releases() {
+    let stage = around(Store::Sqlite, to_one_party).await.unwrap();
+    let proposal = stage.submitted().await;
+    let none = "@id(\"none-restricted\") @side(\"release\") @reason(\"restricted documents stay closed\") forbid(principal, \
+                action == Action::\"ReadStaff\", resource);";
+    stage.israel_adds(none).await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana", "ISR:noa", "USA:frank", "ISR:eitan"]).await;
+    decide(&stage, proposal, Outcome::Fund).await;
+    let dana = stage.client("USA:dana");
+    let letter = dana.send_letter_to(proposal, &code("ISR"), "Yes.").await.unwrap();
+    stage.refuses("denied", dana.api().letter(proposal, letter.id)).await;
+    assert_eq!(shown(&stage, "ISR:avi", proposal).await, (1, 1, 1));
+    assert_eq!(&**stage.client("ISR:avi").read_letter(proposal, letter.id).await.unwrap().text, "Yes.");
+    stage.stop().await;
+}
+
+/// A host and the lead together: a text that has letters for others is not taken by who saw the one before.
+#[tokio::test]
+async fn text_with_letters_for_others_is_not_believed() {
+    let stage = around(Store::Sqlite, to_one_party).await.unwrap();
+    let avi = stage.client("ISR:avi");
+    let call = avi.call(stage.call).await.unwrap();
+    let text = CallText { letters: LetterAudience::AllParties, ..call.text.clone() };
+    let said = CallPublication {
+        version: call.publication.version + 1,
+        text_sha256: text.digest(),
+        text: serde_json::to_value(&text).unwrap(),
+        ..call.publication.clone()
+    };
+    let statement = sign_statement(&key_of(&stage, "USA:dana"), &said).unwrap();
+    tamper(
+        &stage,
+        "UPDATE calls SET text_json = $1, text_sha256 = $2, publication = $3, version = version + 1, revision = revision + 1 \
+         WHERE call_id = $4",
+        args![text.canonical(), text.digest(), statement, stage.call],
+    )
+    .await;
+    stage.declines(ExitClass::Unverified, "has letters for others", stage.again("ISR:avi").call(stage.call)).await;
     stage.stop().await;
 }

@@ -109,6 +109,7 @@ impl Office {
             phase: Phase::Review,
             opened: true,
             closed: false,
+            letters: entente::domain::call::LetterAudience::AllParties,
             eligible: two.clone().into(),
             funders: two.clone().into(),
             roles: [

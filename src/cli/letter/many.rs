@@ -74,8 +74,8 @@ pub(super) async fn run(args: ByTemplate, client: &Client, context: &Context) ->
     }
     let SentLetters { sent, failed } = client.send_letters(&batch).await?;
     let done = format!("{} sent", counted(sent.len(), "letter is", "letters are"));
-    let faults: Vec<String> =
-        failed.iter().chain(&batch.held).map(|(proposal, error)| format!("{proposal}: {error}")).collect();
+    let held = batch.held.iter().map(|(proposal, error)| format!("{proposal}: {error}"));
+    let faults: Vec<String> = failed.iter().map(|(letter, error)| format!("{letter}: {error}")).chain(held).collect();
     let answer = json!({ "done": done, "sent": sent, "before": batch.sent_before.len(), "faults": faults });
     context.out.answer(&answer, |screen| {
         screen.styled(&[(Style::Green, "done  "), (Style::Plain, &done)]);

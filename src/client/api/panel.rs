@@ -34,6 +34,7 @@ impl ApiClient {
     }
 
     pub async fn resume_assignment(&self, id: ProposalId) -> Result<()> {
-        self.done(Method::POST, &of(id, "/assignment/resume"), NOTHING).await
+        self.done(Method::POST, &of(id, "/assignment/resume"), NOTHING).await?;
+        self.witness.is_back(id)
     }
 }

@@ -93,6 +93,9 @@ impl History {
         if rules.code != dossier.code {
             return Err(invalid(format!("a text has the code `{}`, and the dossier `{}`", rules.code, dossier.code)));
         }
+        if self.texts.last().is_some_and(|before| before.rules.letters != rules.letters) {
+            return Err(invalid("an amendment changes whom letters are for"));
+        }
         self.texts.push(PublishedText { at, version: said.version, sha256: said.text_sha256, rules });
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Client {
         let (reference, own) = match self.own_assignment(id).await {
             // Hidden from all who are not assigned.
             Err(error) if error.is_not_found() => {
-                let unless = "unless somebody else was assigned since, which is not shown to you";
+                let unless = "if you declined it and nobody else was assigned since, which is not shown to you";
                 return Ok(resumed(&self.proposal_name(id), Some(unless)));
             }
             found => found?,
@@ -375,9 +375,9 @@ impl Client {
         let is_for = |other: &PartnerCode| party.is_none_or(|party| party == other);
         let members: Vec<&MemberId> =
             proposal.parties.iter().filter(|(other, _)| is_for(other)).flat_map(|(_, members)| members).collect();
-        let who = party.map_or_else(|| "every party".to_owned(), |party| format!("no party but {party}"));
+        let who = party.map_or_else(|| "every party".to_owned(), |party| format!("{party}, and no other party,"));
         let effects = [
-            Effect::that(format!("{who} can open it, and at once; taken back later, it stays read")),
+            Effect::that(format!("{who} can open it at once; taken back later, it stays read")),
             Effect::that(format!("it goes to {}, about the decision `{}`", listed(members), decision.outcome)),
         ];
         Ok(Forecast::new(format!("sending a letter about {which}"), effects, Undo::Nobody))
@@ -387,7 +387,7 @@ impl Client {
     #[must_use]
     pub fn forecast_letters(&self, batch: &LetterBatch, code: &CallCode) -> Forecast {
         let is_for_one = batch.letters.iter().any(|letter| letter.party.is_some());
-        let whom = if is_for_one { "the party that a letter is for, and no other," } else { "every party" };
+        let whom = if is_for_one { "the party that a letter is for, and no other party," } else { "every party" };
         let mut effects =
             vec![Effect::that(format!("{whom} can open its letter at once; taken back later, it stays read"))];
         for outcome in Outcome::ALL {
@@ -428,7 +428,8 @@ impl Client {
             Effect::at(format!("nobody can open it any more; it was sent by {} at", found.sent_by), found.sent_at),
             Effect::that("those who opened it keep what they read"),
         ];
-        let undo = Undo::Yourself(format!("entente letter send {} --file FILE", found.reference));
+        let party = found.party.as_ref().map(|party| format!(" --party {party}")).unwrap_or_default();
+        let undo = Undo::Yourself(format!("entente letter send {} --file FILE{party}", found.reference));
         Ok(Forecast::new(format!("taking the letter {letter} about {} back", found.reference), effects, undo))
     }
 

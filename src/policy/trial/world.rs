@@ -6,7 +6,7 @@
 use super::{MAX_TEXT, TrialError};
 use crate::{
     domain::{
-        call::Phase,
+        call::{LetterAudience, Phase},
         id::{MemberId, PartnerCode, Slug},
         label::Label,
         member::{CallRole, PartnerRole},
@@ -221,6 +221,7 @@ impl TrialWorld {
             phase: phase(&raw.call.phase)?,
             opened: raw.call.opened,
             closed: false,
+            letters: LetterAudience::AllParties,
             eligible: set("call.eligible", &raw.call.eligible)?,
             funders: set("call.funders", &raw.call.funders)?,
             roles,
