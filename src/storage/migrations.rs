@@ -59,6 +59,7 @@ pub const ALL: &[Migration] = &[
     migration!(31, "rankings", "0031_rankings"),
     migration!(32, "closing", "0032_closing"),
     migration!(33, "upload_instants", "0033_upload_instants"),
+    migration!(34, "declarations", "0034_declarations"),
 ];
 
 #[cfg(test)]
