@@ -129,8 +129,25 @@ impl Engine {
         world.is_ok_and(|world| self.permits(principal, view, resource, &world))
     }
 
-    /// Which of these proposals `principal` may know of, in their order: [`Engine::visible`] for a page at a time.
-    pub fn visible_among<'p>(&self, principal: &MemberFacts, proposals: &[&'p ProposalFacts]) -> Vec<bool> {
+    /// Which of these proposals `principal` may know of, in their order: [`Engine::visible`] for a page at a time. Decided is on those that
+    /// were not decided on before from the same facts.
+    pub fn visible_among(&self, principal: &MemberFacts, proposals: &[&ProposalFacts]) -> Vec<bool> {
+        let known: Vec<Option<bool>> =
+            proposals.iter().map(|proposal| self.known_decision(principal, Action::View, proposal)).collect();
+        let open: Vec<&ProposalFacts> =
+            proposals.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(proposal, _)| *proposal).collect();
+        let mut decided = if open.is_empty() { Vec::new() } else { self.sees_among(principal, &open) }.into_iter();
+        let each = |(proposal, known): (&&ProposalFacts, Option<bool>)| {
+            known.unwrap_or_else(|| {
+                let is_permitted = decided.next().unwrap_or_default();
+                self.decision_cache.insert(principal, Action::View, proposal, is_permitted);
+                is_permitted
+            })
+        };
+        proposals.iter().zip(known).map(each).collect()
+    }
+
+    fn sees_among<'p>(&self, principal: &MemberFacts, proposals: &[&'p ProposalFacts]) -> Vec<bool> {
         let looks = |proposal: &&'p ProposalFacts| match proposal.as_joined(&principal.id) {
             Some(joined) => Cow::Owned(joined),
             None => Cow::Borrowed(*proposal),

@@ -151,6 +151,26 @@ fn remembered_decision_is_that_of_the_same_facts_alone() {
 }
 
 #[test]
+fn what_a_member_may_know_of_is_remembered_for_the_same_facts_alone() {
+    let engine = Sources::shipped().engine();
+    let world = World::new();
+    let proposal = world.proposal();
+    let other = ProposalFacts { id: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGZ".parse().unwrap(), ..proposal.clone() };
+    for member in world.members() {
+        let conflicted = world.clone().with("proposal", &json!({ "conflicts": [member.id.to_string()] })).proposal();
+        let sees = |proposal: &ProposalFacts| engine.visible(&member, Resource::Proposal(proposal));
+        for proposal in [&proposal, &conflicted, &proposal] {
+            assert_eq!(engine.visible_among(&member, &[proposal]), [sees(proposal)], "{}", member.id);
+            assert_eq!(engine.known_decision(&member, Action::View, proposal), Some(sees(proposal)));
+        }
+        // One that is known beside one that is not.
+        assert_eq!(engine.visible_among(&member, &[&other, &conflicted]), [sees(&other), sees(&conflicted)]);
+        assert_eq!(engine.visible_among(&member, &[&proposal, &other]), [sees(&proposal), sees(&other)]);
+        assert_eq!(engine.known_decision(&member, Action::View, &conflicted), None);
+    }
+}
+
+#[test]
 fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
     let engine = engine_with(&[("USA", None)]);
     let world = World::new();

@@ -166,7 +166,7 @@ struct SignedLine {
 impl Lines {
     async fn of<T: Reads>(act: &mut Act<'_, T>, call: CallState, body: &Assign) -> Result<Self> {
         let named: BTreeSet<_> = body.assignments.iter().map(|pair| pair.proposal).collect();
-        let rows = proposals::some_once(&mut act.tx, &named.into_iter().collect::<Vec<_>>()).await?;
+        let rows = proposals::some(&mut act.tx, &named.into_iter().collect::<Vec<_>>()).await?;
         let rows = rows.into_iter().filter(|row| row.call == call.row.id).map(|row| (row.id, row)).collect();
         let named: BTreeSet<_> = body.assignments.iter().map(|pair| pair.reviewer.clone()).collect();
         let members = act.members(&named.into_iter().collect::<Vec<_>>()).await?;

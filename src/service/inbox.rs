@@ -44,8 +44,8 @@ const PER_KIND: usize = 100;
 const CANDIDATES: u32 = 2_000;
 /// How many invitations of one inviting partner are looked at, so that none fills the place of the others.
 const OF_ONE_PARTNER: u32 = 200;
-/// The number of proposals that are loaded at a time.
-const LOADED_AT_ONCE: usize = 100;
+/// The number of proposals that are loaded at a time: where each makes an item, the first ones show that there are more than are kept.
+const LOADED_AT_ONCE: usize = PER_KIND + 1;
 /// How many proposals are kept for the kinds that follow: mostly the same ones wait to be read, reviewed and given keys.
 const KEPT: usize = 500;
 /// The calls with a role of the member that are looked at for the next deadline.
@@ -62,7 +62,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Inbox> {
 
 /// What waits for the member who looks, who may ask.
 pub async fn of_member(view: &mut View<'_>) -> Result<Inbox> {
-    let found = Box::pin(FoundItems::of(view)).await?;
+    let mut found = Box::pin(FoundItems::of(view)).await?;
     let next_deadline = found.next_deadline(view).await?;
     Ok(Inbox { items: found.items, more: found.more, next_deadline, now: view.now.into() })
 }
@@ -226,11 +226,11 @@ impl FoundItems {
     }
 
     /// The next deadline of a call in which the member has a role, or of a proposal of the member's own that is not handed in.
-    async fn next_deadline(&self, view: &mut View<'_>) -> Result<Option<NextDeadline>> {
+    async fn next_deadline(&mut self, view: &mut View<'_>) -> Result<Option<NextDeadline>> {
         let now = view.now;
         let wanted = store::calls_with_role(&mut view.tx, &view.me.id, CALLS).await?;
         let calls = state::calls(view.exchange, &mut view.tx, &wanted, now).await?;
-        let own = parties::first_deadline(view, &self.preparing).await?;
+        let own = self.first_deadline(view).await?;
         let mut coming: Vec<(Timestamp, CallId, CallCode)> = own.into_iter().collect();
         for call in calls.values() {
             let at = match call.phase {
@@ -287,7 +287,10 @@ fn on_proposal(
 
 /// These proposals as they stand at the instant of the look.
 async fn loaded(view: &mut View<'_>, ids: &[ProposalId]) -> Result<Vec<ProposalState>> {
-    let rows = proposals::some_once(&mut view.tx, ids).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = proposals::some(&mut view.tx, ids).await?;
     let mut calls: Vec<CallId> = rows.iter().map(|row| row.call).collect();
     calls.sort_unstable();
     calls.dedup();

@@ -39,6 +39,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
+    borrow::Borrow,
     cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -219,14 +220,24 @@ impl View<'_> {
     }
 
     /// Those that the policies let the member know of.
-    pub(super) async fn seen_among(&self, states: Vec<ProposalState>) -> Result<Vec<ProposalState>> {
+    pub(super) async fn seen_among<S>(&self, states: Vec<S>) -> Result<Vec<S>>
+    where
+        S: Borrow<ProposalState> + Send + 'static,
+    {
         let (policies, me) = (Arc::clone(&self.policies), Arc::new(self.me.clone()));
-        let decide = move |some: Vec<ProposalState>| -> Vec<ProposalState> {
-            let facts: Vec<_> = some.iter().map(|state| &state.facts).collect();
+        let steps = {
+            let (policies, me) = (Arc::clone(&policies), Arc::clone(&me));
+            move |some: &[S]| {
+                let is_known = |state: &S| policies.known_decision(&me, Action::View, &state.borrow().facts).is_some();
+                if some.iter().all(is_known) { some.len() } else { usize::MAX }
+            }
+        };
+        let decide = move |some: Vec<S>| -> Vec<S> {
+            let facts: Vec<_> = some.iter().map(|state| &state.borrow().facts).collect();
             let is_seen = policies.visible_among(&me, &facts);
             some.into_iter().zip(is_seen).filter_map(|(state, is_seen)| is_seen.then_some(state)).collect()
         };
-        evaluation::decided(self.exchange, &self.asker, states, |_| usize::MAX, decide).await
+        evaluation::decided(self.exchange, &self.asker, states, steps, decide).await
     }
 
     /// The condition of a list of the member's.

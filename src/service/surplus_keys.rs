@@ -204,7 +204,7 @@ async fn read(
     now: Timestamp,
 ) -> Result<Vec<(ProposalState, Vec<VaultRow>)>> {
     let ids: Vec<ProposalId> = part.keys().copied().collect();
-    let rows = proposals::some_once(tx, &ids).await?;
+    let rows = proposals::some(tx, &ids).await?;
     let with_vaults = |row: ProposalRow| {
         let vaults = part.remove(&row.id).unwrap_or_default();
         (state::proposal_state(row, Arc::clone(call), now), vaults)

@@ -176,7 +176,7 @@ async fn counted_proposals(tx: &mut Tx, code: &PartnerCode, now: Timestamp) -> R
     let mut counts: HashMap<CallId, (u64, u64)> = HashMap::new();
     let mut known: HashMap<CallId, Arc<CallState>> = HashMap::new();
     for ids in partner_ties::proposals(tx, code).await?.chunks(AT_ONCE as usize) {
-        for row in proposals::some_once(tx, ids).await? {
+        for row in proposals::some(tx, ids).await? {
             let of_call = row.call;
             if let Entry::Vacant(unknown) = known.entry(of_call) {
                 unknown.insert(state::call(tx, of_call, now).await?.ok_or(ServiceError::Hidden)?.into());

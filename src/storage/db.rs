@@ -74,6 +74,12 @@ pub struct Dialect {
     pub(super) position: &'static str,
     /// The aggregate that puts texts together.
     pub(super) joined: &'static str,
+    /// What goes before and after the placeholder of a list of texts, for one of which a column is looked up.
+    among: (&'static str, &'static str),
+    /// What goes before and after the value that is gathered of each row into one text of JSON.
+    gathered: (&'static str, &'static str),
+    /// The function that makes an array of JSON of several values.
+    array: &'static str,
     pub(super) like: Like,
 }
 
@@ -98,6 +104,9 @@ pub(super) static SQLITE: Dialect = Dialect {
     machine_time: "CAST(NULL AS INTEGER)",
     position: "instr",
     joined: "group_concat",
+    among: ("IN (SELECT value FROM json_each(", "))"),
+    gathered: ("json_group_array(", ")"),
+    array: "json_array",
     // LIKE of SQLite disregards letter case.
     like: Like { operator: "GLOB", suffix: "", anything: '*', special: &['*', '?', '['], escape: ("[", "]") },
 };
@@ -112,6 +121,9 @@ static POSTGRES: Dialect = Dialect {
     machine_time: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     position: "strpos",
     joined: "string_agg",
+    among: ("= ANY(", ")"),
+    gathered: ("CAST(json_agg(", ") AS TEXT)"),
+    array: "json_build_array",
     like: Like {
         operator: "LIKE",
         suffix: r" ESCAPE '\'",
@@ -120,6 +132,26 @@ static POSTGRES: Dialect = Dialect {
         escape: (r"\", ""),
     },
 };
+
+impl Dialect {
+    /// The condition that a column is among the texts behind the placeholder of this number. The text of the statement is the same however
+    /// many they are, so it can be kept prepared, and one value is bound: SQLite's driver looks up each by its name among all of them.
+    pub(super) fn among(&self, column: &str, number: usize) -> String {
+        let (before, after) = self.among;
+        format!("{column} {before}${number}{after}")
+    }
+
+    /// The aggregate that gathers these values of all rows into one text, which [`Row::gathered`] reads: a row costs more to hand over
+    /// than to find.
+    pub(super) fn gathered(&self, values: &[&str]) -> String {
+        let ((before, after), all) = (self.gathered, values.join(", "));
+        if values.len() == 1 {
+            format!("{before}{all}{after}")
+        } else {
+            format!("{before}{}({all}){after}", self.array)
+        }
+    }
+}
 
 /// The database. Cheap to clone; all clones share the connections and the queues.
 #[derive(Debug, Clone)]

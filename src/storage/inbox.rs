@@ -5,7 +5,7 @@
 //! much the exchange holds.
 
 use super::{
-    Arg, Row, Sql, StoreError, Tx, args, many,
+    Arg, Row, Sql, StoreError, Tx, args,
     vaults::{self, VaultRow},
 };
 use crate::domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256};
@@ -175,7 +175,8 @@ pub async fn unsigned_decisions(tx: &mut Tx, me: &MemberId, limit: u32) -> Resul
 /// Reviewers are named for the panel's vault, and for that of the reviews once theirs is in; deciders for every vault.
 ///
 /// First comes one place of each holder in each call, then another one of each: where one cannot be helped, the others are found. Of what the
-/// member has declared on, the newest proposals are looked at, as many as `declared` says.
+/// member has declared on, the newest proposals are looked at, as many as `declared` says. The calls are few and chosen first, and of each
+/// holder the keys are looked at before all else, for most lack none.
 pub async fn lacking_on_panel(
     tx: &mut Tx,
     me: &MemberId,
@@ -184,24 +185,26 @@ pub async fn lacking_on_panel(
     limit: u32,
 ) -> Result<Vec<LackingHolder>, StoreError> {
     let sql = format!(
-        "SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder, \
+        "WITH led AS MATERIALIZED (SELECT r.call_id FROM call_roles r JOIN calls c ON c.call_id = r.call_id \
+               WHERE r.member = $1 AND r.role = 'officer' AND c.cancelled_at IS NULL AND EXISTS \
+               (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = c.vault_id AND k.holder = r.member)) \
+         SELECT v.vault_id, v.kind, v.call_id, v.proposal_id, v.party, v.recipient, '' AS statement, v.created_by, o.member AS holder, \
          ROW_NUMBER() OVER (PARTITION BY v.call_id, o.member ORDER BY v.proposal_id, v.vault_id) AS turn \
-         FROM (SELECT e.proposal_id, e.member, c.vault_id, p.call_id FROM declarations e \
+         FROM (SELECT e.proposal_id, e.member, p.call_id FROM declarations e \
                JOIN proposals p ON p.proposal_id = e.proposal_id \
-               JOIN call_roles r ON r.call_id = p.call_id AND r.member = e.member AND r.role = 'officer' \
-               JOIN calls c ON c.call_id = p.call_id \
-               WHERE e.member = $1 AND NOT e.conflict AND p.withdrawn_at IS NULL AND c.cancelled_at IS NULL \
+               JOIN led ON led.call_id = p.call_id \
+               WHERE e.member = $1 AND NOT e.conflict AND p.withdrawn_at IS NULL \
                ORDER BY e.proposal_id DESC LIMIT $4) d \
          JOIN declarations o ON o.proposal_id = d.proposal_id AND o.member <> d.member AND NOT o.conflict \
          JOIN vaults v ON v.proposal_id = d.proposal_id AND v.kind IN ('panel', 'staff', 'deliberation') \
-         WHERE EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = d.vault_id AND k.holder = d.member) \
+         WHERE {LACKS} \
          AND NOT EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = d.call_id AND q.member = o.member AND q.role = 'officer') \
          AND (EXISTS (SELECT 1 FROM call_roles q WHERE q.call_id = d.call_id AND q.member = o.member AND q.role = 'decider') \
               OR v.kind = 'panel' AND EXISTS (SELECT 1 FROM assignments a \
                     WHERE a.proposal_id = d.proposal_id AND a.reviewer = o.member) \
               OR v.kind = 'deliberation' AND EXISTS (SELECT 1 FROM reviews w \
                     WHERE w.proposal_id = d.proposal_id AND w.reviewer = o.member)) \
-         AND {TAKES_PART} AND {LACKS} ORDER BY turn, v.call_id, o.member LIMIT $3"
+         AND {TAKES_PART} ORDER BY turn, v.call_id, o.member LIMIT $3"
     );
     tx.fetch_all(Sql::built(sql), args![me, now, limit, declared]).await?.iter().map(lacking).collect()
 }
@@ -222,7 +225,7 @@ pub async fn lacking_in_parties(
          WHERE q.member = $1 AND p.withdrawn_at IS NULL \
          AND (v.kind <> 'staff' OR v.party = q.partner AND o.partner = q.partner) \
          AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = v.vault_id AND k.holder = q.member) \
-         AND {TAKES_PART} AND {LACKS} ORDER BY q.proposal_id DESC, v.vault_id, o.member LIMIT $3"
+         AND {LACKS} AND {TAKES_PART} ORDER BY q.proposal_id DESC, v.vault_id, o.member LIMIT $3"
     );
     tx.fetch_all(Sql::built(sql), args![me, now, limit]).await?.iter().map(lacking).collect()
 }
@@ -272,8 +275,8 @@ pub async fn revisions(tx: &mut Tx, calls: &[CallId]) -> Result<Vec<(CallId, u64
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("SELECT call_id, revision FROM calls WHERE call_id IN ({})", many::marks(1, calls.len()));
-    revisions_of(&tx.fetch_all(Sql::once(sql), calls.iter().map(Arg::text).collect()).await?)
+    let sql = format!("SELECT call_id, revision FROM calls WHERE {}", tx.dialect().among("call_id", 1));
+    revisions_of(&tx.fetch_all(Sql::built(sql), vec![Arg::texts(calls)]).await?)
 }
 
 /// The condition that the member `o` has a key card in force at the instant `$2`, and their partner takes part: for others no key is wrapped.

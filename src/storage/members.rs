@@ -46,17 +46,11 @@ pub async fn find(tx: &mut Tx, member: &MemberId) -> Result<Option<MemberRow>, S
 
 /// Those of these members that there are, in no order.
 pub async fn some(tx: &mut Tx, members: &[MemberId]) -> Result<Vec<MemberRow>, StoreError> {
-    // Not so many at once that a statement has no room for them.
-    const AT_ONCE: usize = 500;
-    let mut found = Vec::with_capacity(members.len());
-    for part in members.chunks(AT_ONCE) {
-        let marks = many::marks(1, part.len());
-        let sql = Sql::once(format!("{COLUMNS} WHERE member IN ({marks})"));
-        for row in tx.fetch_all(sql, part.iter().map(super::Arg::text).collect()).await? {
-            found.push(read(&row)?);
-        }
+    if members.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    let sql = Sql::built(format!("{COLUMNS} WHERE {}", tx.dialect().among("member", 1)));
+    tx.fetch_all(sql, vec![Arg::texts(members)]).await?.iter().map(read).collect()
 }
 
 /// The member whose key card names a certificate of this partner.

@@ -1,13 +1,13 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
 use super::{
-    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, reviews,
-    revision::touch_if_observed, visible,
+    Arg, Row, Sql, StoreError, ToArg, Tx, WriteTx, args, db::Dialect, decisions::DECIDES, many::marks,
+    revision::touch_if_observed, row::Parsed, visible,
 };
 use crate::{
     domain::{
         decision::Outcome,
-        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
         label::Label,
         name::{folded, is_same},
         proposal::{Parties, Version},
@@ -17,7 +17,10 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 /// A proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,17 +96,16 @@ pub struct SignatureRow {
 
 /// One proposal.
 pub async fn find(tx: &mut Tx, id: ProposalId) -> Result<Option<ProposalRow>, StoreError> {
-    let sql = format!("{COLUMNS} WHERE proposal_id = $1");
-    let rows = tx.fetch_all(Sql::built(sql), args![id]).await?;
-    Ok(load(tx, rows, Sql::built).await?.pop())
+    let sql = reading(tx.dialect(), "proposals p WHERE p.proposal_id = $1");
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(read).transpose()
 }
 
 /// The proposals of every call after `after`, in order of their identifiers.
 pub async fn after(tx: &mut Tx, after: Option<ProposalId>, limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
-    let sql = format!("{COLUMNS} WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2");
-    let rows = tx.fetch_all(Sql::built(sql), args![after, limit]).await?;
-    load(tx, rows, Sql::built).await
+    let from = "(SELECT * FROM proposals WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2) p";
+    let sql = reading(tx.dialect(), from);
+    read_all(&tx.fetch_all(sql, args![after, limit]).await?)
 }
 
 /// The proposals after `after` that a partner's policies can have something to do with, in order of their identifiers: its own, and
@@ -117,34 +119,23 @@ pub async fn concerning(
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     // A code holds none of the letters that LIKE reads as patterns.
     let theirs = format!("{partner}:%");
-    let sql = format!(
-        "{COLUMNS} WHERE proposal_id > $1 AND (\
-         EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
-         OR call_id IN (SELECT r.call_id FROM call_roles r WHERE r.member LIKE $3) \
-         OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND a.reviewer LIKE $3)) \
-         ORDER BY proposal_id LIMIT $4"
-    );
-    let rows = tx.fetch_all(Sql::built(sql), args![after, partner, theirs, limit]).await?;
-    load(tx, rows, Sql::built).await
+    let from = "(SELECT * FROM proposals WHERE proposal_id > $1 AND (\
+                EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
+                OR call_id IN (SELECT r.call_id FROM call_roles r WHERE r.member LIKE $3) \
+                OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND a.reviewer LIKE $3)) \
+                ORDER BY proposal_id LIMIT $4) p";
+    let sql = reading(tx.dialect(), from);
+    read_all(&tx.fetch_all(sql, args![after, partner, theirs, limit]).await?)
 }
 
-/// These proposals, at most [`AT_ONCE`], in order of their identifiers: a page, whose statements come again.
+/// These proposals, at most [`AT_ONCE`], in order of their identifiers.
 pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
-    among(tx, ids, Sql::built).await
-}
-
-/// The same of as many as it happens to be: connections keep no statements for that number.
-pub async fn some_once(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
-    among(tx, ids, Sql::once).await
-}
-
-async fn among(tx: &mut Tx, ids: &[ProposalId], sql: fn(String) -> Sql) -> Result<Vec<ProposalRow>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let text = format!("{COLUMNS} WHERE proposal_id IN ({})", marks(1, ids.len()));
-    let rows = tx.fetch_all(sql(text), ids.iter().map(super::Arg::text).collect()).await?;
-    load(tx, rows, sql).await
+    let dialect = tx.dialect();
+    let sql = reading(dialect, &format!("proposals p WHERE {}", dialect.among("p.proposal_id", 1)));
+    read_all(&tx.fetch_all(sql, vec![Arg::texts(ids)]).await?)
 }
 
 /// Whether a decision is in force on some proposal under a call that its parties have not withdrawn since, whether anybody may know of it or
@@ -293,7 +284,7 @@ pub async fn keep_employer(
             marks(4, part.len())
         );
         let values = args![member, organisation, folded(organisation)];
-        let values = values.into_iter().chain(part.iter().map(super::Arg::text)).collect();
+        let values = values.into_iter().chain(part.iter().map(Arg::text)).collect();
         tx.execute(Sql::once(sql), values).await?;
     }
     Ok(())
@@ -316,7 +307,7 @@ pub async fn follow_newest_employers(
              WHERE m.member = proposal_members.member), '') WHERE proposal_id IN ({})",
             marks(1, part.len())
         );
-        let ids = part.iter().map(|proposal| super::Arg::text(proposal.id)).collect();
+        let ids = part.iter().map(|proposal| Arg::text(proposal.id)).collect();
         tx.execute(Sql::once(sql), ids).await?;
     }
     Ok(())
@@ -421,18 +412,46 @@ pub async fn advance(
 /// How many proposals a statement names at most: it has no room for any number.
 pub const AT_ONCE: usize = 500;
 
-const COLUMNS: &str =
-    "SELECT proposal_id, call_id, number, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
+/// The statement that reads the proposals `p` of a source with all their sets, each gathered into one text. With a statement for each set
+/// several times as many rows were handed over, which took longer than to find them.
+fn reading(dialect: &Dialect, from: &str) -> Sql {
+    let set = |values: &[&str], from: &str| {
+        format!("(SELECT {} FROM {from} AND s.proposal_id = p.proposal_id)", dialect.gathered(values))
+    };
+    let parties = set(&["s.partner"], "proposal_parties s WHERE TRUE");
+    let employer = "COALESCE(s.deadline_organisation, m.organisation)";
+    let members = set(
+        &["s.partner", "s.member", employer, "m.organisation", "s.added_at"],
+        "proposal_members s JOIN members m ON m.member = s.member WHERE TRUE",
+    );
+    let invited = set(&["s.member"], "party_invitations s WHERE s.acceptance IS NULL");
+    let version = ["s.version", "s.call_version", "s.sha256", "s.committed_at", "s.complete_at"];
+    let versions = set(&version, "manifests s WHERE TRUE");
+    let declared = set(&["s.member", "CASE WHEN s.conflict THEN 1 ELSE 0 END"], "declarations s WHERE TRUE");
+    let assigned = set(&["s.reviewer"], "assignments s WHERE TRUE");
+    let reviews = set(
+        &["s.reviewer", "s.reopened_at", "s.reopened_by"],
+        "reviews s WHERE s.revision = \
+         (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer)",
+    );
+    let caveats = set(&["s.caveat"], "label_caveats s WHERE TRUE");
+    let deciding = set(&["s.outcome"], &format!("decisions s WHERE {DECIDES}"));
+    let letters = set(
+        &["s.party", "s.letters"],
+        "(SELECT w.proposal_id, w.party, COUNT(*) AS letters FROM letters w WHERE w.proposal_id = p.proposal_id \
+         AND w.withdrawn_at IS NULL GROUP BY w.proposal_id, w.party) s WHERE TRUE",
+    );
+    Sql::built(format!(
+        "SELECT p.proposal_id, p.call_id, p.number, p.topic, p.created_by, p.created_at, p.withdrawn_at, p.releasable_key, \
+         {parties} AS parties, {members} AS members, {invited} AS invited, {versions} AS versions, {declared} AS declared, \
+         {assigned} AS assigned, {reviews} AS reviews, CASE WHEN p.releasable_key <> '' THEN {caveats} END AS caveats, \
+         {deciding} AS deciding, {letters} AS letters, \
+         (SELECT s.sent_at FROM ranking_lines s WHERE s.proposal_id = p.proposal_id) AS ranking_sent_at FROM {from}"
+    ))
+}
 
 const DEADLINE_COLUMNS: &str = "SELECT p.proposal_id, p.call_id, p.parties_key, c.revision \
                                 FROM proposals p JOIN calls c ON c.call_id = p.call_id";
-
-/// The parties, their members, and the invited members, as rows of one kind.
-const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, \
-     CAST(NULL AS BIGINT) AS joined_at, 0 AS joined FROM proposal_parties q \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, COALESCE(q.deadline_organisation, m.organisation), m.organisation, q.added_at, 1 \
-     FROM proposal_members q JOIN members m ON m.member = q.member \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, NULL, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at, employer_folded) VALUES ($1, $2, $3, $4, \
@@ -450,90 +469,62 @@ fn deadline(row: &Row) -> Result<ProposalDeadlineRow, StoreError> {
     })
 }
 
-/// Completes rows with their sets: one statement a set for the whole page, whatever its length.
-async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec<ProposalRow>, StoreError> {
-    let mut found: BTreeMap<ProposalId, ProposalRow> = BTreeMap::new();
-    for row in &rows {
-        let id = row.parse("proposal_id")?;
-        let proposal = ProposalRow {
-            id,
-            call: row.parse("call_id")?,
-            number: row.text("number")?,
-            topic: row.opt_parse("topic")?,
-            created_by: row.parse("created_by")?,
-            created_at: row.time("created_at")?,
-            is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
-            parties: Parties::new(),
-            invited: BTreeSet::new(),
-            employers: BTreeMap::new(),
-            versions: Vec::new(),
-            conflicts: BTreeSet::new(),
-            clear: BTreeSet::new(),
-            assigned: BTreeSet::new(),
-            reviewed: BTreeSet::new(),
-            reopened: BTreeMap::new(),
-            is_decided: false,
-            outcome: None,
-            ranking_sent_at: None,
-            letters: BTreeMap::new(),
-            label: label(row)?,
-        };
-        found.insert(id, proposal);
-    }
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<super::Arg> = found.keys().map(super::Arg::text).collect();
-    let marks = marks(1, ids.len());
-    let set = |columns: &str, from: &str| {
-        sql(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
+/// Reads proposals, in the order of their identifiers.
+fn read_all(rows: &[Row]) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    found.sort_unstable_by_key(|proposal| proposal.id);
+    Ok(found)
+}
+
+fn read(row: &Row) -> Result<ProposalRow, StoreError> {
+    let mut proposal = ProposalRow {
+        id: row.parse("proposal_id")?,
+        call: row.parse("call_id")?,
+        number: row.text("number")?,
+        topic: row.opt_parse("topic")?,
+        created_by: row.parse("created_by")?,
+        created_at: row.time("created_at")?,
+        is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
+        parties: values(row, "parties")?.map(|partner| (partner, BTreeSet::new())).collect(),
+        invited: values(row, "invited")?.collect(),
+        employers: BTreeMap::new(),
+        versions: Vec::new(),
+        conflicts: BTreeSet::new(),
+        clear: BTreeSet::new(),
+        assigned: values(row, "assigned")?.collect(),
+        reviewed: BTreeSet::new(),
+        reopened: BTreeMap::new(),
+        is_decided: false,
+        outcome: None,
+        ranking_sent_at: row.opt_time("ranking_sent_at")?,
+        letters: BTreeMap::new(),
+        label: label(row)?,
     };
-    for row in tx
-        .fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined_at, t.joined", PARTICIPANTS), ids.clone())
-        .await?
+    for (Parsed(partner), Parsed(member), counts, newest, joined_at) in
+        row.gathered::<(Parsed<PartnerCode>, Parsed<MemberId>, String, String, i64)>("members")?
     {
-        let proposal = of(&mut found, &row)?;
-        let members = proposal.parties.entry(row.parse("partner")?).or_default();
-        match (row.opt_parse::<MemberId>("member")?, row.int("joined")? == 1) {
-            (Some(member), true) => {
-                members.insert(member.clone());
-                let (counts, newest) = (row.text("counts")?, row.text("newest")?);
-                let employer = Employer { counts, newest, joined_at: row.time("joined_at")? };
-                proposal.employers.insert(member, employer);
-            }
-            (Some(member), false) => {
-                proposal.invited.insert(member);
-            }
-            (None, _) => {}
-        }
+        proposal.parties.entry(partner).or_default().insert(member.clone());
+        let joined_at = instant("members", joined_at)?;
+        proposal.employers.insert(member, Employer { counts, newest, joined_at });
     }
-    let columns = "t.version, t.call_version, t.sha256, t.committed_at, t.complete_at";
-    for row in tx.fetch_all(set(columns, "manifests t"), ids.clone()).await? {
-        let version = Version {
-            number: small(&row, "version")?,
-            manifest: row.parse("sha256")?,
-            call_version: small(&row, "call_version")?,
-            committed_at: row.opt_time("committed_at")?,
-            complete_at: row.opt_time("complete_at")?,
-        };
-        of(&mut found, &row)?.versions.push(version);
+    for (number, call_version, Parsed(manifest), committed_at, complete_at) in
+        row.gathered::<(u32, u32, Parsed<Sha256>, Option<i64>, Option<i64>)>("versions")?
+    {
+        let at = |millis: Option<i64>| millis.map(|millis| instant("versions", millis)).transpose();
+        let (committed_at, complete_at) = (at(committed_at)?, at(complete_at)?);
+        proposal.versions.push(Version { number, manifest, call_version, committed_at, complete_at });
     }
-    for row in tx.fetch_all(set("t.member, t.conflict", "declarations t"), ids.clone()).await? {
-        let (member, conflict) = (row.parse("member")?, row.bool("conflict")?);
-        let proposal = of(&mut found, &row)?;
-        let declared = if conflict { &mut proposal.conflicts } else { &mut proposal.clear };
+    proposal.versions.sort_unstable_by_key(|version| version.number);
+    for (Parsed(member), is_conflict) in row.gathered::<(Parsed<MemberId>, u8)>("declared")? {
+        let declared = if is_conflict == 0 { &mut proposal.clear } else { &mut proposal.conflicts };
         declared.insert(member);
     }
-    for row in tx.fetch_all(set("t.reviewer", "assignments t"), ids.clone()).await? {
-        of(&mut found, &row)?.assigned.insert(row.parse("reviewer")?);
-    }
-    let columns = "t.reviewer, t.reopened_at, t.reopened_by";
-    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at, r.reopened_by FROM reviews r WHERE r.revision = \
-                (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = r.proposal_id AND l.reviewer = r.reviewer)) t";
-    for row in tx.fetch_all(set(columns, from), ids.clone()).await? {
-        let (reviewer, proposal) = (row.parse("reviewer")?, of(&mut found, &row)?);
-        match reviews::reopening(&row)? {
-            Some(reopening) => {
+    for (Parsed(reviewer), reopened_at, by) in
+        row.gathered::<(Parsed<MemberId>, Option<i64>, Option<Parsed<MemberId>>)>("reviews")?
+    {
+        match reopened_at {
+            Some(at) => {
+                let reopening = Reopening { at: instant("reviews", at)?, by: by.map(|Parsed(by)| by) };
                 proposal.reopened.insert(reviewer, reopening);
             }
             None => {
@@ -541,42 +532,31 @@ async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec
             }
         }
     }
-    if found.values().any(|proposal| proposal.label.is_some()) {
-        for row in tx.fetch_all(set("t.caveat", "label_caveats t"), ids.clone()).await? {
-            if let Some(label) = &mut of(&mut found, &row)?.label {
-                label.caveats.insert(row.parse("caveat")?);
-            }
-        }
-    }
-    let deciding = format!("(SELECT s.proposal_id, s.outcome FROM decisions s WHERE {DECIDES}) t");
-    for row in tx.fetch_all(set("t.outcome", &deciding), ids.clone()).await? {
-        let (outcome, proposal) = (row.parse("outcome")?, of(&mut found, &row)?);
+    if let Some(Parsed(outcome)) = row.gathered::<Parsed<Outcome>>("deciding")?.pop() {
         (proposal.is_decided, proposal.outcome) = (true, Some(outcome));
+        let letters = row.gathered::<(Option<Parsed<PartnerCode>>, u64)>("letters")?;
+        proposal.letters =
+            letters.into_iter().map(|(party, count)| (party.map(|Parsed(party)| party), count)).collect();
     }
-    // Nobody reads one who has not declared to be clear.
-    if found.values().any(|proposal| !proposal.clear.is_empty()) {
-        for row in tx.fetch_all(set("t.sent_at", "ranking_lines t"), ids.clone()).await? {
-            of(&mut found, &row)?.ranking_sent_at = Some(row.time("sent_at")?);
-        }
-    }
-    if found.values().any(|proposal| proposal.is_decided) {
-        let standing = "(SELECT l.proposal_id, l.party, COUNT(*) AS letters FROM letters l WHERE l.withdrawn_at IS NULL \
-                        GROUP BY l.proposal_id, l.party) t";
-        for row in tx.fetch_all(set("t.party, t.letters", standing), ids).await? {
-            let (party, letters) = (row.opt_parse("party")?, row.count("letters")?);
-            of(&mut found, &row)?.letters.insert(party, letters);
-        }
-    }
-    for proposal in found.values_mut() {
-        proposal.versions.sort_by_key(|version| version.number);
-    }
-    Ok(found.into_values().collect())
+    Ok(proposal)
 }
 
-/// The label whose nations a column holds as one text; its caveats are rows.
+/// The gathered values of a column of texts.
+fn values<T: FromStr>(row: &Row, column: &str) -> Result<impl Iterator<Item = T>, StoreError> {
+    Ok(row.gathered::<Parsed<T>>(column)?.into_iter().map(|Parsed(value)| value))
+}
+
+fn instant(column: &str, millis: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(millis).map_err(|_| StoreError::corrupt(column, "instants"))
+}
+
+/// The label: its nations, which a column holds as one text, and its caveats.
 fn label(row: &Row) -> Result<Option<Label>, StoreError> {
     let releasable_to = codes(row, "releasable_key")?;
-    Ok((!releasable_to.is_empty()).then(|| Label { releasable_to, caveats: BTreeSet::new() }))
+    if releasable_to.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Label { releasable_to, caveats: values(row, "caveats")?.collect() }))
 }
 
 /// The partners that a column holds as one text.
@@ -585,13 +565,4 @@ fn codes(row: &Row, column: &str) -> Result<BTreeSet<PartnerCode>, StoreError> {
     let codes: Result<BTreeSet<PartnerCode>, _> =
         key.split(' ').filter(|code| !code.is_empty()).map(str::parse).collect();
     codes.map_err(|_| StoreError::corrupt(column, "partner codes"))
-}
-
-fn of<'a>(found: &'a mut BTreeMap<ProposalId, ProposalRow>, row: &Row) -> Result<&'a mut ProposalRow, StoreError> {
-    let id = row.parse("proposal_id")?;
-    found.get_mut(&id).ok_or_else(|| StoreError::corrupt("proposal_id", "a proposal of the page"))
-}
-
-fn small(row: &Row, column: &str) -> Result<u32, StoreError> {
-    u32::try_from(row.int(column)?).map_err(|_| StoreError::corrupt(column, "a small number"))
 }

@@ -389,7 +389,7 @@ fn read(row: &Row) -> Result<ReviewRow, StoreError> {
 }
 
 /// What the columns `reopened_at` and `reopened_by` say.
-pub(super) fn reopening(row: &Row) -> Result<Option<Reopening>, StoreError> {
+fn reopening(row: &Row) -> Result<Option<Reopening>, StoreError> {
     let Some(at) = row.opt_time("reopened_at")? else { return Ok(None) };
     Ok(Some(Reopening { at, by: row.opt_parse("reopened_by")? }))
 }

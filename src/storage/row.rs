@@ -5,8 +5,12 @@
 
 use super::error::StoreError;
 use jiff::Timestamp;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+};
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
-use std::{any::type_name, fmt, str::FromStr};
+use std::{any::type_name, fmt, marker::PhantomData, str::FromStr};
 
 /// One row of an answer.
 pub enum Row {
@@ -93,6 +97,15 @@ impl Row {
         time.map_err(|_| StoreError::corrupt(column, "an instant between the years -9999 and 9999"))
     }
 
+    /// The values of all rows that the statement gathered into this column; none if it is NULL.
+    pub(super) fn gathered<T: DeserializeOwned>(&self, column: &str) -> Result<Vec<T>, StoreError> {
+        let Some(text) = self.opt_text(column)? else { return Ok(Vec::new()) };
+        serde_json::from_str(&text).map_err(|_| {
+            let name = type_name::<T>();
+            StoreError::corrupt(column, format!("gathered rows of `{name}`"))
+        })
+    }
+
     /// A TEXT column that is the text of a `T`: an identifier, a digest, a state.
     pub fn parse<T: FromStr>(&self, column: &str) -> Result<T, StoreError> {
         parse_text(column, &self.text(column)?)
@@ -112,6 +125,30 @@ impl fmt::Debug for Row {
             Self::Postgres(row) => row.len(),
         };
         write!(f, "Row of {columns} columns")
+    }
+}
+
+/// A gathered value that is the text of a `T`.
+#[derive(Debug)]
+pub(super) struct Parsed<T>(pub(super) T);
+
+impl<'de, T: FromStr> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+
+        impl<T: FromStr> Visitor<'_> for Text<T> {
+            type Value = Parsed<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(type_name::<T>())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Parsed<T>, E> {
+                text.parse().map(Parsed).map_err(|_| E::custom("the text of something else"))
+            }
+        }
+
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Arg {
     Bool(Option<bool>),
     /// BLOB or BYTEA.
     Bytes(Option<Vec<u8>>),
+    /// Any number of texts behind one placeholder, which stands in [`Dialect::among`](super::db::Dialect).
+    Texts(Vec<String>),
     /// A number past the range of BIGINT: the statement fails, nothing is written.
     OutOfRange,
 }
@@ -64,6 +66,11 @@ impl Arg {
     /// Anything with a text, as TEXT.
     pub fn text(value: impl Display) -> Self {
         Self::Text(Some(value.to_string()))
+    }
+
+    /// Any number of things with a text, as one list of TEXT.
+    pub fn texts(values: impl IntoIterator<Item = impl Display>) -> Self {
+        Self::Texts(values.into_iter().map(|value| value.to_string()).collect())
     }
 
     /// Anything with a text, or NULL.
@@ -147,7 +154,7 @@ macro_rules! __storage_args {
 pub use crate::__storage_args as args;
 
 macro_rules! bind {
-    ($name:ident, $arguments:ty) => {
+    ($name:ident, $arguments:ty, |$texts:ident| $list:expr) => {
         pub(super) fn $name(args: Vec<Arg>) -> Result<$arguments, StoreError> {
             let mut bound = <$arguments>::default();
             for arg in args {
@@ -156,6 +163,7 @@ macro_rules! bind {
                     Arg::Int(value) => sqlx::Arguments::add(&mut bound, value),
                     Arg::Bool(value) => sqlx::Arguments::add(&mut bound, value),
                     Arg::Bytes(value) => sqlx::Arguments::add(&mut bound, value),
+                    Arg::Texts($texts) => sqlx::Arguments::add(&mut bound, $list),
                     Arg::OutOfRange => Err("a number is past the range of BIGINT".into()),
                 }
                 .map_err(StoreError::Statement)?;
@@ -165,8 +173,8 @@ macro_rules! bind {
     };
 }
 
-bind!(sqlite_arguments, SqliteArguments);
-bind!(postgres_arguments, PgArguments);
+bind!(sqlite_arguments, SqliteArguments, |texts| serde_json::Value::from(texts).to_string());
+bind!(postgres_arguments, PgArguments, |texts| texts);
 
 /// SQLite takes a missing argument for NULL, silently: a mistake of ours that a debug build must not let pass.
 pub(super) fn check_arguments(sql: &str, args: &[Arg]) {

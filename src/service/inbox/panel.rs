@@ -1,6 +1,6 @@
 //! What waits for members who judge, and for officers where a reviewer declined: to declare, to read, to review, to sign a decision.
 
-use super::{CANDIDATES, FoundItems, on_proposal, permitted};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, on_proposal, permitted};
 use crate::{
     domain::{
         call::Phase,
@@ -9,7 +9,7 @@ use crate::{
     },
     service::{Result, state::ProposalState, unit::View},
     storage::{inbox as store, visible::PageRequest},
-    wire::{page::MAX_PAGE, proposal::Filter},
+    wire::proposal::Filter,
 };
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ impl FoundItems {
         };
         let (since, mut after) = (self.items.len(), None);
         for _ in 0..PAGES {
-            let request = PageRequest { sort: Sort::Created, after, limit: MAX_PAGE };
+            let limit = u32::try_from(LOADED_AT_ONCE).unwrap_or(u32::MAX);
+            let request = PageRequest { sort: Sort::Created, after, limit };
             let (states, next) = view.proposals(&filter, request).await?;
             let mut items = Vec::with_capacity(states.len());
             for state in states.into_iter().map(Arc::new) {

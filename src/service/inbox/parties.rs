@@ -1,6 +1,6 @@
 //! What waits for members of the parties: to join, to sign, to send, to hand in, to read a letter.
 
-use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, OF_ONE_PARTNER, loaded, on_proposal};
+use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, OF_ONE_PARTNER, on_proposal};
 use crate::{
     domain::{
         call::Phase,
@@ -54,25 +54,26 @@ impl FoundItems {
         let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
         self.take(view, found, |state, since| vec![on_proposal(state, ItemKind::ReadLetter, None, since)]).await
     }
-}
 
-/// The first deadline of these proposals, given in the order of their deadlines, of which the member may know: what hides a proposal from its
-/// own party hides its deadline.
-pub(super) async fn first_deadline(
-    view: &mut View<'_>,
-    preparing: &[(Timestamp, ProposalId)],
-) -> Result<Option<(Timestamp, CallId, CallCode)>> {
-    for some in preparing.chunks(LOADED_AT_ONCE) {
-        let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
-        let states = loaded(view, &ids).await?;
-        let seen = view.seen_among(states).await?;
-        let first =
-            seen.iter().map(|state| (state.limits.deadline_at, state.row.call, state.call.text.code.clone())).min();
-        if first.is_some() {
-            return Ok(first);
+    /// The first deadline of the proposals that are being prepared of which the member may know: what hides a proposal from its own party hides
+    /// its deadline.
+    pub(super) async fn first_deadline(
+        &mut self,
+        view: &mut View<'_>,
+    ) -> Result<Option<(Timestamp, CallId, CallCode)>> {
+        let preparing = std::mem::take(&mut self.preparing);
+        for some in preparing.chunks(LOADED_AT_ONCE) {
+            let ids: Vec<ProposalId> = some.iter().map(|(_, id)| *id).collect();
+            let states = self.loaded(view, &ids).await?.into_values().collect();
+            let seen = view.seen_among(states).await?;
+            let first =
+                seen.iter().map(|state| (state.limits.deadline_at, state.row.call, state.call.text.code.clone())).min();
+            if first.is_some() {
+                return Ok(first);
+            }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// The invitation, while the proposal can be joined to any purpose.

@@ -254,7 +254,7 @@ async fn reviewers_are_assigned_to_several_proposals_or_to_none(store: Store) {
         statement: ["one", "two"][place],
     };
     let assigned = async || {
-        let rows = seen!(store, tx => proposals::some_once(&mut tx, &[second, first]));
+        let rows = seen!(store, tx => proposals::some(&mut tx, &[second, first]));
         rows.iter().map(|row| row.assigned.contains(&maya)).collect::<Vec<_>>()
     };
     done!(store, tx => reviews::assign(&mut tx, &[new(1, second)], at(8)));

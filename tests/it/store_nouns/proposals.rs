@@ -73,6 +73,19 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     assert_eq!(twice, "proposal_members_pkey");
     let found = find().await;
     assert!(found.invited.is_empty() && found.parties[&is("ISR")].contains(&asked));
+    // Whatever an employer is called, and whatever the sets of another proposal hold.
+    let odd = "B\u{fc}ro \"7\" \\ [null,\n{}] 'x', \u{1f680}";
+    let change = "UPDATE members SET organisation = $1 WHERE member = $2";
+    done!(store, tx => tx.execute(change, args![odd, asked]));
+    create(&store, &office, self::id("prop", 'Z')).await;
+    let both = seen!(store, tx => proposals::some(&mut tx, &[self::id("prop", 'Z'), id]));
+    let employer = both[0].employers[&asked].clone();
+    assert_eq!((both[0].id, employer.counts.as_str(), employer.newest.as_str()), (id, odd, odd));
+    assert_eq!(
+        (employer.joined_at, both[1].id, both[1].employers.contains_key(&asked)),
+        (at(7), self::id("prop", 'Z'), false)
+    );
+    assert_eq!(both[0], find().await);
     let row = seen!(store, tx => invitations::find(&mut tx, id, &asked)).unwrap();
     assert_eq!((row.invited_by, row.invited_at), (is("ISR:avi"), at(6)));
     assert_eq!((row.sha256, row.acceptance), (signed.1, Some(("accepted".to_owned(), at(7)))));
