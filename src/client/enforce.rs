@@ -191,10 +191,8 @@ impl Client {
 fn read(owner: &PolicyOwner, policy: &PolicyVersion) -> Result<Rules> {
     let (place, text) = (owner.to_string(), policy.text.as_deref().unwrap_or_default());
     let read = match owner {
-        PolicyOwner::Guardrails => Guardrails::parse(&place, text).map(|read| Rules::Guardrails(Arc::new(read))),
-        PolicyOwner::Partner(code) => {
-            PartnerRules::parse(&place, code, text).map(|read| Rules::Partner(Arc::new(read)))
-        }
+        PolicyOwner::Guardrails => Guardrails::shared(&place, text).map(Rules::Guardrails),
+        PolicyOwner::Partner(code) => PartnerRules::shared(&place, code, text).map(Rules::Partner),
     };
     read.map_err(|error| {
         ClientError::local(

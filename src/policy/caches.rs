@@ -1,4 +1,5 @@
-//! What evaluating policies found, as long as it holds: predicates of an engine, and what one set of policies leaves open.
+//! What reading and evaluating policies found, as long as it holds: sets of policies by their text, predicates of an engine, and
+//! what one set of policies leaves open.
 
 use super::{
     Action,
@@ -6,10 +7,42 @@ use super::{
     predicate::Predicate,
 };
 use crate::{
-    domain::id::{MemberId, ProposalId},
+    domain::{
+        id::{MemberId, ProposalId, Sha256},
+        policy::PolicyOwner,
+    },
     remembered::Remembered,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+/// Finds sets of policies by their text while anybody in this process uses them: a text is read once for all clients and exchanges
+/// that are in one process. It keeps no set alive, and none that was refused.
+#[derive(Debug)]
+pub(super) struct SharedSets<V>(Remembered<(PolicyOwner, Sha256), Weak<V>, CACHED>);
+
+impl<V> Default for SharedSets<V> {
+    fn default() -> Self {
+        Self(Remembered::default())
+    }
+}
+
+impl<V> SharedSets<V> {
+    /// The owner's policies of this text, which `read` reads if nobody uses them.
+    pub(super) fn find_or<E>(
+        &self,
+        owner: PolicyOwner,
+        text: &str,
+        read: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Arc<V>, E> {
+        let key = (owner, Sha256::of(text.as_bytes()));
+        if let Some(shared) = self.0.get(&key).and_then(|shared| shared.upgrade()) {
+            return Ok(shared);
+        }
+        let read = Arc::new(read()?);
+        self.0.insert(key, Arc::downgrade(&read));
+        Ok(read)
+    }
+}
 
 /// How many predicates a cache holds.
 const CACHED: usize = 4096;
@@ -102,5 +135,33 @@ impl DecisionCache {
             + principal.roles.len();
         let decision = Decision { principal: principal.clone(), proposal: proposal.clone(), is_permitted };
         self.0.insert_weighing((principal.id.clone(), action, proposal.id), Arc::new(decision), size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_once_for_all_who_use_it_and_again_when_nobody_does() {
+        let (sets, reads) = (SharedSets::<String>::default(), std::cell::Cell::new(0));
+        let find = |owner: &str, text: &str| {
+            let read = || {
+                reads.set(reads.get() + 1);
+                if text.is_empty() { Err("nothing in it") } else { Ok(text.to_owned()) }
+            };
+            sets.find_or(owner.parse().unwrap(), text, read)
+        };
+        let (one, same) = (find("ISR", "a").unwrap(), find("ISR", "a").unwrap());
+        assert!(Arc::ptr_eq(&one, &same) && reads.get() == 1);
+        // Another owner's set is another, though the text is the same; so is another text of the owner.
+        let others = [find("USA", "a"), find("guardrails", "a"), find("ISR", "b")].map(Result::unwrap);
+        assert_eq!(reads.get(), 4);
+        assert!(others.iter().all(|other| !Arc::ptr_eq(&one, other)));
+        drop((one, same));
+        find("ISR", "a").unwrap();
+        assert_eq!(reads.get(), 5, "what nobody uses is not kept");
+        assert_eq!([find("ISR", ""), find("ISR", "")], [Err("nothing in it"), Err("nothing in it")]);
+        assert_eq!(reads.get(), 7, "what was refused is not kept");
     }
 }

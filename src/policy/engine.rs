@@ -6,7 +6,7 @@
 use super::{
     Action, Authorization, AuthorizationStep, AuthorizationTrace, Extra, Permit, PolicyError, Side, Standing, Verdict,
     VerdictReason,
-    caches::{DecisionCache, PredicateCache},
+    caches::{DecisionCache, PredicateCache, SharedSets},
     entities::{RequestEntities, SchemaNames},
     facts::{MemberFacts, ProposalFacts, Resource},
     rules::{Named, PartnerRules, PolicyRequest, Ruleset, without_policies},
@@ -14,7 +14,12 @@ use super::{
 };
 use crate::domain::{id::PartnerCode, member::PartnerRole, policy::PolicyOwner};
 use cedar_policy::Authorizer;
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 /// All that a relay can be permitted, whatever the guardrails in force say: those of before there were relays forbid it nothing.
 const OF_RELAYS: &[Action] = &[Action::ReadDirectory, Action::ReadPolicies, Action::CountWaiting];
@@ -30,6 +35,15 @@ impl Guardrails {
     /// As [`PartnerRules::parse`], and when a policy lets somebody at a proposal who has no role.
     pub fn parse(place: &str, text: &str) -> Result<Self, PolicyError> {
         Ok(Self::new(&source::parse(place, text, &PolicyOwner::Guardrails)?))
+    }
+
+    /// The same of guardrails that are to be used: those that something in this process uses already are not read again.
+    ///
+    /// # Errors
+    /// As [`Guardrails::parse`].
+    pub fn shared(place: &str, text: &str) -> Result<Arc<Self>, PolicyError> {
+        static SETS: LazyLock<SharedSets<Guardrails>> = LazyLock::new(SharedSets::default);
+        SETS.find_or(PolicyOwner::Guardrails, text, || Self::parse(place, text))
     }
 
     /// Those that this version of the program comes with.
@@ -52,7 +66,6 @@ impl Guardrails {
 /// The policies of an exchange, ready to be asked.
 pub struct Engine {
     authorizer: Authorizer,
-    names: SchemaNames,
     guardrails: Arc<Guardrails>,
     partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
     /// The attributes that anybody's policies about an action name.
@@ -72,7 +85,6 @@ impl Engine {
         });
         Self {
             authorizer: Authorizer::new(),
-            names: SchemaNames::new(),
             named: named.collect(),
             guardrails,
             partners,
@@ -125,7 +137,7 @@ impl Engine {
         let Some(view) = resource.kind().view() else { return true };
         let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
         let resource = joined.as_ref().map_or(resource, |joined| resource.of(joined));
-        let world = self.names.world(principal, resource, &|name| self.is_named(view, name));
+        let world = SchemaNames::known().world(principal, resource, &|name| self.is_named(view, name));
         world.is_ok_and(|world| self.permits(principal, view, resource, &world))
     }
 
@@ -154,7 +166,8 @@ impl Engine {
         };
         let looked: Vec<Cow<'p, ProposalFacts>> = proposals.iter().map(looks).collect();
         let proposals = &looked.iter().map(|proposal| &**proposal).collect::<Vec<_>>()[..];
-        let Ok(worlds) = self.names.worlds(principal, proposals, &|name| self.is_named(Action::View, name)) else {
+        let Ok(worlds) = SchemaNames::known().worlds(principal, proposals, &|name| self.is_named(Action::View, name))
+        else {
             // One that cannot be decided on is no reason to hide the others.
             return proposals.iter().map(|proposal| self.visible(principal, Resource::Proposal(proposal))).collect();
         };
@@ -218,7 +231,7 @@ impl Engine {
         // A member who is asked to join a party looks as if they had joined, and does nothing else so but answer.
         let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
         let looked = joined.as_ref().map_or(resource, |joined| resource.of(joined));
-        let mut world = match self.names.world(principal, looked, &is_named) {
+        let mut world = match SchemaNames::known().world(principal, looked, &is_named) {
             Ok(world) => world,
             Err(error) => return undecidable(action, refusal, &error),
         };
@@ -231,7 +244,7 @@ impl Engine {
         }
         if action.view() != Some(action) {
             if joined.is_some() && !action.is_for_invited() {
-                world = match self.names.world(principal, resource, &is_named) {
+                world = match SchemaNames::known().world(principal, resource, &is_named) {
                     Ok(world) => world,
                     Err(error) => return undecidable(action, Standing::Denied, &error),
                 };
@@ -274,7 +287,7 @@ impl Engine {
     }
 
     fn ask<'a>(&'a self, action: Action, world: &'a RequestEntities) -> Option<PolicyRequest<'a>> {
-        let request = self.names.request(world, action, None).ok()?;
+        let request = SchemaNames::known().request(world, action, None).ok()?;
         Some(PolicyRequest { authorizer: &self.authorizer, action, request, entities: world.entities() })
     }
 
@@ -313,10 +326,6 @@ impl Engine {
     /// The reader side that is asked about the member.
     pub(super) fn reader(&self, principal: &MemberFacts) -> Option<&Ruleset> {
         self.partners.get(principal.id.partner()).and_then(|partner| partner.reader_of(principal))
-    }
-
-    pub(super) fn names(&self) -> &SchemaNames {
-        &self.names
     }
 
     pub(super) fn predicate_cache(&self) -> &PredicateCache {

@@ -20,7 +20,10 @@ use crate::domain::{
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value, Schema,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 /// The schema's names, parsed once.
 #[derive(Debug)]
@@ -60,7 +63,12 @@ pub(super) type IsNamed<'a> = &'a dyn Fn(&str) -> bool;
 type Attributes<'a> = &'a [(&'a str, &'a dyn Fn() -> Value)];
 
 impl SchemaNames {
-    pub(super) fn new() -> Self {
+    pub(super) fn known() -> &'static Self {
+        static KNOWN: LazyLock<SchemaNames> = LazyLock::new(SchemaNames::new);
+        &KNOWN
+    }
+
+    fn new() -> Self {
         let name = |text: &str| text.parse::<EntityTypeName>().expect("the names below are identifiers");
         let action = name("Action");
         Self {
@@ -290,7 +298,7 @@ struct NamedMembers<'a> {
 
 /// Checks that the shapes built here are those of the schema, for every action: what is decided later is not checked again.
 pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
-    let names = SchemaNames::new();
+    let names = SchemaNames::known();
     let one: PartnerCode = "AA".parse()?;
     let member = |handle: &str| {
         Ok::<_, Failure>(MemberFacts {

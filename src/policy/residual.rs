@@ -8,6 +8,7 @@
 use super::{
     Action, Engine, Extra, ResourceKind,
     engine::is_kept_from,
+    entities::SchemaNames,
     facts::MemberFacts,
     predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
     rules::Ruleset,
@@ -60,7 +61,7 @@ impl Engine {
     }
 
     fn step_predicate(&self, principal: &MemberFacts, action: Action) -> Result<Predicate, Untranslatable> {
-        let mut rulesets = RulesetEvaluator::new(self, Arc::new(principal.clone()), action);
+        let mut rulesets = RulesetEvaluator::new(Arc::new(principal.clone()), action);
         let mut sides = vec![(*rulesets.residual(self.guardrails())?).clone()];
         if action.is_three_sided() {
             let owners: BTreeMap<&PartnerCode, &Ruleset> = self.releases().collect();
@@ -88,16 +89,15 @@ impl Engine {
 }
 
 /// Evaluates rulesets for one member and one action. The request is built for the first ruleset that is not cached.
-struct RulesetEvaluator<'a> {
-    engine: &'a Engine,
+struct RulesetEvaluator {
     principal: Arc<MemberFacts>,
     action: Action,
-    request: Option<ResidualRequest<'a>>,
+    request: Option<ResidualRequest>,
 }
 
-impl<'a> RulesetEvaluator<'a> {
-    fn new(engine: &'a Engine, principal: Arc<MemberFacts>, action: Action) -> Self {
-        Self { engine, principal, action, request: None }
+impl RulesetEvaluator {
+    fn new(principal: Arc<MemberFacts>, action: Action) -> Self {
+        Self { principal, action, request: None }
     }
 
     /// What a ruleset leaves open, cached or evaluated.
@@ -108,25 +108,26 @@ impl<'a> RulesetEvaluator<'a> {
         }
         let request = match &mut self.request {
             Some(request) => request,
-            none => none.insert(ResidualRequest::new(self.engine, &self.principal, self.action)?),
+            none => none.insert(ResidualRequest::new(&self.principal, self.action)?),
         };
         Ok(cache.insert(&self.principal, self.action, request.evaluate(rules)?))
     }
 }
 
 /// One member's request for one action, with the proposal unknown.
-struct ResidualRequest<'a> {
+struct ResidualRequest {
     principal: String,
     action: Action,
-    schema: &'a Schema,
+    schema: &'static Schema,
     request: PartialRequest,
     entities: PartialEntities,
 }
 
-impl<'a> ResidualRequest<'a> {
-    fn new(engine: &'a Engine, principal: &MemberFacts, action: Action) -> Result<Self, Untranslatable> {
+impl ResidualRequest {
+    fn new(principal: &MemberFacts, action: Action) -> Result<Self, Untranslatable> {
         let schema = source::schema();
-        let (uid, action_uid, entity) = engine.names().principal_and_action(principal, action).map_err(cedar_error)?;
+        let (uid, action_uid, entity) =
+            SchemaNames::known().principal_and_action(principal, action).map_err(cedar_error)?;
         let kind: EntityTypeName = action.kind().as_str().parse().map_err(cedar_error)?;
         let request = PartialRequest::new(
             PartialEntityUid::from_concrete(uid),

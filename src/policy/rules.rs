@@ -5,7 +5,7 @@
 
 use super::{
     Action, PolicyName, Side, Verdict, VerdictReason,
-    caches::ResidualCache,
+    caches::{ResidualCache, SharedSets},
     facts::{MemberFacts, ProposalFacts},
     source::{self, PartnerSide, PolicyError, Sourced},
 };
@@ -15,7 +15,7 @@ use cedar_policy::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 /// Policies, cut by the action they apply to so that a decision looks at those few alone.
@@ -214,6 +214,15 @@ impl PartnerRules {
     pub fn parse(place: &str, code: &PartnerCode, text: &str) -> Result<Self, PolicyError> {
         let policies = source::parse(place, text, &PolicyOwner::Partner(code.clone()))?;
         Ok(Self::new(code.clone(), &policies))
+    }
+
+    /// The same of policies that are to be used: those that something in this process uses already are not read again.
+    ///
+    /// # Errors
+    /// As [`PartnerRules::parse`].
+    pub fn shared(place: &str, code: &PartnerCode, text: &str) -> Result<Arc<Self>, PolicyError> {
+        static SETS: LazyLock<SharedSets<PartnerRules>> = LazyLock::new(SharedSets::default);
+        SETS.find_or(PolicyOwner::Partner(code.clone()), text, || Self::parse(place, code, text))
     }
 
     /// Whose they are.

@@ -26,6 +26,8 @@ pub const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");
 static PARSED: LazyLock<Schema> =
     LazyLock::new(|| parse_schema(SCHEMA).expect("a test reads the schema that is built in"));
 
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new(PARSED.clone()));
+
 /// The schema, read.
 pub(super) fn schema() -> &'static Schema {
     &PARSED
@@ -287,7 +289,7 @@ fn validate(place: &str, found: &[Sourced]) -> Result<(), PolicyError> {
     let set = PolicySet::from_policies(found.iter().map(|sourced| sourced.policy.clone()))
         .map_err(|error| PolicyError::new(place, None, error.to_string(), "correct the text"))?;
     let line = |id: &PolicyId| found.iter().find(|sourced| sourced.policy.id() == id).map(|sourced| sourced.line);
-    let result = Validator::new(PARSED.clone()).validate(&set, ValidationMode::Strict);
+    let result = VALIDATOR.validate(&set, ValidationMode::Strict);
     let id = |id: &PolicyId| found.iter().find(|one| one.policy.id() == id).map_or("", |one| &*one.name.id);
     if let Some(error) = result.validation_errors().next() {
         let policy = id(error.policy_id());

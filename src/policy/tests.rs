@@ -493,7 +493,7 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
         set.extend(crowd.iter().cloned());
     }
     assert_eq!(answers(&engine, std::slice::from_ref(&officer), &proposal), before);
-    let names = super::entities::SchemaNames::new();
+    let names = super::entities::SchemaNames::known();
     let entities = names.world(&officer, Resource::Proposal(&proposal), &|_| true).unwrap();
     let written = format!("{:?}", entities.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");

@@ -105,10 +105,10 @@ impl Rules {
             let refused = |error: PolicyError| Refusal::PolicyInvalid { fault: error.to_string() };
             Ok::<_, Refusal>(match of {
                 PolicyOwner::Guardrails => {
-                    engine.with_guardrails(Arc::new(Guardrails::parse("guardrails", &text).map_err(refused)?))
+                    engine.with_guardrails(Guardrails::shared("guardrails", &text).map_err(refused)?)
                 }
                 PolicyOwner::Partner(code) => {
-                    engine.with_partner(Arc::new(PartnerRules::parse(code.as_str(), &code, &text).map_err(refused)?))
+                    engine.with_partner(PartnerRules::shared(code.as_str(), &code, &text).map_err(refused)?)
                 }
             })
         });
@@ -188,9 +188,8 @@ impl Rules {
             return Ok(Ok(Arc::clone(read)));
         }
         let text = text.to_owned();
-        let read = super::aside(move || Guardrails::parse("guardrails", &text)).await?;
+        let read = super::aside(move || Guardrails::shared("guardrails", &text)).await?;
         Ok(read.map_err(|error| error.to_string()).map(|read| {
-            let read = Arc::new(read);
             *known() = Some((digest, Arc::clone(&read)));
             read
         }))
@@ -203,9 +202,8 @@ impl Rules {
             return Ok(Ok(read));
         }
         let (of, text) = (code.clone(), text.to_owned());
-        let read = super::aside(move || PartnerRules::parse(of.as_str(), &of, &text)).await?;
+        let read = super::aside(move || PartnerRules::shared(of.as_str(), &of, &text)).await?;
         Ok(read.map_err(|error| error.to_string()).map(|read| {
-            let read = Arc::new(read);
             self.partners.insert(code.clone(), (digest, Arc::clone(&read)));
             read
         }))

@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{PATIENCE, Site, ended, entente, signal},
-    stage::{NATIONS, Stage, id, slug, text},
+    stage::{NATIONS, Stage, Step, id, slug, text},
 };
 use entente::{
     client::{
@@ -62,8 +62,7 @@ async fn keys(stage: &Stage, member: &str, proposal: ProposalId) -> usize {
 
 #[tokio::test]
 async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let mut agent = agent(&stage, "USA:dana");
     agent.check().await.unwrap();
     let (tally, told) = round(&mut agent).await;
@@ -87,8 +86,7 @@ async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
 
 #[tokio::test]
 async fn reader_whom_the_nations_exclude_gets_no_key_although_the_exchange_asks() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let not_them = r#"@id("not-galilee") @side("release") @reason("not to Galilee University")
 forbid(principal, action == Action::"Read", resource) when { principal.organisation == "galilee university" };"#;
     stage.israel_adds(not_them).await;
@@ -115,8 +113,7 @@ forbid(principal, action == Action::"Read", resource) when { principal.organisat
 
 #[tokio::test]
 async fn key_goes_with_the_permission_and_comes_back_with_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let mut agent = agent(&stage, "USA:dana");
     assert_eq!(round(&mut agent).await.0, RoundTally::default());
     let text = stage.client("ISR:drafter").policy(&"ISR".parse().unwrap()).await.unwrap().text.unwrap();
@@ -147,8 +144,7 @@ async fn renew(stage: &Stage, member: &str, valid_until: Timestamp) {
 
 #[tokio::test]
 async fn holder_whose_card_ran_out_keeps_their_keys_and_one_whose_card_was_revoked_does_not() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let mut agent = agent(&stage, "USA:dana");
     let soon = stage.clock.now() + SignedDuration::from_hours(1);
     renew(&stage, "USA:carol", soon).await;
@@ -175,8 +171,7 @@ async fn holder_whose_card_ran_out_keeps_their_keys_and_one_whose_card_was_revok
 
 #[tokio::test]
 async fn agents_and_people_get_on_with_each_other() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     stage.clear(proposal, &["ISR:noa"]).await;
     let (mut one, mut twin, mut other) =
         (agent(&stage, "USA:dana"), agent(&stage, "USA:dana"), agent(&stage, "ISR:noa"));
@@ -225,8 +220,7 @@ async fn round_that_does_not_reach_the_exchange_is_made_up_for_by_the_next() {
 
 #[tokio::test]
 async fn nobody_takes_a_key_from_whom_policy_admits() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let panel = async |member: &str| {
         let vaults = stage.client(member).api().vaults(proposal).await.unwrap();
         vaults.into_iter().find(|vault| vault.kind == VaultKind::Panel).unwrap().id
@@ -259,8 +253,7 @@ async fn nobody_takes_a_key_from_whom_policy_admits() {
 /// By requests that no client of ours would make: neither the counterpart nor an officer.
 #[tokio::test]
 async fn nobody_takes_a_key_from_whose_card_ran_out_until_it_is_revoked() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (dana, frank) = (stage.client("USA:dana"), id("USA:frank"));
     // From a time when a call did not keep the two apart.
     let reviews_too = "INSERT INTO call_roles (call_id, member, role, granted_by, granted_at) \

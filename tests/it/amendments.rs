@@ -2,7 +2,7 @@
 
 use crate::{
     harness::{
-        stage::{GRACE, NATIONS, Stage, code, id, pdf, quiet, summary, text},
+        stage::{GRACE, NATIONS, Stage, Step, code, id, pdf, quiet, summary, text},
         world::{Store, TestWorld},
     },
     refusals::lies::{key_of, tamper},
@@ -249,8 +249,7 @@ async fn refuses_text(stage: &Stage, saying: &str, change: impl Fn(&mut CallText
 
 #[tokio::test]
 async fn text_whose_slots_nobody_could_fill_is_neither_drafted_nor_in_an_amendment() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let before = stage.census().await;
     for (slot, size) in [(0, 1), (0, 200), (2, (16 << 10) - 1)] {
         refuses_text(&stage, "a size from 16 KiB to 64 GiB", |text| text.slots[slot].max_bytes = size).await;
@@ -346,8 +345,7 @@ async fn withdrawn(stage: &Stage, proposal: ProposalId) {
 
 #[tokio::test]
 async fn who_did_not_sign_it_is_not_told_what_became_of_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let (dana, avi) = (stage.client("USA:dana"), stage.client("ISR:avi"));
     let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
     stricter.criteria[0].threshold = Some(3.5);

@@ -1,6 +1,6 @@
 //! The officer's way through the panel: a suggestion that changes nothing, a file that is merged, and who the call waits for.
 
-use crate::harness::stage::{Stage, id, review, run};
+use crate::harness::stage::{Stage, Step, id, review, run};
 use entente::{
     client::{chase::BlockKind, suggest::SuggestionRules},
     domain::{ambient::Clock, member::ConflictGround},
@@ -101,8 +101,7 @@ async fn load_skips_what_is_there_and_does_all_of_the_rest_or_nothing() {
 
 #[tokio::test]
 async fn chase_says_on_whom_each_proposal_waits_until_it_is_decided() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let (call, dana) = (stage.call.to_string(), stage.client("USA:dana"));
     let blocks = async || {
         let chase = dana.chase(stage.call).await.unwrap();

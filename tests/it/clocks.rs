@@ -3,7 +3,7 @@
 use crate::harness::{
     exchange::{Answered, fresh_key},
     process::{Site, until},
-    stage::{GRACE, NATIONS, Stage, slug},
+    stage::{GRACE, NATIONS, Stage, Step, slug},
     world::{Store, TestClock, written},
 };
 use entente::{
@@ -146,8 +146,7 @@ async fn phase_that_has_passed_never_returns_on_postgresql() {
 
 #[tokio::test]
 async fn clock_that_jumps_ahead_opens_nothing_writes_nothing_and_forgets_nothing() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let body = json!({ "name": "Once", "lead": "USA", "partners": ["USA"] });
     let once = || raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", "once").json(&body);

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::{PATIENCE, ended, entente},
-    stage::{Stage, id},
+    stage::{Stage, Step, id},
 };
 use entente::domain::{call::Phase, decision::Outcome, id::ProposalId, proposal::Status};
 use jiff::SignedDuration;
@@ -68,8 +68,7 @@ async fn call_is_cancelled_only_by_somebody_who_means_it() {
 
 #[tokio::test]
 async fn amendment_that_voids_what_was_handed_in_is_made_only_by_somebody_who_means_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let (dana, avi) = (stage.client("USA:dana"), stage.client("ISR:avi"));
     let mut text = dana.call(stage.call).await.unwrap().text.clone();
     text.criteria[0].threshold = Some(4.0);
@@ -146,8 +145,7 @@ async fn key_card_is_revoked_only_by_somebody_who_means_it() {
 
 #[tokio::test]
 async fn withdrawal_is_asked_about_whatever_deadline_the_exchange_shows() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     // This machine's clock is far past the deadline of a call that the exchange still has open: the later of the two counts.
     let line = format!("proposal withdraw {proposal}");
     holds_back(&stage, "ISR:avi", &line, "it cannot be reinstated").await;
@@ -162,8 +160,7 @@ async fn withdrawal_is_asked_about_whatever_deadline_the_exchange_shows() {
 
 #[tokio::test]
 async fn winner_reads_before_stepping_back_that_nothing_brings_the_proposal_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let line = format!("proposal withdraw {proposal}");
     let (_, screen) = typed(&stage, "ISR:avi", &line, "no").await;
     assert!(screen.contains("it cannot be reinstated") && !screen.contains("in its place"), "{screen}");
@@ -187,8 +184,7 @@ async fn winner_reads_before_stepping_back_that_nothing_brings_the_proposal_back
 
 #[tokio::test]
 async fn each_signature_on_a_decision_and_letters_are_asked_about() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let line = format!("decision sign {proposal} fund");
     // That it is the first one, nobody but the exchange says: a signature that it hides would make it the last.
     holds_back(&stage, "USA:frank", &line, "the exchange shows no such signature yet").await;
@@ -215,8 +211,7 @@ async fn each_signature_on_a_decision_and_letters_are_asked_about() {
 /// A signature that another made the last one in the meantime is not given unasked.
 #[tokio::test]
 async fn signature_planned_as_the_first_is_not_given_as_the_last() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (frank, eitan) = (stage.client("USA:frank"), stage.client("ISR:eitan"));
     let plan = frank.plan_decision(proposal, Outcome::Fund).await.unwrap();
     assert!(!plan.is_last());

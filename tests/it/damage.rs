@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, pdf, review},
+    stage::{Stage, Step, pdf, review},
     world::{Raw, Store},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -179,8 +179,7 @@ async fn head_tells_of_a_document_and_leaves_no_entry() {
 
 #[tokio::test]
 async fn head_of_a_review_and_of_a_letter_leaves_no_entry_and_a_read_leaves_one() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let case = Case { stage, proposal, raw };
     let Case { stage, raw, .. } = &case;

@@ -2,7 +2,7 @@
 //! and what was cut off goes on.
 
 use crate::{
-    harness::stage::{Stage, review},
+    harness::stage::{Stage, Step, review},
     rankings::{judged, ran},
 };
 use entente::{
@@ -258,8 +258,7 @@ async fn letter_is_not_sent_about_another_decision_than_was_looked_at() {
 
 #[tokio::test]
 async fn comments_are_those_of_reviews_that_count_and_name_nobody() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let said = |text: &str| {
         let mut body = review(4.0, 4.0);
         body.comments = [("impact".parse().unwrap(), text.to_owned())].into();

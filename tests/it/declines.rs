@@ -2,7 +2,7 @@
 //! back until somebody else is assigned.
 
 use crate::harness::{
-    stage::{Stage, id, review, run},
+    stage::{Stage, Step, id, review, run},
     world::Store,
 };
 use entente::{
@@ -116,8 +116,7 @@ async fn somebody_else_ends_it_and_officers_assign_again_on_postgresql() {
 /// Where owners release to assigned reviewers alone, who declined sees nothing meanwhile and can still take it back.
 #[tokio::test]
 async fn reviewer_to_whom_it_is_hidden_meanwhile_takes_it_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let only_assigned = "@id(\"only-assigned\") @side(\"release\") @reason(\"reviewers see what they are assigned to\") forbid(principal, \
                          action == Action::\"View\", resource) when { resource.call.reviewers.contains(principal) } \
                          unless { resource.assigned.contains(principal) };";

@@ -3,7 +3,7 @@
 
 mod schema;
 
-use crate::harness::stage::{Stage, review};
+use crate::harness::stage::{Stage, Step, review};
 use entente::http::api;
 use reqwest::Method;
 use schema::Description;
@@ -15,8 +15,7 @@ type Ids = BTreeMap<&'static str, String>;
 
 #[tokio::test]
 async fn every_read_is_answered_as_the_description_says() {
-    let stage = Stage::open().await;
-    let waiting = stage.prepared().await;
+    let (stage, waiting) = Stage::at(Step::Prepared).await;
     stage.sign("ISR:avi", waiting).await;
     let ids = Box::pin(reviewed(&stage)).await;
     let description = Description::new(serde_json::from_str(&api::openapi_json()).unwrap());

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id, quiet, review, run},
+    stage::{Stage, Step, id, quiet, review, run},
 };
 use DossierPart::{
     Assignments, Decisions, Declarations, Invitations, Letters, Manifests, Rankings, Reviews, Roles, Texts,
@@ -219,8 +219,7 @@ async fn everybody_exports_what_they_are_shown_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dossier_is_as_it_was_when_it_was_exported_and_a_role_that_was_lost_exports_no_other() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let early = export(&stage, "ISR:noa").await;
     assert!(check(stage.client("ISR:noa"), &early).is_sound());
     stage.pass_the_opening();

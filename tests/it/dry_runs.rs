@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, fresh_code, id, review, text},
+    stage::{Stage, Step, fresh_code, id, review, text},
 };
 use entente::{
     client::naming::ProposalName,
@@ -171,8 +171,7 @@ async fn parties_see_beforehand_who_joins_leaves_and_withdraws() {
 
 #[tokio::test]
 async fn those_who_judge_see_beforehand_what_they_cannot_take_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let declare = format!("conflict declare {proposal} --ground employment");
     let told = ["not even in a count", "you no longer review it", "only an officer from another nation"];
     foresees(&stage, "USA:carol", &declare, &told).await;
@@ -212,8 +211,7 @@ async fn those_who_judge_see_beforehand_what_they_cannot_take_back() {
 
 #[tokio::test]
 async fn deciders_and_officers_see_beforehand_whether_it_is_final() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (sign, unsign) = (format!("decision sign {proposal} fund"), format!("decision unsign {proposal}"));
     let told = ["it is final once ISR has signed the same", "entente decision unsign"];
     foresees(&stage, "USA:frank", &sign, &told).await;
@@ -240,8 +238,7 @@ async fn deciders_and_officers_see_beforehand_whether_it_is_final() {
 
 #[tokio::test]
 async fn officers_and_parties_see_beforehand_whom_they_pass_which_key() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let dana = stage.client("USA:dana");
     let reference = dana.api().proposal(proposal).await.unwrap().reference.to_string();
     let (of_call, of_one) = (format!("key share --call {}", stage.call), format!("key share {proposal}"));

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{GRACE, NATIONS, Stage, code, id, review},
+    stage::{GRACE, NATIONS, Stage, Step, code, id, review},
     world::{Store, TestWorld},
 };
 use entente::{
@@ -56,8 +56,7 @@ async fn numbers(stage: &Stage, member: &str) -> Vec<u32> {
 
 #[tokio::test]
 async fn no_deadline_moves_past_the_bound_of_the_text() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clear(proposal, &["USA:dana"]).await;
     let bound = stage.deadline + DAY * 45;
     let slip: Timestamp = "9999-12-01T00:00:00Z".parse().unwrap();
@@ -182,8 +181,7 @@ async fn one_partners_extension_is_not_taken_from_beneath_it_by_way_of_everyones
 
 #[tokio::test]
 async fn slip_of_the_pen_in_grace_costs_three_days_and_is_told_to_its_circle_alone() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clear(proposal, &["USA:dana"]).await;
     stage.clock.set(stage.deadline + GRACE);
     extend(&stage, &of_proposal(proposal, stage.deadline + DAY * 45)).await.unwrap();
@@ -203,8 +201,7 @@ async fn slip_of_the_pen_in_grace_costs_three_days_and_is_told_to_its_circle_alo
 
 #[tokio::test]
 async fn each_reader_is_shown_the_deadline_and_the_extensions_that_concern_them() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clear(proposal, &["USA:dana"]).await;
     let (dana, olivia) = (stage.client("USA:dana"), stage.client("USA:olivia"));
     let (theirs, alone) = (stage.deadline + DAY, stage.deadline + DAY * 2);
@@ -285,8 +282,7 @@ async fn key_cards_count_again_for_a_proposal_whose_deadline_is_moved_after_it()
 
 #[tokio::test]
 async fn date_for_reviews_moves_during_review_and_every_review_stays_good() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let dana = stage.client("USA:dana");
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     let due = stage.deadline + DAY * 45;
@@ -340,8 +336,7 @@ async fn extension_that_was_shown_for_another_state_of_the_call_is_not_made() {
 
 #[tokio::test]
 async fn log_tells_the_circle_of_an_extension_that_it_was_taken_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clear(proposal, &["USA:dana"]).await;
     extend(&stage, &until(stage.deadline + HOUR)).await.unwrap();
     extend(&stage, &of_proposal(proposal, stage.deadline + DAY)).await.unwrap();

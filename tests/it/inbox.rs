@@ -3,7 +3,7 @@
 
 use crate::harness::{
     many::{self, Rows},
-    stage::{Stage, id, review},
+    stage::{Stage, Step, id, review},
     world::{Store, TestWorld},
 };
 use entente::{
@@ -110,8 +110,7 @@ async fn party_is_told_to_join_to_sign_and_to_hand_in_until_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn amendment_that_voids_asks_for_a_signature_again() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let dana = stage.client("USA:dana");
     let mut text = dana.call(stage.call).await.unwrap().text.clone();
     text.total_threshold = None;
@@ -130,8 +129,7 @@ async fn amendment_that_voids_asks_for_a_signature_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn label_waits_for_the_other_party() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let avi = stage.client("ISR:avi");
     let choice = LabelChoice::Put { others: ["KOR".parse().unwrap()].into(), caveats: BTreeSet::new() };
     let plan = avi.plan_label(proposal, &choice).await.unwrap();
@@ -234,8 +232,7 @@ async fn recused_member_has_neither_an_item_nor_a_part_in_a_number() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nations_policies_leave_no_item_on_what_they_hide() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     assert_eq!(on(&stage, "ISR:maya", proposal).await, [ItemKind::Read]);
     let hides = r#"@id("no-reviewers") @side("release") @reason("nobody for now")
         forbid(principal, action == Action::"View", resource) when { resource.assigned.contains(principal) };"#;
@@ -364,8 +361,7 @@ async fn invitations_of_one_nation_take_no_place_from_those_of_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inbox_leaves_no_entry_and_names_nothing_but_identifiers() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let last = async || {
         let mut tx = stage.server.exchange.db.read().await.unwrap();
         entente::storage::entries::last(&mut tx).await.unwrap()

@@ -2,7 +2,7 @@
 
 use crate::{
     harness::{
-        stage::{GRACE, NATIONS, Stage, code, id, pdf, review},
+        stage::{GRACE, NATIONS, Stage, Step, code, id, pdf, review},
         world::{Store, TestWorld},
     },
     refusals::{lies::tamper, set_aside::moves_to},
@@ -56,8 +56,7 @@ fn outcomes(decision: &Decision) -> (Outcome, Vec<Outcome>, Option<Outcome>) {
 #[tokio::test]
 async fn reserve_becomes_fund_when_every_funder_signs_again() {
     use Outcome::{Fund, Reserve};
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     decide(&stage, proposal, Reserve).await;
     let (dana, avi, eitan) = (stage.client("USA:dana"), stage.client("ISR:avi"), stage.client("ISR:eitan"));
     let first = dana.send_letter(proposal, "You are on the reserve list.").await.unwrap();
@@ -100,8 +99,7 @@ async fn reserve_becomes_fund_when_every_funder_signs_again() {
 #[tokio::test]
 async fn rescinded_decision_leaves_the_proposal_undecided_and_on_record() {
     use Outcome::{Decline, Fund, Rescind};
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
     decide(&stage, proposal, Fund).await;
     let dana = stage.client("USA:dana").api();
@@ -122,8 +120,7 @@ async fn rescinded_decision_leaves_the_proposal_undecided_and_on_record() {
 
 #[tokio::test]
 async fn decision_is_superseded_by_who_names_it_only() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let frank = stage.client("USA:frank");
     let manifest_sha256 = frank.api().proposal(proposal).await.unwrap().manifest_sha256.unwrap();
     let sign = async |outcome: Outcome, supersedes: Option<Sha256>, reason: Option<&'static str>| {
@@ -145,8 +142,7 @@ async fn decision_is_superseded_by_who_names_it_only() {
 
 #[tokio::test]
 async fn history_of_a_decision_that_nobody_signed_is_not_believed() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     decide(&stage, proposal, Outcome::Reserve).await;
     supersede(&stage, proposal, Outcome::Fund, "money became free").await;
     let avi = stage.client("ISR:avi");
@@ -201,8 +197,7 @@ async fn joint_proposal_that_all_signed_is_withdrawn_by_all() {
 
 #[tokio::test]
 async fn winner_steps_back_and_the_decision_stays_on_record() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     decide(&stage, proposal, Outcome::Fund).await;
     let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
     bob.api().withdraw_proposal(proposal).await.unwrap();
@@ -217,8 +212,7 @@ async fn winner_steps_back_and_the_decision_stays_on_record() {
 
 #[tokio::test]
 async fn nobody_steps_back_from_what_was_declined() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     decide(&stage, proposal, Outcome::Decline).await;
     stage.refuses("decision-final", stage.client("ISR:avi").api().withdraw_proposal(proposal)).await;
     stage.stop().await;
@@ -305,8 +299,7 @@ async fn cancelled_call_is_brought_back_with_three_days_for_everybody_on_postgre
 
 #[tokio::test]
 async fn key_cards_count_again_for_a_call_that_is_brought_back_past_its_deadline() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clock.set(stage.deadline);
     cancel(&stage).await;
     stage.clock.set(stage.deadline + HOUR);
@@ -320,8 +313,7 @@ async fn key_cards_count_again_for_a_call_that_is_brought_back_past_its_deadline
 
 #[tokio::test]
 async fn call_that_was_cancelled_under_review_is_brought_back_whenever() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let due = stage.deadline + HOUR * (24 * 45);
     cancel(&stage).await;
     // Nothing of it is open to reviewers meanwhile.

@@ -3,7 +3,7 @@
 use crate::harness::{
     process::{Site, ended, entente},
     scratch::scratch,
-    stage::{Stage, id, quiet, slug},
+    stage::{Stage, Step, id, quiet, slug},
 };
 use entente::{
     client::{
@@ -372,8 +372,7 @@ impl<'s> Desk<'s> {
 
 #[tokio::test]
 async fn who_lost_a_laptop_reads_everything_again() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (desk, folder) = (Desk::of(&stage, "ISR"), scratch());
     let root = folder.path().join("avi");
     let request = desk.answers(&desk.invites("ISR:avi", true).await, &root);

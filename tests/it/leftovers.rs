@@ -4,7 +4,7 @@
 use crate::harness::{
     process::{PATIENCE, ended, entente, signal, until},
     scratch::scratch,
-    stage::{Stage, id, quiet, slug},
+    stage::{Stage, Step, id, quiet, slug},
     wire::Wire,
 };
 use entente::{
@@ -31,8 +31,7 @@ const PIPE: usize = 64 << 10;
 
 /// A proposal with a large document, and Bob's home, whose exchange falls silent in the middle of it.
 async fn held() -> (Stage, ProposalId, String) {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let mut content = b"%PDF-1.7\n".to_vec();
     content.resize(DOCUMENT, b'x');
     stage.put("ISR:avi", proposal, "work-plan", &stage.file("large.pdf", &content)).await;
@@ -189,8 +188,7 @@ async fn what_a_killed_opening_left_on_a_disk_that_is_away_goes_once_it_is_back(
 
 #[tokio::test]
 async fn document_on_its_way_to_a_pipe_has_no_name_on_the_disk() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let home = stage.home(&id("ISR:avi")).display().to_string();
     let temporary = scratch();
     let (id, version) = (proposal.to_string(), "working");
@@ -226,8 +224,7 @@ async fn sealing(proposal: ProposalId, home: &str, file: &Path) -> (Child, PipeR
 
 #[tokio::test]
 async fn sealing_that_is_cut_off_leaves_what_was_sealed_before_and_nothing_of_its_own() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     let home = stage.home(&id("ISR:avi")).display().to_string();
     let first = stage.file("first.pdf", b"%PDF-1.7\nthe first");

@@ -9,6 +9,8 @@ mod alerts;
 #[cfg(feature = "client")]
 mod amendments;
 #[cfg(feature = "client")]
+mod annual;
+#[cfg(feature = "client")]
 mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;
@@ -174,5 +176,3 @@ mod verify;
 mod visibility;
 #[cfg(feature = "client")]
 mod wrapped_keys;
-#[cfg(feature = "client")]
-mod year;

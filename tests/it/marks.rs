@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{PATIENCE, Site, until},
-    stage::{NATIONS, Stage, pdf, quiet, slug, summary, text},
+    stage::{NATIONS, Stage, Step, pdf, quiet, slug, summary, text},
     world::Store,
 };
 use entente::{
@@ -157,8 +157,7 @@ async fn folder_of_another_database_is_refused_and_both_are_named(stage: Stage) 
 
 #[tokio::test]
 async fn folder_that_is_not_mounted_takes_and_gives_nothing_and_readiness_says_so() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let exchange = &stage.server.exchange;
     let folder = stage.blobs_folder();
     let away = folder.with_extension("away");

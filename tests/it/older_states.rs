@@ -4,7 +4,7 @@
 use crate::{
     harness::{
         process::{PATIENCE, Server, Site, ended, entente, signal},
-        stage::{Stage, id, pdf, quiet, review, slug, summary},
+        stage::{Stage, Step, id, pdf, quiet, review, slug, summary},
     },
     process::{NATIONS, open_proposal, spoken},
 };
@@ -91,8 +91,7 @@ impl Running {
 #[tokio::test]
 async fn command_that_runs_on_says_once_and_while_it_runs_that_clocks_are_apart() {
     // The exchange's clock stands a hundred and ten days back.
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     let mut log = Running::start(&stage.home(&id("ISR:noa")), "log --follow --limit 0");
@@ -117,8 +116,7 @@ async fn command_that_runs_on_says_once_and_while_it_runs_that_clocks_are_apart(
 
 #[tokio::test]
 async fn log_that_ends_earlier_because_a_conflict_hides_the_proposal_is_told_and_is_no_error() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     let reference = stage.client("USA:olivia").api().proposal(proposal).await.unwrap().reference;
     let home = stage.home(&id("USA:olivia")).display().to_string();
@@ -193,8 +191,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
 
 #[tokio::test]
 async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_final() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     for decider in ["USA:frank", "ISR:eitan"] {
         stage.client(decider).sign_decision(proposal, Outcome::Fund).await.unwrap();
@@ -227,8 +224,7 @@ async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_
 
 #[tokio::test]
 async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.pass_the_opening();
     let run = async |member: &str, line: &str| spoken_by(&stage, member, line).await;
@@ -252,8 +248,7 @@ async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
 
 #[tokio::test]
 async fn proposal_that_a_member_has_left_is_not_found_and_no_older_state() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let run = async |line: &str| spoken_by(&stage, "ISR:tamar", line).await;
@@ -289,8 +284,7 @@ async fn spoken_by(stage: &Stage, member: &str, line: &str) -> (i32, String, Str
 
 #[tokio::test]
 async fn review_that_is_gone_is_reported_to_the_one_who_handed_it_in() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let reference = stage.client("ISR:avi").api().proposal(proposal).await.unwrap().reference;
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.5)).await.unwrap();
     let home = stage.home(&id("USA:carol")).display().to_string();
@@ -307,8 +301,7 @@ async fn review_that_is_gone_is_reported_to_the_one_who_handed_it_in() {
 
 #[tokio::test]
 async fn proposal_that_is_reinstated_is_told_once_to_those_who_saw_it_withdrawn() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let status = async |member: &str| {
         let (home, proposal) = (stage.home(&id(member)).display().to_string(), proposal.to_string());
         spoken(ended(entente(&["--home", &home, "proposal", "status", &proposal])).await)

@@ -3,7 +3,7 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, id},
+    stage::{NATIONS, Stage, Step, id},
     world::{Raw, Store, TestWorld},
 };
 use entente::{
@@ -272,8 +272,7 @@ async fn officers_who_leave_leave_their_policies_in_force_and_stolen_keys_do_not
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_nation_widens_nothing_that_another_released() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     // Walt observes; Israel does not release to observers. The United States opens everything it has a say in.
     let walt = stage.client("USA:walt");
@@ -294,8 +293,7 @@ async fn one_nation_widens_nothing_that_another_released() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_nation_asks_who_sees_and_why_about_its_own_and_learns_nothing_of_the_hidden() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana", "ISR:noa"]).await;
     stage.assign(&[(proposal, "ISR:maya")], false).await;
@@ -352,8 +350,7 @@ async fn each_nation_asks_who_sees_and_why_about_its_own_and_learns_nothing_of_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_approved() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
     stage.client("USA:carol").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let everybody = ["USA:dana", "USA:carol", "ISR:maya", "ISR:yael", "USA:walt", "USA:frank", "ISR:avi", "KOR:minjun"];
@@ -422,8 +419,7 @@ async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_ap
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn widening_names_each_newly_admitted_nation() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     // Walt observes for the United States, whose officers see it anyway; nobody gains a first access by letting observers in.
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id},
+    stage::{Stage, Step, id},
 };
 use entente::{
     client::{
@@ -77,8 +77,7 @@ fn one<'a>(changes: &'a [PreviewedChange], member: &str, action: &str) -> &'a Pr
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dry_run_of_assignments_tells_what_then_comes_of_them_and_so_does_taking_one_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana", "ISR:noa"]).await;
     let before = seen(&stage, proposal).await;
@@ -114,8 +113,7 @@ async fn dry_run_of_assignments_tells_what_then_comes_of_them_and_so_does_taking
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_of_roles_tells_what_then_comes_of_them() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.client("USA:frank").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let (dana, noa) = (stage.client("USA:dana"), stage.client("ISR:noa"));
     let mut looked = 0;
@@ -186,8 +184,7 @@ pub(crate) async fn moves(stage: &Stage, member: &str, organisation: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_of_a_key_card_tells_what_then_comes_of_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let drafter = stage.client("ISR:drafter");
     let both = |member| words(&[(member, "View", false), (member, "Read", false)]);
 
@@ -237,8 +234,7 @@ async fn preview_of_a_key_card_tells_what_then_comes_of_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policy_officer_with_an_interest_hears_nothing_from_any_preview() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
     let nobody =
         "forbid(principal, action, resource is Proposal) unless { resource.party_members.contains(principal) };";
@@ -274,8 +270,7 @@ async fn tampered(stage: &Stage, signed: &SignedSummary) -> ClientError {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn summary_is_signed_and_anybody_can_check_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (drafter, dana) = (stage.client("ISR:drafter"), stage.client("USA:dana"));
     let (_, summary) = drafter.preview_member(&revoked("ISR:maya")).await.unwrap();
     let signed = drafter.sign_summary(&summary).await.unwrap();
@@ -329,8 +324,7 @@ async fn summary_is_signed_and_anybody_can_check_it() {
 /// What a nation has nothing to do with is neither shown nor counted; what is being prepared is no officer's to find out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_counts_and_refuses_by_nothing_that_is_hidden_from_who_asks() {
-    let stage = Stage::open().await;
-    let prepared = stage.prepared().await;
+    let (stage, prepared) = Stage::at(Step::Prepared).await;
     let (dana, drafter) = (stage.client("USA:dana"), stage.client("KOR:drafter"));
     let korea = "KOR".parse().unwrap();
     let text = drafter.policy(&korea).await.unwrap().text.unwrap();
@@ -366,8 +360,7 @@ async fn preview_counts_and_refuses_by_nothing_that_is_hidden_from_who_asks() {
 
 #[tokio::test]
 async fn before_the_deadline_an_officer_learns_whom_a_key_card_of_a_party_recuses() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let officer = [CallRole::Officer].into();
     stage.client("USA:dana").grant_roles(stage.call, &id("ISR:drafter"), &officer).await.unwrap();
     stage.clear(proposal, &["ISR:noa"]).await;

@@ -3,7 +3,7 @@
 use crate::{
     harness::{
         process::{ended, entente},
-        stage::{Stage, fresh_code, id, text},
+        stage::{Stage, Step, fresh_code, id, text},
         world::Store,
     },
     refusals::lies::tamper,
@@ -140,8 +140,7 @@ async fn list_is_narrowed_by_reference_and_by_beginning_on_postgres() {
 
 #[tokio::test]
 async fn hidden_proposal_is_found_by_nobody_who_asks_for_its_reference() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let reference = reference_of(&stage, proposal).await;
     stage.pass_the_opening();
     stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
@@ -168,8 +167,7 @@ async fn hidden_proposal_is_found_by_nobody_who_asks_for_its_reference() {
 
 #[tokio::test]
 async fn exchange_that_swaps_references_is_noticed_by_those_who_read_what_the_parties_signed() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let (avi, true_one) = (stage.client("ISR:avi"), reference_of(&stage, proposal).await);
     let forged = absent(&true_one);
     let put = "UPDATE proposals SET number = $1 WHERE proposal_id = $2";
@@ -220,8 +218,7 @@ async fn reference_that_led_to_a_proposal_once_may_not_lead_to_another_later() {
 
 #[tokio::test]
 async fn version_under_another_reference_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     let mut plan = avi.plan_signature(proposal).await.unwrap();
     plan.manifest.reference = absent(&plan.manifest.reference);
@@ -296,8 +293,7 @@ async fn reference_in_two_programs_is_asked_about() {
 
 #[tokio::test]
 async fn commands_take_what_people_type() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let reference = reference_of(&stage, proposal).await;
     let (code, number) = (reference.code().to_string(), reference.number());
     let shown = reference.to_string();

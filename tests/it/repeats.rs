@@ -3,7 +3,7 @@
 
 use crate::{
     harness::{
-        stage::{Stage, code, id, slug},
+        stage::{Stage, Step, code, id, slug},
         world::{Raw, Store},
     },
     refusals::lies::key_of,
@@ -139,8 +139,7 @@ async fn hand_over_that_ends_in_leaving_is_answered_again_on_postgresql() {
 
 #[tokio::test]
 async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, dana) = (stage.raw(Some(stage.credential("ISR:avi"))), stage.client("USA:dana"));
     let annex = seal_bytes(&[new_identity().recipient().to_owned()], b"measurements").unwrap();
     let digest = BASE64_STANDARD.encode(Sha256::of(&annex).as_bytes());

@@ -6,7 +6,7 @@ use crate::harness::{
     postgres::Database,
     process::{Site, until},
     process_acts::Numbers,
-    stage::{GRACE, Stage, id, pdf, quiet, slug},
+    stage::{GRACE, Stage, Step, id, pdf, quiet, slug},
     tus::{Sender, address, kept, metadata, offset, problem, sealed},
     world::Store,
 };
@@ -171,8 +171,7 @@ async fn upload_is_there_for_nobody_but_the_member_who_began_it() {
 
 #[tokio::test]
 async fn request_that_does_not_follow_the_protocol_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (avi, bytes) = (Sender::new(&stage, "ISR:avi", proposal), sealed(1000));
     let path = avi.begin(bytes.len(), None).await;
     for (status, slug, request) in [
@@ -246,8 +245,7 @@ async fn bytes_that_are_not_a_complete_age_file_of_the_announced_digest_are_thro
 
 #[tokio::test]
 async fn upload_is_judged_by_the_arrival_of_its_last_byte_and_kept_while_it_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (avi, bytes) = (Sender::new(&stage, "ISR:avi", proposal), sealed(90_000));
     let (path, last) = (avi.begin(bytes.len(), None).await, bytes.len() - 1);
     assert_eq!(avi.append(&path, 0, &bytes[..last]).await.status(), 204);
@@ -285,8 +283,7 @@ async fn upload_is_judged_by_the_arrival_of_its_last_byte_and_kept_while_it_is_r
 
 #[tokio::test]
 async fn after_the_deadline_only_what_everybody_signed_for_follows() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let plan = stage.file("final.pdf", &pdf("the final work plan"));
     let client = stage.client("ISR:avi");
     let record = client.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
@@ -394,8 +391,7 @@ async fn upload_leaves_the_reserve_of_the_disk() {
 
 #[tokio::test]
 async fn member_who_left_the_party_meanwhile_adds_nothing() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let (tamar, bytes) = (Sender::new(&stage, "ISR:tamar", proposal), sealed(1000));
     let path = tamar.begin(bytes.len(), None).await;

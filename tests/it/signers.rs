@@ -1,7 +1,7 @@
 //! Other signers than the private key of the profile: whole acts signed by one that keeps its key to itself, and acts that a signer
 //! refuses to sign.
 
-use crate::harness::stage::{Stage, id};
+use crate::harness::stage::{Stage, Step, id};
 use entente::{
     client::{ExitClass, directory::NewKeyCard},
     domain::{
@@ -158,8 +158,7 @@ async fn proposal_is_begun_shared_and_signed_by_a_card_that_keeps_its_key() {
 
 #[tokio::test]
 async fn act_that_the_signer_refuses_to_sign_is_not_sent_and_says_why() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.again("ISR:avi").with_signer(WrongPin::of(&stage, "ISR:avi"));
     let plan = avi.plan_signature(proposal).await.unwrap();
     stage.declines(ExitClass::Failure, REFUSED, avi.sign(&plan)).await;
@@ -173,8 +172,7 @@ async fn act_that_the_signer_refuses_to_sign_is_not_sent_and_says_why() {
 
 #[tokio::test]
 async fn refused_signer_is_not_tried_again_for_each_of_a_series() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     assert!(stage.client("USA:dana").api().missing_keys(proposal).await.unwrap().len() > 1, "each is signed for");
     let signer = WrongPin::of(&stage, "USA:dana");
     let dana = stage.again("USA:dana").with_signer(signer.clone());

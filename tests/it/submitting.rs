@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id, pdf, quiet, run, slug, summary},
+    stage::{Stage, Step, id, pdf, quiet, run, slug, summary},
 };
 use entente::{
     client::{
@@ -20,8 +20,7 @@ use std::{fs, process::Output};
 
 #[tokio::test]
 async fn summary_is_put_in_from_its_form_and_what_a_counterpart_wrote_stays_text() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (avi, shown) = (stage.client("ISR:avi"), proposal.to_string());
     let (code, form, notes) = run(&stage, "ISR:avi", &["proposal", "summary", &shown, "--form"]).await;
     assert_eq!(code, 0, "{notes}");
@@ -52,8 +51,7 @@ async fn summary_is_put_in_from_its_form_and_what_a_counterpart_wrote_stays_text
 
 #[tokio::test]
 async fn file_that_breaks_off_is_refused_before_it_is_sealed_unless_it_is_meant() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let avi = stage.client("ISR:avi");
     let cut = stage.file("plan.pdf", b"%PDF-1.7\nhalf of it");
     let faults = avi.inspect_document(proposal, &slug("work-plan"), &cut, None).await.unwrap();
@@ -77,8 +75,7 @@ async fn file_that_breaks_off_is_refused_before_it_is_sealed_unless_it_is_meant(
 
 #[tokio::test]
 async fn several_documents_are_put_in_by_one_command_or_none_if_one_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (avi, shown) = (stage.client("ISR:avi"), proposal.to_string());
     let file = |name: &str, content: &[u8]| stage.file(name, content).display().to_string();
     let (plan, list) = (file("plan.pdf", &pdf("the plan")), file("list.pdf", &pdf("the list")));
@@ -143,8 +140,7 @@ async fn check_says_what_is_missing_by_which_party_until_nothing_is() {
 
 #[tokio::test]
 async fn signature_is_shown_whole_and_what_the_partner_put_in_is_opened_first() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (shown, into) = (proposal.to_string(), stage.plan.dir.join("before-signing"));
     let folder = into.display().to_string();
     let words = ["proposal", "sign", &shown, "--dry-run", "--open", &folder];
@@ -165,8 +161,7 @@ async fn signature_is_shown_whole_and_what_the_partner_put_in_is_opened_first() 
 
 #[tokio::test]
 async fn receipt_is_checked_offline_by_the_cards_that_are_trusted_there() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     let early = avi.receipt(proposal).await.unwrap_err();
     assert_eq!(early.class().code(), 2, "{early}");
@@ -218,8 +213,7 @@ async fn receipt_is_checked_offline_by_the_cards_that_are_trusted_there() {
 
 #[tokio::test]
 async fn versions_are_compared_slot_by_slot() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let avi = stage.client("ISR:avi");
     stage.put("ISR:avi", proposal, "work-plan", &stage.file("better.pdf", &pdf("better"))).await;
     let working = avi.compare_versions(proposal, VersionChoice::Standing, VersionChoice::Working).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::PATIENCE,
-    stage::{Stage, id, pdf},
+    stage::{Stage, Step, id, pdf},
 };
 use entente::storage::args;
 use serde_json::Value;
@@ -51,8 +51,7 @@ async fn names_of_others_do_not_steer_the_terminal_as_text_or_as_json() {
 
 #[tokio::test]
 async fn document_of_another_nation_is_not_written_to_the_terminal() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     stage.put("ISR:avi", proposal, "work-plan", &stage.file("steering.pdf", &pdf(STEERING))).await;
     for flags in ["", " --sealed"] {
         let line = format!("proposal open {proposal} work-plan --version working -o -{flags}");

@@ -3,7 +3,7 @@
 use crate::harness::{
     census::files,
     process::{ended, entente},
-    stage::{Stage, id, quiet, summary},
+    stage::{Stage, Step, id, quiet, summary},
 };
 use entente::{
     client::{
@@ -55,8 +55,7 @@ fn is_kept(stage: &Stage, member: &str, proposal: ProposalId) -> bool {
 
 #[tokio::test]
 async fn reviewer_sees_the_title_once_declared_and_given_a_key() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let carol = stage.client("USA:carol");
     assert!(titles(carol).await.is_empty(), "before the opening nobody who judges knows of it");
     stage.pass_the_opening();
@@ -78,8 +77,7 @@ async fn reviewer_sees_the_title_once_declared_and_given_a_key() {
 
 #[tokio::test]
 async fn parties_see_the_title_of_what_one_of_them_has_signed() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
     assert_eq!(title(avi, proposal).await, None, "nobody has signed what is in");
     stage.sign("ISR:avi", proposal).await;
@@ -102,8 +100,7 @@ async fn parties_see_the_title_of_what_one_of_them_has_signed() {
 
 #[tokio::test]
 async fn titles_that_are_known_are_shown_without_a_request() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let carol = stage.client("USA:carol");
     assert_eq!(title(carol, proposal).await.as_deref(), Some(TITLE));
     let (shown, again) = (rows(carol).await, stage.again("USA:carol"));
@@ -125,8 +122,7 @@ async fn titles_that_are_known_are_shown_without_a_request() {
 #[tokio::test]
 async fn title_is_in_no_file_of_the_members_folder_in_the_clear() {
     const WORD: &str = "zqTitleOchreLantern91";
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     stage.upload_all(proposal).await;
     stage.client("ISR:avi").put_summary(proposal, &summary(WORD), quiet()).await.unwrap();
     stage.sign("ISR:avi", proposal).await;
@@ -144,8 +140,7 @@ async fn title_is_in_no_file_of_the_members_folder_in_the_clear() {
 
 #[tokio::test]
 async fn damaged_titles_are_set_aside_and_opened_again() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     assert_eq!(title(stage.client("USA:carol"), proposal).await.as_deref(), Some(TITLE));
     let path = kept(&stage, "USA:carol");
     let whole = fs::read_to_string(&path).unwrap();
@@ -181,8 +176,7 @@ async fn damaged_titles_are_set_aside_and_opened_again() {
 
 #[tokio::test]
 async fn recused_member_has_no_title_on_any_machine_that_looks() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let carol = stage.client("USA:carol");
     assert_eq!(title(carol, proposal).await.as_deref(), Some(TITLE));
     let elsewhere = fs::read(kept(&stage, "USA:carol")).unwrap();
@@ -204,8 +198,7 @@ async fn recused_member_has_no_title_on_any_machine_that_looks() {
 
 #[tokio::test]
 async fn title_goes_with_the_assignment_and_with_the_proposal() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (carol, dana, avi) = (stage.client("USA:carol"), stage.client("USA:dana"), stage.client("ISR:avi"));
     for member in [carol, dana, avi] {
         assert_eq!(title(member, proposal).await.as_deref(), Some(TITLE));
@@ -226,8 +219,7 @@ async fn title_goes_with_the_assignment_and_with_the_proposal() {
 
 #[tokio::test]
 async fn summary_that_does_not_verify_gives_no_title_and_is_named() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let mut tx = stage.server.exchange.db.write().await.unwrap();
     // The exchange shows Bob's signature as that of Israel, too.
     let sql = "UPDATE manifest_signatures SET jws = (SELECT jws FROM manifest_signatures WHERE proposal_id = $1 AND partner = 'USA') \
@@ -293,8 +285,7 @@ impl<'s> Protected<'s> {
 
 #[tokio::test]
 async fn officer_without_a_key_to_the_calls_vault_is_not_asked_for_a_passphrase() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.clear(proposal, &["USA:olivia"]).await;
     let mut tx = stage.server.exchange.db.write().await.unwrap();
     tx.execute("DELETE FROM wrapped_keys WHERE holder = 'USA:olivia'", args![]).await.unwrap();
@@ -389,8 +380,7 @@ async fn lists_and_prompts_show_titles_and_are_searched_and_ordered_by_them() {
 
 #[tokio::test]
 async fn ranking_and_letters_name_proposals_by_their_titles() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (code, said, notes) = run(&stage, "USA:dana", &["ranking", "show", &stage.call.to_string()]).await;
     assert!(code == 0 && said.contains(TITLE), "{said} {notes}");
     let (_, said, _) = run(&stage, "USA:dana", &["assignment", "list", "--call", &stage.call.to_string()]).await;
@@ -402,8 +392,7 @@ async fn ranking_and_letters_name_proposals_by_their_titles() {
 
 #[tokio::test]
 async fn drafts_are_listed_without_an_exchange() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.client("USA:carol").save_draft(proposal, &ReviewBody::default()).await.unwrap();
     let (code, said, notes) = run(&stage, "USA:carol", &["review", "drafts"]).await;
     assert!(code == 0 && said.contains(TITLE), "{said} {notes}");

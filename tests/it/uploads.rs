@@ -4,7 +4,7 @@
 use crate::harness::{
     census::files,
     process::{ended, entente, until},
-    stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
+    stage::{GRACE, Stage, Step, id, pdf, quiet, slug, summary},
     world::Store,
 };
 use entente::{
@@ -175,8 +175,7 @@ async fn after_the_deadline_put_says_where_a_signed_file_was_looked_for_that_is_
 /// The file has no name yet while another command that seals it has only written the record.
 #[tokio::test]
 async fn record_whose_file_is_not_there_yet_outlives_a_resume() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let annex = stage.file("annex.bin", b"measurements");
     let avi = stage.client("ISR:avi");
     let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
@@ -266,8 +265,7 @@ async fn what_was_signed_for_is_not_discarded_while_it_can_still_be_sent() {
 
 #[tokio::test]
 async fn where_the_exchange_cannot_be_asked_nothing_is_thrown_away() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi").clone();
     let plan = stage.file("final.pdf", &pdf("the final work plan"));
     let record = avi.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
@@ -288,8 +286,7 @@ enum Meanwhile {
 
 #[tokio::test]
 async fn version_is_not_signed_whose_file_another_terminal_threw_away_meanwhile() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, slot) = (stage.client("ISR:avi"), slug("work-plan"));
     for meanwhile in [Meanwhile::Discards, Meanwhile::TakesOut, Meanwhile::Puts] {
         let file = stage.file("final.pdf", &pdf(&format!("the work plan, before somebody {meanwhile:?}")));
@@ -333,8 +330,7 @@ impl ProgressListener for Together {
 
 #[tokio::test]
 async fn files_that_are_sealed_at_the_same_time_are_numbered_one_after_the_other() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, terminal, slot) = (stage.client("ISR:avi"), stage.again("ISR:avi"), slug("work-plan"));
     let files = ["one.pdf", "two.pdf"].map(|name| stage.file(name, &pdf(name)));
     let barrier = Arc::new(Barrier::new(2));
@@ -399,8 +395,7 @@ async fn resume_tries_every_upload_and_reports_each() {
 
 #[tokio::test]
 async fn program_tells_how_long_there_is_by_the_exchange_s_clock_and_that_the_own_one_is_off() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     // The exchange's clock stands a hundred and ten days back; the deadline is thirty days from there.
     let (code, said, notes) = run(&stage, &format!("proposal status {proposal}")).await;
     assert!(code == 0 && said.contains("UTC, 30 d 0 h left"), "{said}");
@@ -415,8 +410,7 @@ async fn program_tells_how_long_there_is_by_the_exchange_s_clock_and_that_the_ow
 
 #[tokio::test]
 async fn profile_is_not_removed_while_sealed_files_of_it_wait_to_be_sent() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     let annex = stage.file("annex.bin", b"measurements");
     let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
@@ -436,8 +430,7 @@ async fn profile_is_not_removed_while_sealed_files_of_it_wait_to_be_sent() {
 
 #[tokio::test]
 async fn sealed_file_of_a_client_that_was_killed_once_the_exchange_had_it_goes_with_the_next_look() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     let annex = stage.file("annex.bin", b"measurements");
     let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
@@ -472,8 +465,7 @@ impl ProgressListener for Changer {
 
 #[tokio::test]
 async fn file_that_changes_while_it_is_sealed_and_sent_becomes_no_document() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let plan = stage.file("plan.pdf", &large());
     let avi = stage.client("ISR:avi");
     let changer = Arc::new(Changer(plan.clone(), AtomicBool::new(false)));

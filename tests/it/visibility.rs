@@ -2,7 +2,7 @@
 
 use crate::harness::{
     process::{Site, ended, entente},
-    stage::{NATIONS, Stage, id},
+    stage::{NATIONS, Stage, Step, id},
 };
 use entente::{
     client::{
@@ -38,8 +38,7 @@ fn told(old: &VisibilityManifest, new: &VisibilityManifest) -> (Vec<String>, Vec
 
 #[tokio::test]
 async fn change_of_sight_is_told_with_what_changed() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (_, first) = fetched(&stage, "1").await;
     assert_eq!(told(&first, &first), (Vec::new(), Vec::new()));
 
@@ -84,8 +83,7 @@ async fn change_of_sight_is_told_with_what_changed() {
 
 #[tokio::test]
 async fn manifest_says_what_everybody_finds_who_asks() {
-    let stage = Stage::open().await;
-    let begun = stage.prepared().await;
+    let (stage, begun) = Stage::at(Step::Prepared).await;
     let proposal = stage.under_review().await;
     let (_, manifest) = fetched(&stage, "now").await;
     assert_eq!(manifest.proposals.keys().copied().collect::<BTreeSet<_>>(), [begun, proposal].into());
@@ -133,8 +131,7 @@ async fn manifest_says_what_everybody_finds_who_asks() {
 
 #[tokio::test]
 async fn manifest_that_was_changed_or_signed_by_somebody_else_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (file, manifest) = fetched(&stage, "genuine").await;
     let drafter = stage.client("ISR:drafter");
     assert_eq!(drafter.read_visibility(&file).unwrap(), manifest);
@@ -173,8 +170,7 @@ async fn manifest_that_was_changed_or_signed_by_somebody_else_is_refused() {
 
 #[tokio::test]
 async fn officer_in_conflict_is_told_nothing_of_it_and_others_nothing_at_all() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     let reviewer = BTreeSet::from([CallRole::Reviewer]);

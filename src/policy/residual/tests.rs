@@ -25,7 +25,7 @@ fn engine(condition: &str) -> Engine {
 /// What is left of a condition in the guardrails for the Korean reviewer, were they an officer.
 fn residual_of(condition: &str) -> Predicate {
     let engine = engine(condition);
-    let request = ResidualRequest::new(&engine, &World::new().member("KOR:reviewer"), Action::View).unwrap();
+    let request = ResidualRequest::new(&World::new().member("KOR:reviewer"), Action::View).unwrap();
     let residual = request.evaluate(engine.guardrails()).unwrap();
     residual.replaced(&mut |atom| (*atom == Atom::Mine(Members::With(CallRole::Officer))).then_some(true.into()))
 }
@@ -135,7 +135,7 @@ fn nations_that_release_alike_share_one_condition() {
     });
     let engine = Engine::new(Arc::new(Guardrails::built_in()), nations);
     let reviewer = Arc::new(World::new().member("KOR:reviewer"));
-    let mut rulesets = RulesetEvaluator::new(&engine, reviewer, Action::View);
+    let mut rulesets = RulesetEvaluator::new(reviewer, Action::View);
     let residuals: Vec<_> = engine.releases().map(|(_, release)| rulesets.residual(release).unwrap()).collect();
     assert_eq!(residuals.len(), 3);
     assert!(

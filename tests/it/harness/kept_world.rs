@@ -7,7 +7,11 @@ use super::postgres::{self, Database};
 use entente::{
     demo::world::{DemoPlan, DemoWorld, example_policies},
     dev_pki::{DevPki, cast::DemoNation},
-    domain::ambient::{Clock, SystemRng},
+    domain::{
+        ambient::{Clock, SystemRng},
+        id::PartnerCode,
+    },
+    policy::{GUARDRAILS, Guardrails, PartnerRules},
     storage::PostgresLimits,
 };
 use std::{
@@ -25,6 +29,8 @@ pub(crate) struct KeptWorld {
     folder: Vec<Kept>,
     /// Its rows, on PostgreSQL.
     pub(super) database: Option<Database>,
+    /// In use as long as there can be copies, so that no copy reads the shipped texts again.
+    _policies: (Arc<Guardrails>, Vec<Arc<PartnerRules>>),
 }
 
 /// A folder, or a file with its bytes.
@@ -39,10 +45,13 @@ impl KeptWorld {
     /// Stops a world and keeps what it leaves in its folder and in its database.
     pub(super) async fn of(world: DemoWorld, database: Option<Database>) -> Self {
         let (plan, pki) = (world.plan.clone(), Arc::clone(&world.pki));
+        let rules = |(code, text): (&PartnerCode, &String)| PartnerRules::shared(code.as_str(), code, text).unwrap();
+        let policies =
+            (Guardrails::shared("guardrails", GUARDRAILS).unwrap(), plan.policies.iter().map(rules).collect());
         world.stop().await;
         let mut folder = Vec::new();
         read(&plan.dir, Path::new(""), &mut folder);
-        Self { plan, pki, folder, database }
+        Self { plan, pki, folder, database, _policies: policies }
     }
 
     /// The same world in another folder, and on a copy of its database if it has one, which is waited for so long.

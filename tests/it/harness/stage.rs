@@ -68,6 +68,23 @@ struct KeptStage {
     deadline: Timestamp,
 }
 
+impl KeptStage {
+    async fn copy(&self, settings: &[(&str, &str)]) -> Stage {
+        let Self { world, program, call, deadline } = self;
+        Stage { world: world.copy(settings).await, program: *program, call: *call, deadline: *deadline }
+    }
+}
+
+/// How far a proposal is, by the method of [`Stage`] that brings it there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    Begun,
+    Prepared,
+    Submitted,
+    AwaitingKeys,
+    UnderReview,
+}
+
 impl Deref for Stage {
     type Target = TestWorld;
 
@@ -100,17 +117,42 @@ impl Stage {
         static POSTGRES: OnceCell<Option<KeptStage>> = OnceCell::const_new();
         let make = || {
             Box::pin(async {
-                let Self { world, program, call, deadline } =
-                    Self::open_in(TestWorld::start(NATIONS, store).await?).await;
-                Some(KeptStage { world: world.keep().await, program, call, deadline })
+                let stage = Self::open_in(TestWorld::start(NATIONS, store).await?).await;
+                Some(stage.keep().await)
             })
         };
         let kept = match store {
             Store::Sqlite => &SQLITE,
             Store::Postgres => &POSTGRES,
         };
-        let KeptStage { world, program, call, deadline } = kept.get_or_init(make).await.as_ref()?;
-        Some(Self { world: world.copy(settings).await, program: *program, call: *call, deadline: *deadline })
+        Some(kept.get_or_init(make).await.as_ref()?.copy(settings).await)
+    }
+
+    /// An open call on SQLite, and one proposal that was brought to this step: a copy of one that was brought there once. Servers and
+    /// members' clients have started again since, so they hold in mind nothing of what led there.
+    pub(crate) async fn at(step: Step) -> (Self, ProposalId) {
+        static KEPT: [OnceCell<(KeptStage, ProposalId)>; 5] = [const { OnceCell::const_new() }; 5];
+        let make = || {
+            Box::pin(async move {
+                let stage = Self::open().await;
+                let proposal = match step {
+                    Step::Begun => stage.begun().await,
+                    Step::Prepared => stage.prepared().await,
+                    Step::Submitted => stage.submitted().await,
+                    Step::AwaitingKeys => stage.awaiting_keys().await,
+                    Step::UnderReview => stage.under_review().await,
+                };
+                (stage.keep().await, proposal)
+            })
+        };
+        let (kept, proposal) = KEPT[step as usize].get_or_init(make).await;
+        (kept.copy(&[]).await, *proposal)
+    }
+
+    /// Stops it, for copies of it to begin where it ended.
+    async fn keep(self) -> KeptStage {
+        let Self { world, program, call, deadline } = self;
+        KeptStage { world: world.keep().await, program, call, deadline }
     }
 
     /// The same in a world of one's own.

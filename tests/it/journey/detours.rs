@@ -1,7 +1,7 @@
 //! The ways back: what was uploaded, assigned, declared or granted is taken back, and the keys that went with it go too.
 
 use super::Chronicle;
-use crate::harness::stage::{Stage, id, quiet, slug};
+use crate::harness::stage::{Stage, Step, id, quiet, slug};
 use entente::{
     client::verified::VersionChoice,
     domain::{
@@ -14,8 +14,7 @@ use jiff::SignedDuration;
 
 #[tokio::test]
 async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_cancelled() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (dana, bob) = (stage.client("USA:dana"), stage.client("USA:bob"));
     let mut log = Chronicle::from_here(&stage).await;
     stage.put("USA:bob", proposal, "annex", &stage.file("annex.bin", b"measurements")).await;
@@ -56,8 +55,7 @@ async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_ca
 
 #[tokio::test]
 async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (dana, noa) = (stage.client("USA:dana"), stage.client("ISR:noa"));
     let (carol, maya) = (stage.client("USA:carol"), stage.client("ISR:maya"));
     let mut log = Chronicle::from_here(&stage).await;

@@ -1,7 +1,7 @@
 //! Refusals are accounted for: a nation's policy officers see what their own members were refused, how often and on which route; nobody
 //! sees about what, nor that something hidden exists, and no other nation's officer sees anything.
 
-use crate::harness::stage::{NATIONS, Stage, code, id, review, slug};
+use crate::harness::stage::{NATIONS, Stage, Step, code, id, review, slug};
 use entente::{
     dev_pki::CertificateAndKey,
     domain::{
@@ -35,8 +35,7 @@ fn times(refusals: &[MemberRefusal], member: &str, problem: &str, route: &str) -
 
 #[tokio::test]
 async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees_about_what() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let absent: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
     let yael = stage.client("ISR:yael");
     let before = times(&told(&stage).await, "ISR:avi", "refused", SOMETHING);
@@ -92,8 +91,7 @@ fn says_nothing(refusals: &[MemberRefusal], member: &str) {
 
 #[tokio::test]
 async fn refusals_show_neither_that_a_proposal_exists_nor_who_takes_part_in_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, yael) = (stage.client("ISR:avi"), stage.client("ISR:yael"));
     let before = times(&told(&stage).await, "ISR:avi", "refused", SOMETHING);
     // One of a party, about the proposal; and one who knows of none, about the call.
@@ -117,8 +115,7 @@ async fn refusals_show_neither_that_a_proposal_exists_nor_who_takes_part_in_it()
 
 #[tokio::test]
 async fn refusals_do_not_show_who_judges() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (maya, noa, yael) = (stage.client("ISR:maya"), stage.client("ISR:noa"), stage.client("ISR:yael"));
     let review = maya.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     stage.refuses("denied", maya.api().reopen_review(review.id, "once more")).await;

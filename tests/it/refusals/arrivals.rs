@@ -5,7 +5,7 @@ use crate::harness::{
     census::files,
     exchange::fresh_key,
     process::until,
-    stage::{GRACE, Stage, slug},
+    stage::{GRACE, Stage, Step, slug},
     world::Store,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -224,16 +224,14 @@ async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn:
 
 #[tokio::test]
 async fn document_is_judged_by_the_arrival_of_its_last_byte() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (status, _) = upload(&stage, proposal, stage.deadline, stage.deadline + GRACE + SECOND).await;
     assert_eq!(status, 201);
     assert_eq!(instants(&stage, EntryKind::DocumentStored).await, (stage.deadline, stage.deadline + GRACE + SECOND));
     stage.stop().await;
 
     // Begun in time is not arrived in time.
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let late = stage.deadline + SignedDuration::from_millis(1);
     let (status, problem) = upload(&stage, proposal, late, late + SECOND).await;
     assert_eq!((status, problem.unwrap().slug()), (409, "not-committed"));

@@ -2,7 +2,7 @@
 
 use super::lies::key_of;
 use crate::harness::{
-    stage::{Stage, id},
+    stage::{Stage, Step, id},
     world::Store,
 };
 use entente::{
@@ -74,8 +74,7 @@ async fn dry_run_takes_no_turn_at_writing_and_leaves_nothing() {
 
 #[tokio::test]
 async fn request_has_so_many_assignments_and_a_client_sends_more_in_several() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     let dana = stage.client("USA:dana");
@@ -167,8 +166,7 @@ async fn lines_of_one_request_are_assigned_in_their_order_or_none_is() {
 
 #[tokio::test]
 async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana", "ISR:noa"]).await;
     stage.assign(&[(proposal, "ISR:yael")], false).await;
@@ -202,8 +200,7 @@ async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() 
 
 #[tokio::test]
 async fn counts_that_take_long_leave_readers_to_those_who_want_a_page() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let turns = &stage.server.exchange.long_work;
     let dana = Principal { member: id("USA:dana"), certificate: Sha256::of(b"one of hers") };
     let minjun = Principal { member: id("KOR:minjun"), certificate: Sha256::of(b"one of his") };

@@ -3,7 +3,7 @@
 use crate::{
     harness::{
         exchange::fresh_key,
-        stage::{ANNEX_LIMIT, Stage, code, fresh_code, id, text},
+        stage::{ANNEX_LIMIT, Stage, Step, code, fresh_code, id, text},
         world::Raw,
     },
     wrapped_keys::vault_id,
@@ -67,8 +67,7 @@ async fn body_of_json_past_the_limit_is_refused() {
 
 #[tokio::test]
 async fn act_that_takes_no_body_reads_little_of_one() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let withdraw = |bytes: usize| {
         let request = raw.request(Method::POST, &format!("/v1/proposals/{proposal}/withdraw"));
@@ -88,8 +87,7 @@ fn awaited(raw: &Raw, method: Method, path: &str) -> RequestBuilder {
 
 #[tokio::test]
 async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_it_says() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let call = stage.call;
     let panel = vault_id(&stage, "USA:carol", proposal, VaultKind::Panel).await;
     let refuses = async |member: &str, status, slug, path: &str| {
@@ -175,8 +173,7 @@ async fn large_body_is_about_what_its_address_names() {
 /// Signatures are verified before anything is known of their subject. What is wrong with them is said where it was needed.
 #[tokio::test]
 async fn faulty_statement_is_refused_after_what_its_sender_may_not_know_or_do() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let refuses = async |member: &str, status, slug, method: Method, noun: &str, body: serde_json::Value| {
         let raw = stage.raw(Some(stage.credential(member)));
         let request = raw.request(method, &format!("/v1/proposals/{proposal}/{noun}"));
@@ -201,8 +198,7 @@ async fn faulty_statement_is_refused_after_what_its_sender_may_not_know_or_do() 
 
 #[tokio::test]
 async fn document_that_does_not_fit_its_slot_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let (large, small) = (sealed(usize::try_from(ANNEX_LIMIT).unwrap()), sealed(1000));
     stage.refuses_raw(413, "too-large", upload(&raw, proposal, "annex", "a", &large)).await;
@@ -220,8 +216,7 @@ async fn document_that_does_not_fit_its_slot_is_refused() {
 
 #[tokio::test]
 async fn bytes_that_are_not_a_complete_age_file_of_the_announced_digest_are_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let whole = sealed(1000);
     let mut other = whole.clone();
@@ -260,8 +255,7 @@ fn with_header(stanzas: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn file_that_no_members_key_opens_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let word = "A".repeat(43);
     for (key, stanzas) in [
@@ -298,8 +292,7 @@ static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subsc
 /// The server runs on this thread, so what it says is heard here.
 #[tokio::test]
 async fn refused_file_leaves_no_warning() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let whole = sealed(1000);
     let lines = Lines::default();

@@ -4,7 +4,7 @@
 use super::lies::{key_of, tamper};
 use crate::harness::{
     bulk,
-    stage::{Stage, code, id, pdf, quiet, slug, summary},
+    stage::{Stage, Step, code, id, pdf, quiet, slug, summary},
     world::Store,
 };
 use entente::{
@@ -194,8 +194,7 @@ async fn label_of_a_withdrawn_proposal_keeps_no_nation_from_its_officer() {
 
 #[tokio::test]
 async fn host_makes_nobody_a_member_of_a_party() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let nobody = "no chain of signatures leads from them";
     let insert = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) SELECT proposal_id, 'ISR:tamar', 'ISR', 0 FROM proposals";
     tamper(&stage, insert, args![]).await;

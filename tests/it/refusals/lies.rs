@@ -2,7 +2,7 @@
 
 use crate::harness::{
     census::files,
-    stage::{ANNEX_LIMIT, Stage, code, id, pdf, quiet, review, slug},
+    stage::{ANNEX_LIMIT, Stage, Step, code, id, pdf, quiet, review, slug},
 };
 use entente::{
     client::{ExitClass, directory::NewKeyCard, verified::VersionChoice},
@@ -62,8 +62,7 @@ const PUT_CARD: &str = "UPDATE members SET key_card = $1 WHERE member = 'ISR:tam
 
 #[tokio::test]
 async fn nothing_is_wrapped_to_a_key_card_that_is_not_the_registrars() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (avi, tamar) = (stage.client("ISR:avi"), id("ISR:tamar"));
     let genuine = look(&stage, "SELECT key_card AS it FROM members WHERE member = 'ISR:tamar'", args![]).await;
     let by_korea = sign_statement(&key_of(&stage, "KOR:registrar"), &card(&stage, 2)).unwrap();
@@ -81,8 +80,7 @@ async fn nothing_is_wrapped_to_a_key_card_that_is_not_the_registrars() {
 
 #[tokio::test]
 async fn older_key_card_does_not_come_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let member = id("ISR:tamar");
     let old = look(&stage, "SELECT key_card AS it FROM members WHERE member = 'ISR:tamar'", args![]).await;
     // The old key was lost, so the registrar vouches for a new one; Avi has seen that.
@@ -101,8 +99,7 @@ async fn older_key_card_does_not_come_back() {
 
 #[tokio::test]
 async fn nothing_is_sealed_to_a_vault_that_no_party_made() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let (slot, annex) = (slug("annex"), stage.file("annex.bin", b"measurements"));
     let recipient = new_identity().recipient().to_owned();
     let sql = "UPDATE vaults SET recipient = $1 WHERE kind = 'panel'";
@@ -132,8 +129,7 @@ async fn nothing_is_sealed_to_a_vault_that_no_party_made() {
 
 #[tokio::test]
 async fn size_that_the_exchange_makes_up_for_what_nobody_signed_is_held_against_the_call_s_text() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     stage.put("ISR:avi", proposal, "annex", &stage.file("annex.bin", b"measurements")).await;
     let (bob, annex, out) = (stage.client("USA:bob"), slug("annex"), stage.plan.dir.join("opened.bin"));
     let set = "UPDATE documents SET size = $1 WHERE slot = 'annex'";
@@ -166,8 +162,7 @@ async fn opens_nothing(stage: &Stage, proposal: ProposalId, saying: &str) {
 
 #[tokio::test]
 async fn manifest_that_the_parties_did_not_sign_opens_nothing() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     let signature = "SELECT jws AS it FROM manifest_signatures WHERE partner = $1";
@@ -208,8 +203,7 @@ async fn manifest_that_the_parties_did_not_sign_opens_nothing() {
 /// `sealing::seal`, where it opens them.
 #[tokio::test]
 async fn ciphertext_changed_on_the_disk_opens_nothing() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     let key = look(&stage, "SELECT blob_key AS it FROM documents WHERE slot = 'work-plan'", args![]).await;
@@ -237,8 +231,7 @@ async fn ciphertext_changed_on_the_disk_opens_nothing() {
 
 #[tokio::test]
 async fn exchange_cannot_have_a_key_wrapped_to_somebody_without_a_place() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.pass_the_opening();
     stage.clear(proposal, &["USA:dana"]).await;
     // A party's restricted vault, shown to the client as if it were the panel's.
@@ -276,8 +269,7 @@ async fn renew(stage: &Stage, member: &str) {
 
 #[tokio::test]
 async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     for reviewer in ["USA:carol", "ISR:maya"] {
         stage.client(reviewer).submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     }

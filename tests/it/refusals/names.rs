@@ -4,7 +4,7 @@
 use super::lies::{key_of, tamper};
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, fresh_code, id, quiet, summary, text},
+    stage::{Stage, Step, fresh_code, id, quiet, summary, text},
 };
 use entente::{
     client::{ExitClass, directory::NewKeyCard},
@@ -67,8 +67,7 @@ async fn officer_at_a_partys_organisation_in_another_spelling_is_recused() {
 
 #[tokio::test]
 async fn holder_wraps_nothing_to_a_reviewer_at_a_partys_organisation_in_another_spelling() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     moves(&stage, "ISR:maya", "\u{ff2b}INNERET\u{3000}sensing").await;
     // An exchange that keeps silent about it.
     tamper(&stage, "UPDATE members SET organisation = 'Elsewhere' WHERE member = 'ISR:maya'", args![]).await;

@@ -3,7 +3,7 @@
 use super::lies::key_of;
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, code, id, review, text},
+    stage::{NATIONS, Stage, Step, code, id, review, text},
     world::Store,
 };
 use entente::{
@@ -54,8 +54,7 @@ async fn answer(stage: &Stage, member: &str, method: Method, path: &str, tag: Op
 
 #[tokio::test]
 async fn reopening_and_taking_it_back_tell_nobody_whether_there_is_a_review() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
     let ask = async |member: &str, verb: &str, review: ReviewId| {
         answer(&stage, member, Method::POST, &format!("/v1/reviews/{review}/{verb}"), None).await
@@ -119,8 +118,7 @@ async fn tag_of_a_call_moves_with_what_its_reader_is_shown_and_nothing_else() {
 
 #[tokio::test]
 async fn beginning_a_proposal_tells_nobody_whether_there_is_one_by_that_name() {
-    let stage = Stage::open().await;
-    let hidden = stage.prepared().await;
+    let (stage, hidden) = Stage::at(Step::Prepared).await;
     let absent = ProposalId::new_of(&id("ISR:avi"), &SystemClock, &SystemRng);
     let begin = async |member: &str, proposal: ProposalId| {
         let raw = stage.raw(Some(stage.credential(member)));
@@ -145,8 +143,7 @@ async fn beginning_a_proposal_tells_nobody_whether_there_is_one_by_that_name() {
 
 #[tokio::test]
 async fn making_a_vault_tells_nobody_whether_there_is_one_by_that_name() {
-    let stage = Stage::open().await;
-    let hidden = stage.prepared().await;
+    let (stage, hidden) = Stage::at(Step::Prepared).await;
     let taken = stage.client("ISR:avi").api().vaults(hidden).await.unwrap()[0].id;
     let absent = VaultId::new_of(&id("ISR:avi"), &SystemClock, &SystemRng);
     // The call's other proposal is between others, who have no `staff` vault of Bob's yet.
@@ -288,8 +285,7 @@ async fn nothing_is_told(stage: &Stage, proposal: ProposalId) {
 
 #[tokio::test]
 async fn policy_officer_hears_nothing_before_the_opening_that_is_kept_to_parties_and_officers() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     nothing_is_told(&stage, proposal).await;
     stage.pass_the_opening();
     let readers = stage.client("ISR:drafter").api().readers(proposal).await.unwrap();
@@ -299,8 +295,7 @@ async fn policy_officer_hears_nothing_before_the_opening_that_is_kept_to_parties
 
 #[tokio::test]
 async fn policy_officer_who_works_where_a_party_works_hears_nothing() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let card = stage.again("USA:dana").issued_member(&id("ISR:drafter")).await.unwrap().card.clone();
     let new = NewKeyCard { organisation: "kinneret  SENSING".into(), ..NewKeyCard::like(card) };
     stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();

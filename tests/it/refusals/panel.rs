@@ -3,7 +3,7 @@
 
 use crate::harness::{
     census::is_act,
-    stage::{Stage, code, id, pdf, quiet, review, slug},
+    stage::{Stage, Step, code, id, pdf, quiet, review, slug},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
@@ -70,8 +70,7 @@ async fn standing(stage: &Stage, proposal: ProposalId) -> Sha256 {
 
 #[tokio::test]
 async fn review_in_conflict_is_refused_as_if_the_proposal_did_not_exist() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.assign(&[(proposal, "ISR:yael")], false).await;
     let yael = stage.client("ISR:yael");
     yael.declare(proposal, Some(ConflictGround::Financial)).await.unwrap();
@@ -97,8 +96,7 @@ async fn review_in_conflict_is_refused_as_if_the_proposal_did_not_exist() {
 
 #[tokio::test]
 async fn reviewer_declares_before_reading_or_reviewing() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.assign(&[(proposal, "ISR:yael")], false).await;
     let yael = stage.client("ISR:yael");
     let body = review_of(&stage, "ISR:yael", proposal, standing(&stage, proposal).await).await;
@@ -113,8 +111,7 @@ async fn reviewer_declares_before_reading_or_reviewing() {
 
 #[tokio::test]
 async fn score_off_the_scale_does_not_leave_the_reviewers_machine() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let carol = stage.client("USA:carol");
     for wrong in [review(5.5, 4.0), review(4.0, 3.3), review(4.0, -1.0)] {
         stage.declines(ExitClass::Usage, "is scored", carol.submit_review(proposal, &wrong)).await;
@@ -127,8 +124,7 @@ async fn score_off_the_scale_does_not_leave_the_reviewers_machine() {
 
 #[tokio::test]
 async fn review_of_a_version_that_no_longer_stands_is_refused() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let first = standing(&stage, proposal).await;
     stage.put("USA:bob", proposal, "work-plan", &stage.file("again.pdf", &pdf("again"))).await;
     stage.sign("ISR:avi", proposal).await;
@@ -148,8 +144,7 @@ async fn review_of_a_version_that_no_longer_stands_is_refused() {
 
 #[tokio::test]
 async fn of_two_outcomes_decided_at_once_one_stands() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let manifest_sha256 = standing(&stage, proposal).await;
     let decision = |member: &str, outcome| {
         let partner = id(member).partner().clone();
@@ -191,8 +186,7 @@ async fn of_two_outcomes_decided_at_once_one_stands() {
 
 #[tokio::test]
 async fn letter_waits_for_the_decision_to_be_final() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let dana = stage.client("USA:dana");
     stage.declines(ExitClass::Usage, "not final", dana.send_letter(proposal, "Dear all")).await;
     stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
@@ -207,8 +201,7 @@ async fn letter_waits_for_the_decision_to_be_final() {
 
 #[tokio::test]
 async fn officer_declares_before_assigning_reopening_or_giving_more_time() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (olivia, carol) = (stage.client("USA:olivia"), stage.client("USA:carol"));
     let review = carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
     let pair = [(proposal, id("ISR:yael"))];
@@ -255,8 +248,7 @@ async fn nation_with_an_officer_names_and_recalls_its_deciders_itself() {
 
 #[tokio::test]
 async fn review_that_its_reviewer_sealed_broken_off_stops_no_ranking() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.client("ISR:maya").submit_review(proposal, &review(3.0, 4.0)).await.unwrap();
     let vaults = stage.client("USA:carol").api().vaults(proposal).await.unwrap();
     let vault = vaults.iter().find(|vault| vault.kind == VaultKind::Deliberation).unwrap();

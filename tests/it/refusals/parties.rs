@@ -3,7 +3,7 @@
 
 use super::set_aside::moves_to;
 use crate::harness::{
-    stage::{Stage, code, id, pdf, text},
+    stage::{Stage, Step, code, id, pdf, text},
     world::Store,
 };
 use entente::{
@@ -19,8 +19,7 @@ use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn hand_over_stays_within_the_party_and_leaves_somebody_in_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let avi = stage.client("ISR:avi");
     for stranger in ["USA:frank", "KOR:minjun"] {
         stage.declines(ExitClass::Usage, "another partner", avi.hand_over(proposal, &id(stranger), true)).await;
@@ -59,8 +58,7 @@ async fn who_runs_or_judges_a_call_is_no_party_in_it() {
 
 #[tokio::test]
 async fn party_has_no_role_in_its_call() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let dana = stage.client("USA:dana");
     // What is being prepared is hidden from officers: the refusal says no more than that somebody else must be chosen.
     stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("USA:bob"), &[CallRole::Reviewer].into())).await;
@@ -99,8 +97,7 @@ async fn who_was_party_has_no_role_in_its_call() {
 
 #[tokio::test]
 async fn counterpart_signs_the_version_that_waits_or_learns_what_was_changed_since() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     stage.sign("ISR:avi", proposal).await;
     let bob = stage.client("USA:bob");
     let pending = bob.api().proposal(proposal).await.unwrap().pending.unwrap();

@@ -1,7 +1,7 @@
 //! An exchange that makes up who takes which part: no key goes to whom nobody signed into it.
 
 use super::lies::tamper;
-use crate::harness::stage::{Stage, id};
+use crate::harness::stage::{Stage, Step, id};
 use entente::{
     client::{ExitClass, naming::FoundProposal, vaults::Wrapped},
     storage::args,
@@ -16,8 +16,7 @@ fn names(wrapped: &Wrapped) -> (Vec<String>, Vec<String>) {
 
 #[tokio::test]
 async fn reviewer_whom_nobody_assigned_gets_no_key() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let assigned = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement) \
                     SELECT proposal_id, 'ISR:yael', assigned_by, assigned_at, statement FROM assignments LIMIT 1";
     tamper(&stage, assigned, args![]).await;
@@ -37,8 +36,7 @@ async fn reviewer_whom_nobody_assigned_gets_no_key() {
 
 #[tokio::test]
 async fn declaration_that_the_member_did_not_sign_clears_nobody() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     tamper(&stage, "DELETE FROM declaration_statements WHERE member = 'ISR:maya'", args![]).await;
     let (done, refused) = names(&stage.again("USA:dana").wrap_missing(proposal).await.unwrap());
     assert_eq!((done, refused), (vec!["USA:carol".to_owned()], vec!["ISR:maya".to_owned()]));
@@ -54,8 +52,7 @@ async fn declaration_that_the_member_did_not_sign_clears_nobody() {
 
 #[tokio::test]
 async fn role_that_no_officer_gave_is_none_and_what_was_stated_stays() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let role = "INSERT INTO call_roles (call_id, member, role, granted_by, granted_at) \
                 SELECT call_id, 'USA:opal', 'decider', granted_by, granted_at FROM call_roles LIMIT 1";
     tamper(&stage, role, args![]).await;

@@ -1,7 +1,7 @@
 //! What a refusal says to do next is something that its reader can do, and it leads on.
 
 use super::set_aside::moves_to;
-use crate::harness::stage::{GRACE, Stage, code, id, pdf, quiet, review, slug};
+use crate::harness::stage::{GRACE, Stage, Step, code, id, pdf, quiet, review, slug};
 use entente::{
     client::ClientError,
     domain::{
@@ -29,8 +29,7 @@ async fn remedy<T>(slug: &str, attempt: impl Future<Output = Result<T, ClientErr
 
 #[tokio::test]
 async fn member_on_record_as_clear_is_told_to_declare_a_conflict_themselves() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let maya = stage.client("ISR:maya");
     let said = remedy("already-declared", maya.declare(proposal, None)).await;
     assert!(said.contains("declare it yourself") && said.contains("--ground") && !said.contains("officer"), "{said}");
@@ -41,8 +40,7 @@ async fn member_on_record_as_clear_is_told_to_declare_a_conflict_themselves() {
 
 #[tokio::test]
 async fn member_whose_nation_alone_has_officers_is_told_to_ask_for_another_one() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (dana, noa, opal) = (stage.client("USA:dana"), stage.client("ISR:noa"), id("USA:opal"));
     noa.grant_roles(stage.call, &id("ISR:noa"), &[].into()).await.unwrap();
     moves_to(&stage, "USA:opal", "Elsewhere").await;
@@ -95,8 +93,7 @@ async fn party_whose_bytes_are_late_asks_for_more_time_for_its_nation_and_they_a
 
 #[tokio::test]
 async fn decider_who_finds_another_decision_signs_that_one_or_another_once_it_is_taken_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (frank, eitan) = (stage.client("USA:frank"), stage.client("ISR:eitan"));
     let manifest_sha256 = frank.api().proposal(proposal).await.unwrap().manifest_sha256.unwrap();
     // As when both sign at once: the client would say beforehand that another one is proposed.
@@ -119,8 +116,7 @@ async fn decider_who_finds_another_decision_signs_that_one_or_another_once_it_is
 
 #[tokio::test]
 async fn final_decision_that_is_in_the_way_is_replaced_or_rescinded_by_every_funder() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
     let (dana, frank, eitan) = (stage.client("USA:dana").api(), stage.client("USA:frank"), stage.client("ISR:eitan"));
     frank.sign_decision(proposal, Fund).await.unwrap();

@@ -2,7 +2,7 @@
 //! the reason holds.
 
 use super::lies::tamper;
-use crate::harness::stage::{Stage, code, id, review};
+use crate::harness::stage::{Stage, Step, code, id, review};
 use entente::{
     client::{ExitClass, directory::NewKeyCard, ranking::Ranking},
     domain::{
@@ -114,8 +114,7 @@ async fn ranking_sets_aside_what_the_exchange_counts_and_counts_nothing_that_it_
 
 #[tokio::test]
 async fn signature_of_who_may_decide_no_longer_is_missing_and_another_decider_signs_in_its_place() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (frank, eitan, opal) = (stage.client("USA:frank"), stage.client("ISR:eitan"), stage.client("USA:opal"));
     stage.client("USA:dana").grant_roles(stage.call, &id("USA:opal"), &[CallRole::Decider].into()).await.unwrap();
     stage.clear(proposal, &["USA:opal"]).await;
@@ -143,8 +142,7 @@ async fn signature_of_who_may_decide_no_longer_is_missing_and_another_decider_si
 
 #[tokio::test]
 async fn signature_that_counts_again_becomes_final_only_when_somebody_signs_again() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (frank, eitan) = (stage.client("USA:frank"), stage.client("ISR:eitan"));
     frank.sign_decision(proposal, Outcome::Fund).await.unwrap();
     frank.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
@@ -160,8 +158,7 @@ async fn signature_that_counts_again_becomes_final_only_when_somebody_signs_agai
 
 #[tokio::test]
 async fn nobody_signs_beside_somebody_who_decides_no_longer_by_what_was_signed() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
     stage.client("USA:dana").grant_roles(stage.call, &id("USA:frank"), &[].into()).await.unwrap();
     let role = "INSERT INTO call_roles (call_id, member, role, granted_by, granted_at) \

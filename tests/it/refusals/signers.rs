@@ -4,7 +4,7 @@
 use super::lies::{key_of, tamper};
 use crate::harness::{
     pki::{Issued, self_signed, uri},
-    stage::{Stage, code, id, pdf, quiet, review, slug},
+    stage::{Stage, Step, code, id, pdf, quiet, review, slug},
 };
 use entente::{
     client::{ClientError, ExitClass},
@@ -37,8 +37,7 @@ fn key_under(stage: &Stage, member: &str, named: &str, until: i32) -> SigningKey
 
 #[tokio::test]
 async fn certificate_in_a_statement_names_its_signer_and_is_valid() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let frank = stage.client("USA:frank").api();
     let manifest_sha256 = frank.proposal(proposal).await.unwrap().manifest_sha256.unwrap();
     let (outcome, partner) = (Outcome::Fund, code("USA"));
@@ -57,8 +56,7 @@ async fn certificate_in_a_statement_names_its_signer_and_is_valid() {
 
 #[tokio::test]
 async fn signature_under_a_certificate_out_of_its_time_is_believed_by_no_client() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (frank, noa) = (stage.client("USA:frank"), stage.client("ISR:noa"));
     let signed = frank.sign_decision(proposal, Outcome::Fund).await.unwrap();
     let jws = &signed.signatures[&code("USA")].jws;
@@ -78,8 +76,7 @@ async fn signature_under_a_certificate_out_of_its_time_is_believed_by_no_client(
 
 #[tokio::test]
 async fn letter_is_by_an_officer_of_the_signed_roll() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     for member in ["USA:frank", "ISR:eitan"] {
         stage.client(member).sign_decision(proposal, Outcome::Fund).await.unwrap();
     }
@@ -134,8 +131,7 @@ async fn replace(stage: &Stage, proposal: ProposalId, kind: VaultKind, maker: &s
 
 #[tokio::test]
 async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (carol, maya) = (stage.client("USA:carol"), stage.client("ISR:maya"));
     carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     // Walt is of the lead, and observes: an accomplice of the host.
@@ -157,8 +153,7 @@ async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
 
 #[tokio::test]
 async fn nothing_is_sealed_to_a_panel_vault_that_no_member_of_the_proposal_made() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let put = |member: &'static str| {
         let (client, plan) = (stage.client(member), plan.clone());

@@ -1,6 +1,6 @@
 //! What comes too late, to the millisecond, and what an extension cannot do.
 
-use crate::harness::stage::{GRACE, Stage, code, pdf, quiet, slug};
+use crate::harness::stage::{GRACE, Stage, Step, code, pdf, quiet, slug};
 use entente::{
     client::{ClientError, ExitClass},
     domain::{
@@ -64,8 +64,7 @@ async fn bytes_follow_a_commitment_to_the_end_of_the_grace_period_and_no_others_
 
 #[tokio::test]
 async fn proposal_that_a_party_did_not_sign_lapses_and_concerns_nobody_else() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     stage.sign("ISR:avi", proposal).await;
     let status = async || stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status;
     stage.clock.set(stage.deadline);
@@ -100,8 +99,7 @@ async fn extend(
 
 #[tokio::test]
 async fn deadline_only_moves_later_and_not_after_the_opening() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     stage.clear(proposal, &["USA:dana"]).await;
     let hour = SignedDuration::from_hours(1);
     let earlier = stage.deadline - hour;

@@ -3,7 +3,7 @@
 use super::lies::key_of;
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, code, id},
+    stage::{NATIONS, Stage, Step, code, id},
     world::{Store, TestWorld},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -354,8 +354,7 @@ async fn role_beside_another_one_takes_nothing_from_its_holder() {
 
 #[tokio::test]
 async fn who_lays_down_a_reviewers_role_reads_no_more() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let carol = stage.client("USA:carol");
     carol.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     carol.grant_roles(stage.call, &id("USA:carol"), &roles(&[])).await.unwrap();
@@ -366,8 +365,7 @@ async fn who_lays_down_a_reviewers_role_reads_no_more() {
 
 #[tokio::test]
 async fn who_is_still_assigned_hears_that_an_officer_takes_that_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let (bob, carol, dana) = (stage.client("USA:bob"), stage.client("USA:carol"), stage.client("USA:dana"));
     bob.invite(proposal, &id("USA:carol")).await.unwrap();
     carol.grant_roles(stage.call, &id("USA:carol"), &roles(&[])).await.unwrap();

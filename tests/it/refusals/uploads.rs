@@ -7,7 +7,7 @@ use super::{
 };
 use crate::harness::{
     process::until,
-    stage::{GRACE, Stage, id},
+    stage::{GRACE, Stage, Step, id},
     tus::{Sender, address, kept, problem, sealed},
     world::Store,
 };
@@ -283,8 +283,7 @@ async fn upload_to_which_its_member_can_add_no_more_takes_no_room_from_colleague
 
 #[tokio::test]
 async fn upload_is_taken_back_by_its_member_also_where_nothing_is_uploaded_any_more() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let (avi, bytes) = (Sender::new(&stage, "ISR:avi", proposal), sealed(1000));
     let path = avi.begin(bytes.len(), None).await;
     assert_eq!(avi.append(&path, 0, &bytes[..10]).await.status(), 204);

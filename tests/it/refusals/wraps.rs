@@ -3,7 +3,7 @@
 
 use super::lies::{key_of, tamper};
 use crate::harness::{
-    stage::{Stage, code, id, review},
+    stage::{Stage, Step, code, id, review},
     world::Store,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -96,8 +96,7 @@ forbid(principal, action == Action::"Read", resource) when { resource.assigned.c
 
 #[tokio::test]
 async fn nothing_is_wrapped_by_policies_that_were_rolled_back() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     stage.israel_adds(NO_REVIEWERS).await;
     assert_eq!(stage.again("USA:dana").policy(&"ISR".parse().unwrap()).await.unwrap().version, 2);
     assert!(stage.client("USA:dana").api().missing_keys(proposal).await.unwrap().is_empty());
@@ -116,8 +115,7 @@ async fn nothing_is_wrapped_by_policies_that_were_rolled_back() {
 
 #[tokio::test]
 async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let israel: PolicyOwner = "ISR".parse().unwrap();
     let released = stage.client("ISR:drafter").policy(&israel).await.unwrap().text.unwrap();
     stage.israel_adds(NO_REVIEWERS).await;
@@ -150,8 +148,7 @@ async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
 
 #[tokio::test]
 async fn policies_are_asked_of_the_key_card_and_not_of_what_the_exchange_says_of_a_member() {
-    let stage = Stage::open().await;
-    let proposal = stage.awaiting_keys().await;
+    let (stage, proposal) = Stage::at(Step::AwaitingKeys).await;
     let not_them = r#"@id("not-galilee") @side("release") @reason("not to Galilee University")
 forbid(principal, action == Action::"Read", resource) when { principal.organisation == "galilee university" };"#;
     stage.israel_adds(not_them).await;
@@ -170,8 +167,7 @@ forbid(principal, action == Action::"Read", resource) when { principal.organisat
 
 #[tokio::test]
 async fn reviewer_whose_review_is_made_up_gets_no_key_to_the_others() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     let made_up = "INSERT INTO reviews (review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
                    submitted_at) SELECT 'rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF', proposal_id, 'ISR:maya', revision, \
@@ -186,8 +182,7 @@ async fn reviewer_whose_review_is_made_up_gets_no_key_to_the_others() {
 
 #[tokio::test]
 async fn party_hands_nothing_to_a_colleague_whom_an_owner_does_not_admit() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let officer = id("ISR:approver");
     let apart = r#"@id("apart") @side("reader") @reason("who writes policies reads no proposals")
 forbid(principal, action == Action::"Read", resource) when { principal.roles.contains("policy_officer") };"#;

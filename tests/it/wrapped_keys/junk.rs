@@ -4,7 +4,7 @@ use super::{first, machine, made, missing, publish, recipients, shown, vault_id}
 use crate::{
     harness::{
         process::{ended, entente},
-        stage::{Stage, id},
+        stage::{Stage, Step, id},
         world::Store,
     },
     refusals::lies::{key_of, tamper},
@@ -51,8 +51,7 @@ async fn panel_keys(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<Wr
 
 #[tokio::test]
 async fn nobody_overwrites_a_key_of_another_holder_not_even_who_made_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let bobs = recipients(&stage, "USA:bob").await.remove(0);
     let spoil = async || {
@@ -71,8 +70,7 @@ async fn nobody_overwrites_a_key_of_another_holder_not_even_who_made_it() {
 
 #[tokio::test]
 async fn request_brings_so_many_keys_and_no_more() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let panel = vault_id(&stage, "ISR:noa", proposal, VaultKind::Panel).await;
     let carols = recipients(&stage, "USA:carol").await.remove(0);
     let one = junk(&stage, "ISR:noa", panel, &to("USA:carol"), &carols);
@@ -86,8 +84,7 @@ async fn request_brings_so_many_keys_and_no_more() {
 
 #[tokio::test]
 async fn key_that_does_not_open_stands_beside_one_that_does_and_is_told_of() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let panel = vault_id(&stage, "USA:carol", proposal, VaultKind::Panel).await;
     let carols = recipients(&stage, "USA:carol").await.remove(0);
     // Another officer, who has declared to be clear; in front of the good one or behind it.
@@ -119,8 +116,7 @@ async fn key_that_does_not_open_stands_beside_one_that_does_and_is_told_of() {
 
 #[tokio::test]
 async fn officer_with_an_own_key_that_does_not_open_still_opens_through_the_call() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     let panel = vault_id(&stage, "USA:dana", proposal, VaultKind::Panel).await;
     let danas = recipients(&stage, "USA:dana").await.remove(0);
     let body = junk(&stage, "ISR:noa", panel, &to("USA:dana"), &danas);
@@ -136,8 +132,7 @@ async fn officer_with_an_own_key_that_does_not_open_still_opens_through_the_call
 
 #[tokio::test]
 async fn holder_says_that_a_key_does_not_open_and_gets_another() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     // Bob has a new identity, and Avi is the first to wrap for it.
     let (identity, path) = made(&stage, "USA:bob", "next.txt");
@@ -181,8 +176,7 @@ async fn holder_says_that_a_key_does_not_open_and_gets_another() {
 
 #[tokio::test]
 async fn junk_makers_of_one_nation_fill_their_own_share_and_lock_nobody_out() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let (identity, path) = made(&stage, "USA:bob", "next.txt");
     let both = [recipients(&stage, "USA:bob").await.remove(0), identity.recipient().to_owned()];
@@ -245,8 +239,7 @@ async fn operator_sets_how_many_of_a_nation_wrap_for_one_recipient() {
 
 #[tokio::test]
 async fn key_of_the_call_that_does_not_open_is_mended_by_another_party_member() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let call = stage.client("ISR:avi").call(stage.call).await.unwrap();
     // As if Avi's client had made it so when the proposal began.
@@ -279,8 +272,7 @@ async fn key_of_the_call_that_does_not_open_is_mended_by_another_party_member() 
 
 #[tokio::test]
 async fn command_says_which_key_does_not_open_and_discards_it() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let (identity, path) = made(&stage, "USA:bob", "next.txt");
     publish(&stage, "USA:bob", &[identity.recipient().to_owned()]).await;
@@ -323,8 +315,7 @@ async fn command_says_which_key_does_not_open_and_discards_it() {
 
 #[tokio::test]
 async fn junk_for_an_identity_that_is_not_here_is_discarded_by_its_identifier() {
-    let stage = Stage::open().await;
-    let proposal = stage.submitted().await;
+    let (stage, proposal) = Stage::at(Step::Submitted).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     // An identity that works on no machine any more, as one of a token that is lost.
     let (identity, _) = made(&stage, "USA:bob", "lost.txt");
@@ -374,8 +365,7 @@ impl Numbers {
 
 #[tokio::test]
 async fn whatever_others_wrap_and_remove_a_holder_opens_what_they_could_open() {
-    let stage = Stage::open().await;
-    let proposal = stage.under_review().await;
+    let (stage, proposal) = Stage::at(Step::UnderReview).await;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let holders = ["USA:bob", "USA:carol", "USA:frank"];
     let others = ["ISR:avi", "ISR:tamar", "ISR:noa", "USA:dana", "ISR:maya"];

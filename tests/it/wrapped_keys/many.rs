@@ -4,7 +4,7 @@ use super::{junk::to, publish, recipients, shown, vault_id};
 use crate::{
     harness::{
         bulk::{self, KEYS, signing_key, wrap},
-        stage::{NATIONS, Stage, id},
+        stage::{NATIONS, Stage, Step, id},
         world::{Raw, Store, TestWorld},
     },
     refusals::lies::tamper,
@@ -203,8 +203,7 @@ async fn proposal_begins_with_many_invitations_and_keys_or_not_at_all_on_postgre
 
 #[tokio::test]
 async fn own_key_that_comes_twice_in_a_request_is_replaced_by_the_later_one() {
-    let stage = Stage::open().await;
-    let proposal = stage.begun().await;
+    let (stage, proposal) = Stage::at(Step::Begun).await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let avis = recipients(&stage, "ISR:avi").await.remove(0);
     let key = signing_key(&stage, "ISR:avi");

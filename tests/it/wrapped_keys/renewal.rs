@@ -7,7 +7,7 @@ use super::{
 };
 use crate::harness::{
     scratch::scratch,
-    stage::{Stage, id, pdf, quiet, review, slug},
+    stage::{Stage, Step, id, pdf, quiet, review, slug},
     world::Store,
 };
 use entente::{
@@ -201,8 +201,7 @@ async fn lost_identity_of_a_party_is_mended_by_the_counterpart_and_an_officer_af
 
 #[tokio::test]
 async fn lost_identity_is_mended_by_a_colleague_before_anything_is_handed_in() {
-    let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (stage, proposal) = Stage::at(Step::Prepared).await;
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let avi = lose(&stage, "ISR:avi").await;
     let staff = vault_id(&stage, "ISR:avi", proposal, VaultKind::Staff).await;

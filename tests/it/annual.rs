@@ -3,6 +3,8 @@
 //! Thirty proposals and twelve reviewers are under the larger call, six proposals under the other. Members come in elsewhere
 //! (`joining.rs`); programs are set up once, for years. Of each kind of people some act by the program itself, and those are counted;
 //! others do the same through the client.
+//!
+//! No test takes longer. Tests begin in the order of their names, and this one among the first: at the end it would run alone.
 
 mod call;
 mod papers;
