@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        call::LetterAudience,
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         proposal::{Listed, check_documents},
@@ -37,6 +38,8 @@ pub struct Signing {
     pub documents: Vec<SigningDocument>,
     /// The parties that have signed this version.
     pub signed_by: BTreeSet<PartnerCode>,
+    /// Whom letters are for by the text of the call.
+    pub letters: LetterAudience,
 }
 
 /// A document of the manifest, and where it comes from.
@@ -130,7 +133,8 @@ impl Client {
                 self.check_label(label, &manifest.parties, &call).await?;
             }
             let documents = manifest.documents.iter().map(|document| known(document, &working)).collect();
-            return Ok(Signing { documents, manifest, signed_by: signers.into_keys().collect() });
+            let (signed_by, letters) = (signers.into_keys().collect(), call.rules.letters);
+            return Ok(Signing { manifest, documents, signed_by, letters });
         }
         let present = self.label_to_keep(&proposal, &call, &vaults, choice).await?;
         let owners: BTreeSet<PartnerCode> = proposal.parties.keys().cloned().collect();
@@ -167,7 +171,9 @@ impl Client {
     /// # Errors
     /// Among others when something of that is no longer there.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
-        self.prepare_for_letters(plan.manifest.proposal, plan.manifest.call).await?;
+        if plan.letters == LetterAudience::OneParty {
+            self.prepare_for_letters(plan.manifest.proposal, plan.manifest.call).await?;
+        }
         let manifest = self.signed(&plan.manifest).await?;
         let sha256 = plan.manifest.digest()?;
         // Before the signature leaves: its answer may be lost.
@@ -280,7 +286,8 @@ fn plan_version(
         documents: documents.iter().map(|document| document.document.clone()).collect(),
         label,
     };
-    Ok(Signing { manifest: manifest.sorted(), documents, signed_by: BTreeSet::new() })
+    let letters = call.rules.letters;
+    Ok(Signing { manifest: manifest.sorted(), documents, signed_by: BTreeSet::new(), letters })
 }
 
 /// What is put in now and not what a version says, in words, by slot; places that still wait for their bytes may be empty.

@@ -19,7 +19,7 @@ use crate::{
     policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
     sealing::statement::{PolicyApproval, PolicyStatement},
     storage::{
-        Turn, Tx, partners,
+        StoreError, Turn, Tx, partners,
         policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
@@ -113,7 +113,11 @@ pub async fn propose(
         let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, body.text.clone(), Some(turn)).await?;
     }
-    let verified = Verified::<PolicyStatement>::of(&body.statement).await?;
+    let verified = match Verified::<PolicyStatement>::of(&body.statement).await {
+        // What is wrong with the text is said first, and a rehearsal has not read it.
+        Err(_) if context.is_rehearsal => return Err(StoreError::Rehearsed.into()),
+        verified => verified?,
+    };
     let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;

@@ -110,7 +110,8 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     let said = succeeded(&site.operate(&["backup", folder.to_str().unwrap()]).await);
     assert!(said.contains("backup `000002-"), "{said}");
     let number = |said: &str| -> u64 {
-        let line = said.lines().find(|line| line.contains("documents were new")).unwrap();
+        let line =
+            said.lines().find(|line| line.contains("documents were new") || line.contains("document was new")).unwrap();
         line.split(' ').next().unwrap().parse().unwrap()
     };
     let all = documents(&folder);

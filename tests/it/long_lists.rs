@@ -115,7 +115,7 @@ fn keep_judging(home: &Path, recipient: &str, call: CallId, marks: &BTreeMap<Pro
         "revisions": { "USA:carol": 1, "ISR:maya": 1 }, "said": { "impact": ["Two markets, one product.", "Sound."] },
     });
     let decision = json!({
-        "outcome": "fund", "sha256": Sha256::of(b"decision"), "has_letter": false, "organisations": ["Kinneret Instruments"],
+        "outcome": "fund", "sha256": Sha256::of(b"decision"), "reached": [], "organisations": { "ISR": ["Kinneret Instruments"] },
     });
     let mut items = Vec::new();
     for (proposal, mark) in marks {

@@ -13,7 +13,7 @@ use entente::{
     storage::args,
     wire::directory::CreateProgram,
 };
-use std::{fs, path::Path, process::Stdio};
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
@@ -232,7 +232,12 @@ async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
         (format!("proposal status {proposal}"), format!("`{reference}` is not shown, but was seen here as submitted"));
     assert_eq!(run("USA:olivia", &status).await.0, 0);
     assert_eq!(run("USA:bob", "proposal list").await.0, 0);
-    stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    // Somebody else hides it from Olivia; what Noa declares herself hides it from her, and is no reason for a warning.
+    stage.client("USA:dana").grant_roles(stage.call, &id("USA:olivia"), &BTreeSet::new()).await.unwrap();
+    assert_eq!(run("ISR:noa", &status).await.0, 0);
+    stage.client("ISR:noa").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    let (code, _, faults) = run("ISR:noa", &status).await;
+    assert!(code == 3 && !faults.contains(&told), "{code} {faults}");
     let (code, _, faults) = run("USA:olivia", &status).await;
     assert!(code == 3 && faults.contains(&told) && faults.contains("or policy hides it now"), "{code} {faults}");
     // An older state, which lacks the proposal: the lists of its parties' members lack it, too.

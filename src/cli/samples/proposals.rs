@@ -27,7 +27,7 @@ use crate::{
         visibility::{AccessCause, AccessChange},
     },
     dev_pki::cast::{AVI, BOB, Cast, TAMAR},
-    domain::{id::ProposalId, vault::VaultKind},
+    domain::{call::LetterAudience, id::ProposalId, vault::VaultKind},
     sealing::statement::{Manifest, ManifestDocument},
     wire::{
         explanation::Reader,
@@ -87,6 +87,7 @@ fn documents(pages: &mut Pages) {
             .map(signing)
             .into(),
         signed_by: [read("USA")].into(),
+        letters: LetterAudience::AllParties,
     };
     pages.show("proposal sign $PROPOSAL --dry-run", |screen| sign::show_plan(screen, &plan, Some(&summary()), &zone()));
     let verified = VerifiedManifest {
