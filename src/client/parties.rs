@@ -81,7 +81,7 @@ impl Client {
         let statement = self.signed(&statement).await?;
         let joined = self.api().accept_invitation(id, &AcceptInvitation { statement }).await?;
         // Who joins has joined. If it fails now, it is made with the signature.
-        if let Err(error) = self.prepare_for_letters(id, joined.call).await {
+        if let Err(error) = Box::pin(self.prepare_for_letters(id, joined.call)).await {
             self.warn(&format!("what letters to your party alone are sealed to is not made yet: {error}"));
         }
         Ok(joined)

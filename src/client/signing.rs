@@ -172,7 +172,7 @@ impl Client {
     /// Among others when something of that is no longer there.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
         if plan.letters == LetterAudience::OneParty {
-            self.prepare_for_letters(plan.manifest.proposal, plan.manifest.call).await?;
+            Box::pin(self.prepare_for_letters(plan.manifest.proposal, plan.manifest.call)).await?;
         }
         let manifest = self.signed(&plan.manifest).await?;
         let sha256 = plan.manifest.digest()?;

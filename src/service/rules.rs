@@ -189,10 +189,8 @@ impl Rules {
         }
         let text = text.to_owned();
         let read = super::aside(move || Guardrails::shared("guardrails", &text)).await?;
-        Ok(read.map_err(|error| error.to_string()).map(|read| {
-            *known() = Some((digest, Arc::clone(&read)));
-            read
-        }))
+        let read = read.map_err(|error| error.to_string());
+        Ok(read.inspect(|read| *known() = Some((digest, Arc::clone(read)))))
     }
 
     /// A partner's policies, or what is wrong with them.
@@ -203,10 +201,8 @@ impl Rules {
         }
         let (of, text) = (code.clone(), text.to_owned());
         let read = super::aside(move || PartnerRules::shared(of.as_str(), &of, &text)).await?;
-        Ok(read.map_err(|error| error.to_string()).map(|read| {
-            self.partners.insert(code.clone(), (digest, Arc::clone(&read)));
-            read
-        }))
+        let read = read.map_err(|error| error.to_string());
+        Ok(read.inspect(|read| self.partners.insert(code.clone(), (digest, Arc::clone(read)))))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     refusals::lies::{key_of, tamper},
 };
 use entente::{
-    client::{error::ExitClass, letters::LetterTemplate, titles::Titles},
+    client::{api::Paging, error::ExitClass, letters::LetterTemplate, titles::Titles},
     domain::{
         ambient::{Clock, SystemClock},
         call::{LetterAudience, Phase},
@@ -77,7 +77,7 @@ async fn letter_is_for_its_party_alone(store: Store) {
     assert_eq!(shown(&stage, "ISR:avi", proposal).await, (1, 1, 0));
     // That it was sent stands in the log of all parties, as with restricted documents; what it says does not.
     stage.refuses("denied", bob.api().letter(proposal, letter.id)).await;
-    assert_eq!(bob.api().entries(&[EntryKind::LetterSent], &Default::default()).await.unwrap().items.len(), 1);
+    assert_eq!(bob.api().entries(&[EntryKind::LetterSent], &Paging::default()).await.unwrap().items.len(), 1);
 
     // Taken back, it is as if it had not been sent.
     dana.api().withdraw_letter(proposal, letter.id).await.unwrap();

@@ -432,7 +432,7 @@ async fn letter_reads_back_until_it_is_taken_back(store: Store) {
     let all = None::<&PartnerCode>;
     assert_eq!(
         seen!(store, tx => decisions::letters(&mut tx, proposal, all, None, 9)),
-        [listed.clone()],
+        std::slice::from_ref(&listed),
         "without the ciphertext"
     );
     assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal, all, Some(row('B').id), 9)), []);
