@@ -113,16 +113,16 @@ pub async fn propose(
         let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, body.text.clone(), Some(turn)).await?;
     }
-    let verified = match Verified::<PolicyStatement>::of(&body.statement).await {
-        // What is wrong with the text is said first, and a rehearsal has not read it.
-        Err(_) if context.is_rehearsal => return Err(StoreError::Rehearsed.into()),
-        verified => verified?,
-    };
+    let verified = Verified::<PolicyStatement>::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
+    }
+    if context.is_rehearsal {
+        // What is wrong with the text is said first, and a rehearsal has not read it.
+        return Err(StoreError::Rehearsed.into());
     }
     // INVARIANT: no text is kept unread. The office was given between the look and the turn.
     if !may {
