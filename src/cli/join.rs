@@ -35,7 +35,8 @@ const MAX_FILE: u64 = 16 << 20;
 
 The fingerprint is that of your own nation's card. Officials tell it to you by telephone, in person or on paper; type it. \
 Give the request file that is written to your registrar, by any way: nothing in it is secret. Your keys stay in the home \
-folder, protected by one passphrase; `entente unlock` asks for it once a day, and where there is none (Windows) each command does. Keep a copy of the identity file: without it you cannot open what was sealed to you.")]
+folder, protected by one passphrase; `entente unlock` asks for it once a day, and on Windows, where there is none, each \
+command does. Keep a copy of the identity file: without it you cannot open what was sealed to you.")]
 pub struct JoinArgs {
     /// The invitation, or the welcome
     file: PathBuf,

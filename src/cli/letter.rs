@@ -4,7 +4,6 @@ pub(super) mod many;
 
 use super::{
     act::{self, DryRun, Question},
-    cell::TableCell,
     context::{Context, whole},
     error::{CliError, Result, read_input},
     output::{Screen, Style},
@@ -158,7 +157,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 screen.fields(&[
                     ("about", screen.named(&letter.reference, &letter.proposal)),
                     ("letter", letter.id.to_string()),
-                    ("for", alone(&letter)),
+                    ("for", audience(&letter)),
                     ("sent", zone.both(letter.sent_at.0)),
                 ]);
             })
@@ -209,7 +208,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                     ("about", screen.named(&letter.reference, &letter.proposal)),
                     ("title", title.clone().unwrap_or_default()),
                     ("letter", letter.id.to_string()),
-                    ("for", alone(&letter)),
+                    ("for", audience(&letter)),
                     ("from", from),
                 ]);
                 if is_superseded {
@@ -246,48 +245,35 @@ pub(super) fn lines(screen: &mut Screen, title: Option<&str>, letters: &[Letter]
     if !heading.is_empty() {
         screen.heading(&heading.join("  "));
     }
-    let is_for_one = letters.iter().any(|letter| letter.party.is_some());
-    let heads = if is_for_one {
-        ["SENT", "SENT BY", "FOR", "ABOUT", "LETTER"].as_slice()
-    } else {
-        &["SENT", "SENT BY", "ABOUT", "LETTER"]
-    };
-    let mut table = Table::new(heads.iter().copied());
+    let mut table = Table::new(["SENT", "SENT BY", "FOR", "ABOUT", "LETTER"]);
     for letter in letters {
         let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
-        let mut cells: Vec<TableCell> = vec![zone.cell(letter.sent_at.0), letter.sent_by.to_string().into()];
-        cells.extend(is_for_one.then(|| alone(letter).into()));
-        cells.extend([about.into(), letter.id.to_string().into()]);
-        table.row(cells);
+        let (by, id) = (letter.sent_by.to_string(), letter.id.to_string());
+        table.row([zone.cell(letter.sent_at.0), by.into(), audience(letter).into(), about.into(), id.into()]);
     }
     screen.table(&table, "no letters");
 }
 
-/// The party that a letter is for alone.
-fn alone(letter: &Letter) -> String {
-    letter.party.as_ref().map(|party| format!("{party} alone")).unwrap_or_default()
+/// Whom a letter is for.
+fn audience(letter: &Letter) -> String {
+    letter.party.as_ref().map_or_else(|| "all parties".to_owned(), |party| format!("{party} alone"))
 }
 
 /// Letters of a call, and who fetched each.
 pub(super) fn readers(screen: &mut Screen, letters: &[LetterWithReaders], titles: &Titles, zone: &Zone) {
-    let is_for_one = letters.iter().any(|it| it.letter.party.is_some());
-    let heads = if is_for_one {
-        ["PROPOSAL", "TITLE", "FOR", "SENT", "SENT BY", "FETCHED BY"].as_slice()
-    } else {
-        &["PROPOSAL", "TITLE", "SENT", "SENT BY", "FETCHED BY"]
-    };
-    let mut table = Table::new(heads.iter().copied()).cutting("TITLE");
+    let mut table = Table::new(["PROPOSAL", "TITLE", "FOR", "SENT", "SENT BY", "FETCHED BY"]).cutting("TITLE");
     for LetterWithReaders { letter, fetched_by } in letters {
         let fetched = zone.cell_of(|said| {
             fetched_by.iter().map(|(who, at)| format!("{who} ({})", said(*at))).collect::<Vec<_>>().join(", ")
         });
-        let mut cells: Vec<TableCell> = vec![
+        table.row([
             screen.named(&letter.reference, &letter.proposal).into(),
             titles.title(letter.proposal).unwrap_or_default().into(),
-        ];
-        cells.extend(is_for_one.then(|| alone(letter).into()));
-        cells.extend([zone.cell(letter.sent_at.0), letter.sent_by.to_string().into(), fetched]);
-        table.row(cells);
+            audience(letter).into(),
+            zone.cell(letter.sent_at.0),
+            letter.sent_by.to_string().into(),
+            fetched,
+        ]);
     }
     screen.table(&table, "no letters");
 }

@@ -424,9 +424,7 @@ impl ApiClient {
     // review and decision
 
     pub async fn declare(&self, id: ProposalId, body: &DeclareConflict) -> Result<()> {
-        self.done(Method::PUT, &of(id, "/declaration"), Some(body)).await?;
-        // With a conflict nothing of it is shown.
-        if body.conflict { self.witness.left(id) } else { Ok(()) }
+        self.done(Method::PUT, &of(id, "/declaration"), Some(body)).await
     }
 
     pub async fn lift_declaration(&self, id: ProposalId, member: &MemberId, body: &LiftConflict) -> Result<()> {

@@ -330,7 +330,7 @@ impl Client {
         if letter.reference != proposal.reference || !is_signed {
             return Err(invalid("the letter's statement, the letter and the proposal do not have the same reference"));
         }
-        if statement.party.is_none() != call.rules.letters.is_all_parties() {
+        if !call.rules.letters.admits(statement.party.as_ref()) {
             return Err(invalid("the letter is not for whom the call's text says that letters are"));
         }
         let is_by_officer = self.is_by_officer(&letter, &call).await?;

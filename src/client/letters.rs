@@ -259,7 +259,7 @@ impl Client {
             let LetterStatement { proposal: about, party, .. } = &signed.statement;
             let is_meant = *about == proposal.id
                 && is_about(&signed.statement, decision)
-                && party.is_none() == call.rules.letters.is_all_parties();
+                && call.rules.letters.admits(party.as_ref());
             if is_meant
                 && roles.was_officer(&letter.sent_by)
                 && self.check_signed_by(&signed, &letter.sent_by, letter.sent_at.0).await.is_ok()

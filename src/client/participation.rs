@@ -356,6 +356,8 @@ impl Client {
                     path.display()
                 ));
             }
+            // From here on nothing of it is shown.
+            self.api().witness().left(id)?;
         }
         Ok(())
     }

@@ -47,6 +47,12 @@ impl LetterAudience {
     pub fn is_all_parties(&self) -> bool {
         *self == Self::AllParties
     }
+
+    /// Whether a letter to this party alone, or to all where none is named, is one that the call has.
+    #[must_use]
+    pub fn admits(&self, party: Option<&PartnerCode>) -> bool {
+        self.is_all_parties() == party.is_none()
+    }
 }
 
 /// A named place for a document.

@@ -438,15 +438,11 @@ fn decided(pages: &mut Pages) {
         })
         .collect();
     pages.show("letter list --call $CALL", |screen| letter::readers(screen, &letters, &titles(), &zone()));
-    let mut letters = letters;
-    for (it, party) in letters.iter_mut().zip(["ISR", "USA"]) {
-        it.letter.party = Some(read(party));
+    let mut letters: Vec<_> = letters.into_iter().map(|it| it.letter).collect();
+    for (letter, party) in letters.iter_mut().zip(["ISR", "USA"]) {
+        letter.party = Some(read(party));
     }
-    pages.show("letter list --call $CALL   (each to one party alone)", |screen| {
-        letter::readers(screen, &letters, &titles(), &zone());
-    });
-    let alone: Vec<_> = letters.into_iter().map(|it| it.letter).collect();
     pages.show("letter list $PROPOSAL   (each to one party alone)", |screen| {
-        letter::lines(screen, None, &alone, &zone());
+        letter::lines(screen, None, &letters, &zone());
     });
 }

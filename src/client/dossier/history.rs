@@ -4,7 +4,7 @@ use super::{Dossier, DossierCase, DossierEntry, DossierPart, MOST_EXTENSIONS, ca
 use crate::{
     client::{ClientError, Result, verify::invalid},
     domain::{
-        call::{self as rules, Extension, ExtensionScope, LEAST_TIME},
+        call::{self as rules, Extension, ExtensionScope, LEAST_TIME, LetterAudience},
         entry::EntryKind,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
     },
@@ -117,9 +117,9 @@ impl History {
         self.in_force(at).map(|text| text.rules.funders.clone()).unwrap_or_default()
     }
 
-    /// Whether letters are for all parties, by the text in force then.
-    pub(super) fn has_letters_to_all(&self, at: Timestamp) -> bool {
-        self.in_force(at).is_none_or(|text| text.rules.letters.is_all_parties())
+    /// Whom letters are for, by the text in force then.
+    pub(super) fn letters(&self, at: Timestamp) -> LetterAudience {
+        self.in_force(at).map(|text| text.rules.letters).unwrap_or_default()
     }
 
     fn in_force(&self, at: Timestamp) -> Option<&PublishedText> {

@@ -157,11 +157,9 @@ impl CaseCheck<'_> {
             fits &= entry.sha256 == said.sha256 && entry.party == said.party;
         }
         check_about(fits, "a letter")?;
-        let is_for_whom_the_text_says = match &said.party {
-            None => self.call.history.has_letters_to_all(act.at),
-            Some(party) => !self.call.history.has_letters_to_all(act.at) && self.case.parties.contains(party),
-        };
-        if !is_for_whom_the_text_says {
+        let party = said.party.as_ref();
+        let is_of_the_proposal = party.is_none_or(|party| self.case.parties.contains(party));
+        if !is_of_the_proposal || !self.call.history.letters(act.at).admits(party) {
             return Err(invalid("a letter is not for whom the call's text says that letters are"));
         }
         self.check_version(&said.manifest_sha256, "a letter")?;
