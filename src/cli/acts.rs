@@ -98,7 +98,7 @@ const ACTS: &[Act] = &[
     ("conflict sheet", Others, "conflict lift, by an officer of another nation", "always, once for all", DRY_RUN),
     ("conflict lift", Others, "conflict declare, by the member", "", DRY_RUN),
     ("assignment add", Others, "assignment remove", "", DRY_RUN),
-    ("assignment load", Others, "assignment remove", "", DRY_RUN),
+    ("assignment load", Others, "assignment remove", "when something is new in it", DRY_RUN),
     ("assignment remove", Others, "assignment add", "", DRY_RUN),
     ("assignment decline", Others, "assignment decline --withdraw, until somebody else is assigned", "", DRY_RUN),
     ("key share", Others, "the key agent removes keys of members whom policy no longer admits", "", DRY_RUN),

@@ -56,7 +56,7 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-Every line is tried out first; if one is refused, nothing is done. Lines are numbered as an editor does: the header is line 1. What is \
+Every line is tried out first; if one is refused, nothing is done, and if none is, it asks once for all. Lines are numbered as an editor does: the header is line 1. What is \
 assigned already is skipped and said, so a file can grow and be loaded again; nobody is taken out by it.
 
 More than 20 lines are sent in several requests. Each request is carried out in full or not at all. If one of them fails, load the \

@@ -14,12 +14,13 @@ use super::{
 };
 use crate::{
     client::{
-        decisions::OpenedLetter,
+        decisions::{LetterAbout, OpenedLetter},
         letters::{LetterWithReaders, is_template},
         naming::{CallName, FoundProposal, IdName, ProposalName},
         titles::Titles,
     },
     domain::{
+        decision::Outcome,
         id::{DocumentId, PartnerCode},
         reference::ReferenceError,
     },
@@ -43,14 +44,15 @@ pub enum LetterCommand {
   entente letter send $PROPOSAL --file award.txt
   entente letter send $PROPOSAL --file award.txt --party ISR
       where the call's text says that letters are for one party alone
-  entente letter send $PROPOSAL --file - --yes
+  entente letter send $PROPOSAL --file - --outcome fund --yes
       from standard input, in a script
   entente letter send $CALL --template letters.txt --dry-run
       every letter as it would be sent
   entente letter send $CALL --template letters.txt --dry-run --output look
   entente letter send $CALL --template letters.txt
 
-Asks first: the parties can open a letter as soon as it is sent.
+Shows each letter and asks once: the parties can open a letter as soon as it is sent. `--outcome` says what your text is about, so that it \
+is not sent where the verified decision is another one; a script that says `--yes` has to name it.
 
 A template has a section for each outcome, or is a folder with `fund.txt`, `reserve.txt` and `decline.txt`; `entente letter example` prints \
 one. The verified decision says which section a letter is made of. Each final decision gets one letter: done again, it sends \
@@ -66,6 +68,9 @@ those that are left.")]
         /// The party that it is for, under a call whose letters are for one party
         #[arg(long, value_name = "PARTNER", conflicts_with = "template")]
         party: Option<PartnerCode>,
+        /// The outcome that the text is about; refused where the decision is another
+        #[arg(long, conflicts_with = "template")]
+        outcome: Option<Outcome>,
         /// Make a letter of this template for each final decision of the call
         #[arg(long, value_name = "FILE|FOLDER")]
         template: Option<PathBuf>,
@@ -132,7 +137,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             let args = ByTemplate { call: subject, template, output, titles, dry_run, consent };
             many::run(args, &client, context).await
         }
-        LetterCommand::Send { subject, file, party, dry_run, consent, .. } => {
+        LetterCommand::Send { subject, file, party, outcome, dry_run, consent, .. } => {
             let file = file.unwrap_or_default();
             let content = read_input(&file, 1 << 20)?;
             let text =
@@ -141,18 +146,26 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                 return Err(CliError::usage(format!("`{}` is a template, not a letter", file.display()))
                     .help("send what it makes with `--template` and the call"));
             }
+            if consent.is_given() && !dry_run.is_meant() && outcome.is_none() {
+                return Err(CliError::usage("nobody looks at the letter beside the decision that it is about")
+                    .help("with `--yes` say which outcome the text is about: `--outcome fund`, say"));
+            }
             let name: ProposalName =
                 subject.parse().map_err(|error: ReferenceError| CliError::usage(error.to_string()))?;
             let found = client.find_proposal(&name).await?;
             let which = act::name_in_question(&client, &found, dry_run, consent).await;
-            let forecast = client.forecast_letter(found.id, party.as_ref(), &which, &text);
+            if !consent.is_given() {
+                context.out.aside(|screen| {
+                    screen.paragraph(&text);
+                    screen.gap();
+                });
+            }
+            let about = LetterAbout { party: party.as_ref(), outcome };
+            let forecast = client.forecast_letter(found.id, about, &which, &text);
             if !act::goes_ahead(context, dry_run, Question::Always(consent), forecast).await? {
                 return Ok(());
             }
-            let letter = match &party {
-                Some(party) => client.send_letter_to(found.id, party, &text).await?,
-                None => client.send_letter(found.id, &text).await?,
-            };
+            let letter = client.send_letter_about(found.id, about, &text).await?;
             context.out.answer(&letter, |screen| {
                 screen.fields(&[
                     ("about", screen.named(&letter.reference, &letter.proposal)),

@@ -243,6 +243,11 @@ fn new(args: NewCardArgs, context: &Context) -> Result<()> {
     written(&card, &to, context)
 }
 
+/// What leaving a registrar out takes with it.
+const WITHOUT_REGISTRAR: &str = "key cards that this registrar signed count no more, earlier ones neither, so nobody can verify from then on \
+                                 what their members signed before: have receipts and dossiers made first (`entente proposal receipt`, `entente \
+                                 dossier`), which are verified with the card before (`--card`), and publish each of these key cards again";
+
 async fn renew(args: RenewCardArgs, context: &Context) -> Result<()> {
     let before = card_in(&args.file)?;
     let edit = PartnerCardEdit {
@@ -258,6 +263,9 @@ async fn renew(args: RenewCardArgs, context: &Context) -> Result<()> {
     let differing = differences(&before, &after)?;
     let (old, new) = (before.fingerprint().map_err(CliError::failed)?, after.fingerprint().map_err(CliError::failed)?);
     let changes: Vec<String> = differing.iter().map(worded).collect();
+    if differing.iter().any(|change| matches!(change, CardDifference::Gone { what: "registrar", .. })) {
+        context.out.warn(WITHOUT_REGISTRAR);
+    }
     let show_changes = |screen: &mut Screen| {
         for line in &changes {
             screen.line(line);

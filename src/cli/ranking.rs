@@ -62,7 +62,8 @@ time. It is in none of the numbers until its reviewer hands in another revision,
   entente ranking send $CALL
 
 Each proposal has a line of its own, which officers and deciders open who may read its reviews. Who has a conflict with one gets no line \
-about it, and ranks among the others. Your notes go with the lines. Sent again, only what changed takes the place of what stands.")]
+about it, and ranks among the others. Your notes go with the lines, and what another officer noted stays where you have none. Sent again, only what changed takes \
+the place of what stands.")]
     Send {
         /// The call
         call: CallName,
@@ -148,8 +149,9 @@ pub(super) async fn run(command: RankingCommand, context: &Context) -> Result<()
                 if client.remove_note(found.id)? {
                     return context.out.done(&format!("the note on {found} is removed"));
                 }
-                return Err(CliError::failed(format!("there is no note on {found}"))
-                    .help("`entente ranking show` shows the notes that there are"));
+                return context.out.done(&format!(
+                    "this machine has no note on {found}; one that another officer sent goes when you send the ranking"
+                ));
             };
             client.note_for_ranking(found.id, &text).await?;
             context.out.done(&format!("the note on {found} is kept on this machine, sealed to you"))

@@ -32,13 +32,24 @@ impl TableRow {
     }
 }
 
+/// What the line above a header begins with that says how cells are separated.
+pub(super) const SEPARATOR_LINE: &str = "sep=";
+
 /// The rows of a table that has the columns `wanted` and may have the columns `taken`; other columns are passed over.
 ///
 /// # Errors
 /// What is wrong, and in which line.
 pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static str]) -> Result<Vec<TableRow>, String> {
     let text = reading::text(content)?;
-    let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
+    // Spreadsheets write semicolons where a comma is the decimal sign, tabs into what they call Unicode text, and some say so in a line above.
+    let first = text.lines().next().unwrap_or_default();
+    let said = first.strip_prefix(SEPARATOR_LINE).filter(|rest| rest.len() == 1);
+    let separator = match said {
+        Some(said) => said.as_bytes()[0],
+        None if first.contains('\t') => b'\t',
+        None if first.contains(';') => b';',
+        None => b',',
+    };
     let mut reader = csv::ReaderBuilder::new();
     let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
     let mut lines = LineCount { text: text.as_bytes(), at: 0, line: 1 };
@@ -47,6 +58,9 @@ pub(super) fn read(content: &[u8], wanted: &[&'static str], taken: &[&'static st
         let line = lines.of(record.position().map_or(0, csv::Position::byte));
         Ok::<_, String>((line, record))
     });
+    if said.is_some() {
+        records.next();
+    }
     let (line, header) = records.next().ok_or("it is empty")??;
     let mut columns = Vec::new();
     for name in wanted.iter().chain(taken) {
@@ -191,6 +205,8 @@ mod tests {
             assert_eq!(rows(content).unwrap(), wanted);
         }
         assert_eq!(rows(b"b;c;a;d\nx;y;z;w\n").unwrap(), [(2, "z".to_owned(), "y".to_owned())]);
+        assert_eq!(rows(b"b\ta, or so\ta\nx\ty, z; w\tv\n").unwrap(), [(2, "v".to_owned(), "-".to_owned())]);
+        assert_eq!(rows(b"sep=;\r\nb;a\r\nx;1,5\r\n").unwrap(), [(3, "1,5".to_owned(), "-".to_owned())]);
     }
 
     #[test]

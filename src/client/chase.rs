@@ -54,6 +54,8 @@ pub struct ChasedReviewer {
     /// With a key to what is to be read.
     pub with_key: u32,
     pub handed_in: u32,
+    /// Of these, those that came for the first time after they were due.
+    pub handed_in_late: u32,
     /// Not in, and due before now.
     pub late: u32,
     pub set_aside: u32,
@@ -185,7 +187,7 @@ fn chased(
     let [mut cleared, mut assigned, mut decided] = [0_u32; 3];
     let of = u32::try_from(lines.len()).unwrap_or(u32::MAX);
     for line in lines {
-        tally(&line, is_due, &mut reviewers);
+        tally(&line, due, now, &mut reviewers);
         cleared += u32::from(offices.officers.iter().any(|officer| line.clear.contains(officer)));
         assigned += u32::from(line.assignments.iter().any(counts));
         decided += u32::from(line.decided.is_some());
@@ -225,6 +227,7 @@ fn idle(reviewer: &MemberId) -> ChasedReviewer {
         declared: 0,
         with_key: 0,
         handed_in: 0,
+        handed_in_late: 0,
         late: 0,
         set_aside: 0,
         declined: 0,
@@ -232,7 +235,8 @@ fn idle(reviewer: &MemberId) -> ChasedReviewer {
 }
 
 /// Adds what the reviewers of one proposal have done.
-fn tally(line: &PanelLine, is_due: bool, reviewers: &mut BTreeMap<MemberId, ChasedReviewer>) {
+fn tally(line: &PanelLine, due: Time, now: Timestamp, reviewers: &mut BTreeMap<MemberId, ChasedReviewer>) {
+    let is_due = now > due.0;
     for assignment in &line.assignments {
         let reviewer = &assignment.reviewer;
         let tally = reviewers.entry(reviewer.clone()).or_insert_with(|| idle(reviewer));
@@ -245,6 +249,8 @@ fn tally(line: &PanelLine, is_due: bool, reviewers: &mut BTreeMap<MemberId, Chas
             tally.declared += u32::from(assignment.conflict == Some(false));
             tally.with_key += u32::from(line.with_key.contains(reviewer));
             tally.handed_in += u32::from(assignment.has_reviewed);
+            let came_late = assignment.handed_in_at.is_some_and(|at| at > due);
+            tally.handed_in_late += u32::from(assignment.has_reviewed && came_late);
             tally.late += u32::from(is_due && !assignment.has_reviewed && line.decided.is_none());
         }
     }
@@ -390,6 +396,17 @@ mod tests {
         assert_eq!(blocked(done(undeclared), AFTER), ["a decider declares ISR", "signs the decision USA"]);
         let chase = of(done(json!({ "decided": "fund" })), AFTER);
         assert!(chase.proposals.is_empty() && chase.steps.iter().all(|step| step.done == step.of), "{chase:?}");
+    }
+
+    #[test]
+    fn review_that_came_after_it_was_due_stays_marked() {
+        let came = |at: &str| {
+            let carol = assignment("USA:carol", json!({ "conflict": false, "has_reviewed": true, "handed_in_at": at }));
+            let chase = of(line(json!({ "assignments": [carol] })), "2026-06-20T00:00:00Z");
+            let carol = chase.reviewers.iter().find(|of| of.reviewer.handle() == "carol").unwrap();
+            (carol.handed_in, carol.handed_in_late, carol.late)
+        };
+        assert_eq!((came(DUE), came(AFTER)), ((1, 0, 0), (1, 1, 0)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        decision::Outcome,
+        decision::{MAX_REASON, Outcome, is_reason},
         id::{DocumentId, PartnerCode, ProposalId, Sha256},
         member::CallRole,
         text::choices,
@@ -165,6 +165,7 @@ impl Client {
                 "every funder together can put another in its place, or rescind it, by signing it with a reason (`--reason`)",
             ));
         }
+        check_reason(reason.as_deref(), in_force)?;
         if let Some(table) = table {
             if table.outcome != outcome || table.reason != reason {
                 let because = table.reason.as_deref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
@@ -246,23 +247,29 @@ impl Client {
 
     /// Seals a letter to all parties of a proposal whose decision is final, and sends it.
     pub async fn send_letter(&self, id: ProposalId, text: &str) -> Result<Letter> {
-        self.send_letter_about(id, None, text, None).await
+        self.send_letter_about(id, LetterAbout::default(), text).await
     }
 
     /// The same to one party alone, under a call whose letters are.
     pub async fn send_letter_to(&self, id: ProposalId, party: &PartnerCode, text: &str) -> Result<Letter> {
-        self.send_letter_about(id, Some(party), text, None).await
+        self.send_letter_about(id, LetterAbout { party: Some(party), outcome: None }, text).await
+    }
+
+    /// The same, to whom and about what it says.
+    pub async fn send_letter_about(&self, id: ProposalId, about: LetterAbout<'_>, text: &str) -> Result<Letter> {
+        self.send_letter_as_planned(id, about, text, None).await
     }
 
     /// The same, if the decision is still the one with this digest.
-    pub(super) async fn send_letter_about(
+    pub(super) async fn send_letter_as_planned(
         &self,
         id: ProposalId,
-        party: Option<&PartnerCode>,
+        about: LetterAbout<'_>,
         text: &str,
         planned: Option<Sha256>,
     ) -> Result<Letter> {
         check_length(text)?;
+        let party = about.party;
         let (proposal, call, decision) = self.decided(id).await?;
         if planned.is_some_and(|planned| planned != digest(&decision)) {
             return Err(ClientError::usage(
@@ -270,6 +277,7 @@ impl Client {
                 "run the command again, and look at the letter that it makes now",
             ));
         }
+        about.check_outcome(&decision)?;
         check_audience(&proposal, &call, party)?;
         let vault = self.letters_vault(&proposal, &call, party).await?;
         let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
@@ -304,13 +312,14 @@ impl Client {
     pub(super) async fn letter_may_be_sent(
         &self,
         id: ProposalId,
-        party: Option<&PartnerCode>,
+        about: LetterAbout<'_>,
         text: &str,
     ) -> Result<(Proposal, Decision)> {
         check_length(text)?;
         let (proposal, call, decision) = self.decided(id).await?;
-        check_audience(&proposal, &call, party)?;
-        self.letters_vault(&proposal, &call, party).await?;
+        about.check_outcome(&decision)?;
+        check_audience(&proposal, &call, about.party)?;
+        self.letters_vault(&proposal, &call, about.party).await?;
         Ok((proposal, decision))
     }
 
@@ -405,6 +414,41 @@ impl Client {
             return Err(invalid("the decision is about another proposal, or another version than the one that stands"));
         }
         Ok(())
+    }
+}
+
+/// Refuses a reason that no signature could give, before somebody agrees to it.
+fn check_reason(reason: Option<&str>, in_force: Option<&Decision>) -> Result<()> {
+    match reason {
+        Some(_) if in_force.is_none() => Err(ClientError::usage(
+            "a reason is given where a decision supersedes a final one, and here none is final",
+            "leave the reason out: what the parties are to know goes into their letter, which is sealed",
+        )),
+        Some(reason) if !is_reason(reason) => {
+            Err(ClientError::usage(format!("a reason has 1 to {MAX_REASON} characters"), "shorten it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What somebody says of a letter that they send.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LetterAbout<'l> {
+    /// The party that it is for, under a call whose letters are for one party alone.
+    pub party: Option<&'l PartnerCode>,
+    /// The outcome that its text is about, if they say it.
+    pub outcome: Option<Outcome>,
+}
+
+impl LetterAbout<'_> {
+    fn check_outcome(&self, decision: &Decision) -> Result<()> {
+        match self.outcome {
+            Some(outcome) if outcome != decision.outcome => Err(ClientError::usage(
+                format!("the letter is about `{outcome}`, and the decision is `{}`", decision.outcome),
+                "send the text that fits the decision; `entente decision show` shows who signed it",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

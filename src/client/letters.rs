@@ -10,7 +10,7 @@ pub use template::{LetterTemplate, is_template};
 
 use super::{
     Client, ClientError, Result,
-    decisions::is_about,
+    decisions::{LetterAbout, is_about},
     judging::{CallJudging, KnownKind},
     log::{LogFilter, LogReader},
     naming::FoundProposal,
@@ -278,8 +278,9 @@ impl Client {
     pub async fn send_letters(&self, batch: &LetterBatch) -> Result<SentLetters> {
         let mut came = SentLetters::default();
         for letter in &batch.letters {
-            let (party, planned) = (letter.party.as_ref(), Some(letter.decision_sha256));
-            match self.send_letter_about(letter.proposal.id, party, &letter.text, planned).await {
+            let about = LetterAbout { party: letter.party.as_ref(), outcome: Some(letter.outcome) };
+            let planned = Some(letter.decision_sha256);
+            match self.send_letter_as_planned(letter.proposal.id, about, &letter.text, planned).await {
                 Ok(sent) => came.sent.push(sent),
                 Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => came.failed.push((letter.name(), error)),

@@ -93,6 +93,8 @@ fn suggest(
     mut lines: Vec<PanelLine>,
     rules: &SuggestionRules,
 ) -> Suggestion {
+    // What somebody reviewed counts, whether it is decided or not.
+    let assigned: Vec<MemberId> = lines.iter().flat_map(assigned_to).collect();
     lines.retain(|line| line.decided.is_none());
     lines.sort_by(|one, other| one.reference.number().cmp(other.reference.number()));
     let mut reviewers: BTreeSet<MemberId> =
@@ -101,8 +103,8 @@ fn suggest(
     let reviewers: Vec<MemberId> = reviewers.into_iter().collect();
     let place: BTreeMap<&MemberId, usize> = reviewers.iter().zip(0..).collect();
     let mut present = vec![0_u32; reviewers.len()];
-    for reviewer in lines.iter().flat_map(assigned_to) {
-        present[place[&reviewer]] += 1;
+    for at in assigned.iter().filter_map(|reviewer| place.get(reviewer)) {
+        present[*at] += 1;
     }
     let claims: Vec<Claim> = lines.iter().map(|line| claim(line, funders, &place, rules)).collect();
     let limits: Vec<u32> =
@@ -348,6 +350,19 @@ mod tests {
         assert!(plan.loads.iter().all(|load| load.assigned + load.suggested <= 1), "{:?}", plan.loads);
         let unmet: Vec<&String> = plan.panels.iter().flat_map(|panel| &panel.unmet).collect();
         assert!(unmet.iter().any(|why| why.contains("has as many as they take")), "{unmet:?}");
+    }
+
+    #[test]
+    fn what_somebody_reviewed_of_a_decided_proposal_counts_and_who_only_did_that_is_not_listed() {
+        let numbers = numbers(2);
+        let mut decided = line(&numbers[0], &["ISR", "USA"], &["ISR:maya", "GBR:grace"], FREE);
+        decided.decided = serde_json::from_value(json!("fund")).unwrap();
+        let plan = plan(vec![decided, line(&numbers[1], &["ISR", "USA"], &[], FREE)], &rules(2, Some(1)));
+        assert_eq!(plan.panels.len(), 1);
+        assert!(!chosen(&plan.panels[0]).contains(&"ISR:maya".to_owned()), "{:?}", plan.panels[0]);
+        let loads: Vec<_> = plan.loads.iter().map(|load| (load.reviewer.to_string(), load.assigned)).collect();
+        let wanted = [("ISR:maya", 1), ("ISR:yael", 0), ("USA:carol", 0), ("USA:rhea", 0)];
+        assert_eq!(loads, wanted.map(|(reviewer, has)| (reviewer.to_owned(), has)));
     }
 
     #[test]

@@ -46,7 +46,7 @@ const TRIES: u32 = 3;
 /// The longest wait that a `Retry-After` can ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long an answer in JSON may take, and how long the next piece of a document.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 /// The longest answer in JSON that is taken, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 /// The longest refusal that is read, in bytes.

@@ -7,6 +7,7 @@
 //! was here must not depend on how long the database is busy with others.
 
 use super::{
+    body_limit::{BodyLimit, MIB},
     list::PathIds,
     named_subject::{NamedSubject, not_named},
     peer::Peer,
@@ -63,27 +64,6 @@ pub(super) struct FirstChange<T> {
     pub(super) context: Option<RequestContext>,
     pub(super) idempotency: Idempotency,
     pub(super) body: T,
-}
-
-/// How many bytes a JSON body may have.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum BodyLimit {
-    /// A few fields, a reason, a statement.
-    Small,
-    /// As many as the operator allows in general.
-    General,
-    /// This many, even where the operator allows fewer: it carries ciphertext.
-    Ciphertext(usize),
-}
-
-impl BodyLimit {
-    fn bytes(self, general: usize) -> usize {
-        match self {
-            Self::Small => general.min(SMALL_BODY_BYTES),
-            Self::General => general,
-            Self::Ciphertext(bytes) => general.max(bytes),
-        }
-    }
 }
 
 /// The JSON body of a change.
@@ -146,8 +126,6 @@ macro_rules! named_change_bodies {
     };
 }
 
-const MIB: usize = 1 << 20;
-
 /// For a whole body that is read into memory, and more for each 16 KiB that it may have.
 const BODY_TIME: Duration = Duration::from_mins(1);
 const A_SECOND: u64 = 16 << 10;
@@ -165,7 +143,7 @@ named_change_bodies! {
 
 checked_change_bodies! {
     call::EditCall: BodyLimit::General, ids => of_call(ids, &[Action::EditCall]);
-    proposal::SignManifest: BodyLimit::General, ids => of_proposal(ids, &[Action::Sign]);
+    proposal::SignManifest: BodyLimit::Arrival, ids => of_proposal(ids, &[Action::Sign]);
     // It holds the preview that it is for.
     policy::ApprovePolicy: BodyLimit::General, ids => ids.id("owner").map(About::Policies);
     policy::ProposePolicy: BodyLimit::Ciphertext(MIB), ids => ids.id("owner").map(About::Policies);
@@ -198,7 +176,7 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let limit = T::LIMIT.bytes(api.body_bytes());
-        let body = Arriving::begin(api, &parts.headers, body, limit).await;
+        let body = Arriving::begin_up_to(api, &parts.headers, body, (limit, T::LIMIT.read_first())).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
@@ -386,7 +364,12 @@ pub(super) enum Arriving {
 impl Arriving {
     /// Reads a small one. What it takes of memory is in the sender's share already.
     pub(super) async fn begin(api: &Api, headers: &HeaderMap, body: Body, limit: usize) -> Self {
-        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL_BODY_BYTES) as u64);
+        Self::begin_up_to(api, headers, body, (limit, SMALL_BODY_BYTES)).await
+    }
+
+    /// The same of one that is small if it has no more bytes than this.
+    async fn begin_up_to(api: &Api, headers: &HeaderMap, body: Body, (limit, small): (usize, usize)) -> Self {
+        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(small) as u64);
         if !is_small || headers.contains_key(header::EXPECT) {
             return Self::Coming(body);
         }

@@ -14,6 +14,7 @@ pub mod api;
 pub mod arguments;
 pub mod backup;
 pub mod blobs_command;
+mod body_limit;
 mod calls;
 mod change_request;
 pub mod check;

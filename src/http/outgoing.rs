@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// HTTP/1.1 knows one answer at a time, and larger pieces are cheaper.
@@ -51,7 +51,12 @@ impl Body for ResponseBody {
             if !this.rest.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(this.next_piece()))));
             }
-            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+                this.answer.waits_for_a_piece();
+                return Poll::Pending;
+            };
+            this.answer.has_a_piece();
+            match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => this.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),

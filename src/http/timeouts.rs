@@ -38,12 +38,21 @@ pub(super) struct ConnectionActivity {
     /// When a piece of a body last moved, either way, or a request was opened.
     moved_at: AtomicU64,
     requests: AtomicU64,
-    /// When a piece of each answer under way last went out, by its request's number. HTTP/2 has several.
-    answers: Mutex<BTreeMap<u64, Arc<AtomicU64>>>,
+    /// How far each answer under way is, by its request's number. HTTP/2 has several.
+    answers: Mutex<BTreeMap<u64, Arc<AnswerProgress>>>,
     /// HTTP/1: an answer went out before its request's body was read to the end.
     body_left: AtomicBool,
     retire: CancellationToken,
     displaced: CancellationToken,
+}
+
+/// How far an answer is.
+#[derive(Debug, Default)]
+struct AnswerProgress {
+    /// When a piece of it last went out, or was made.
+    moved_at: AtomicU64,
+    /// Whether the next piece is still to be made: nobody can take it.
+    is_in_making: AtomicBool,
 }
 
 /// Which limit a connection ran into.
@@ -99,10 +108,19 @@ impl ConnectionActivity {
     /// The moment at which the connection, unless something happens, has overrun a limit, and which.
     pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overrun) {
         if self.open_requests.load(Ordering::Acquire) > 0 {
+            let ours = limits.stall.max(limits.work);
+            let limit = |answer: &Arc<AnswerProgress>| {
+                if answer.is_in_making.load(Ordering::Acquire) { ours } else { limits.stall }
+            };
+            let answers = self.answers();
             // INVARIANT: an answer that nobody takes is not kept by what else moves on its connection.
-            let answers = self.answers().values().map(|moved_at| self.instant(moved_at)).min();
-            let moved_at = answers.filter(|_| !self.watches_heads).unwrap_or_else(|| self.instant(&self.moved_at));
-            return (moved_at + limits.stall, Overrun::Stall);
+            let due = if self.watches_heads {
+                answers.values().next().map(|answer| self.instant(&self.moved_at) + limit(answer))
+            } else {
+                answers.values().map(|answer| self.instant(&answer.moved_at) + limit(answer)).min()
+            };
+            // Without an answer it is not the client who is waited for, but for a body, which has limits of its own.
+            return (due.unwrap_or_else(|| self.instant(&self.moved_at) + ours), Overrun::Stall);
         }
         if self.head_since.load(Ordering::Acquire) > 0 {
             return (self.instant(&self.head_since) + limits.header, Overrun::Header);
@@ -122,7 +140,7 @@ impl ConnectionActivity {
         OpenRequest { activity: Arc::clone(self), number }
     }
 
-    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<AtomicU64>>> {
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<AnswerProgress>>> {
         // Nothing that holds the lock can panic half-way.
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,15 +190,15 @@ impl Drop for OpenRequest {
 #[derive(Debug)]
 pub(super) struct OpenAnswer {
     request: OpenRequest,
-    moved_at: Arc<AtomicU64>,
+    progress: Arc<AnswerProgress>,
     _held: Option<HeldByAnswer>,
 }
 
 impl OpenAnswer {
     pub(super) fn begin(request: OpenRequest, held: Option<HeldByAnswer>) -> Arc<Self> {
-        let moved_at = Arc::new(AtomicU64::new(0));
-        request.activity.answers().insert(request.number, Arc::clone(&moved_at));
-        let answer = Arc::new(Self { request, moved_at, _held: held });
+        let progress = Arc::new(AnswerProgress::default());
+        request.activity.answers().insert(request.number, Arc::clone(&progress));
+        let answer = Arc::new(Self { request, progress, _held: held });
         answer.moved();
         answer
     }
@@ -188,8 +206,22 @@ impl OpenAnswer {
     /// A piece of it has gone out.
     pub(super) fn moved(&self) {
         let activity = &self.request.activity;
-        activity.mark(&self.moved_at);
+        activity.mark(&self.progress.moved_at);
         activity.mark(&activity.moved_at);
+    }
+
+    /// Its next piece is not made yet.
+    pub(super) fn waits_for_a_piece(&self) {
+        if !self.progress.is_in_making.swap(true, Ordering::AcqRel) {
+            self.moved();
+        }
+    }
+
+    /// The piece that it waited for is made, and can be taken from now.
+    pub(super) fn has_a_piece(&self) {
+        if self.progress.is_in_making.swap(false, Ordering::AcqRel) {
+            self.moved();
+        }
     }
 
     pub(super) fn is_http_1(&self) -> bool {
@@ -392,6 +424,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share_table::{LONGEST_LOOK, WAIT_FOR_LONG_WORK};
     use axum::body::Body as AxumBody;
     use futures_util::{StreamExt, stream};
     use tokio::time::advance;
@@ -406,7 +439,7 @@ mod tests {
         assert_eq!(activity.deadline(&limits), (start + limits.header, Overrun::Header));
         advance(Duration::from_secs(3)).await;
         let open = activity.open_request();
-        assert_eq!(activity.deadline(&limits), (start + Duration::from_secs(3) + limits.stall, Overrun::Stall));
+        assert_eq!(activity.deadline(&limits), (start + Duration::from_secs(3) + limits.work, Overrun::Stall));
         assert_eq!(activity.idle_since(), None);
         advance(Duration::from_secs(4)).await;
         drop(open);
@@ -462,6 +495,28 @@ mod tests {
         read.moved();
         drop(unread);
         assert_eq!(activity.deadline(&limits).0, start + Duration::from_secs(25) + limits.stall);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_cut_for_what_the_exchange_takes_to_answer() {
+        for watches_heads in [true, false] {
+            let activity = ConnectionActivity::new(watches_heads, CancellationToken::new());
+            advance(Duration::from_secs(1)).await;
+            let (limits, start) = (Limits::default(), Instant::now());
+            assert!(limits.work > WAIT_FOR_LONG_WORK + LONGEST_LOOK && limits.work > limits.stall);
+            let open = activity.open_request();
+            assert_eq!(activity.deadline(&limits), (start + limits.work, Overrun::Stall));
+            let waited = WAIT_FOR_LONG_WORK + LONGEST_LOOK;
+            advance(waited).await;
+            let answer = OpenAnswer::begin(open, None);
+            assert_eq!(activity.deadline(&limits).0, start + waited + limits.stall, "what is there is to be taken");
+            answer.waits_for_a_piece();
+            advance(limits.stall).await;
+            answer.waits_for_a_piece();
+            assert_eq!(activity.deadline(&limits).0, start + waited + limits.work, "and waiting does not begin again");
+            answer.has_a_piece();
+            assert_eq!(activity.deadline(&limits).0, start + waited + limits.stall + limits.stall);
+        }
     }
 
     #[tokio::test(start_paused = true)]

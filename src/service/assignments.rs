@@ -362,6 +362,7 @@ pub async fn assignments(
                 assigned_at: row.assigned_at.into(),
                 assigned_by: row.assigned_by,
                 statement: row.statement,
+                handed_in_at: row.handed_in_at.map(Into::into),
                 declined: row.declined.map(declined),
                 reviewer: row.reviewer,
             }

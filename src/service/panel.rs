@@ -196,6 +196,7 @@ fn assignment(state: &ProposalState, row: AssignmentRow, holders: &BTreeMap<Memb
         assigned_at: row.assigned_at.into(),
         assigned_by: row.assigned_by,
         statement: None,
+        handed_in_at: row.handed_in_at.map(Into::into),
         declined: row.declined.map(declined),
         reviewer: row.reviewer,
     }

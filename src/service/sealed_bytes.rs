@@ -9,7 +9,7 @@ use crate::{
     domain::id::Sha256,
     sealing::header::HeaderCheck,
     storage::{
-        Expected, StageError, Staged,
+        Expected, StageError, Staged, Turn,
         resumable::{Appended, Resumed},
         uploads::UploadRow,
     },
@@ -156,6 +156,15 @@ async fn same_last_byte<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
 }
 
+/// The digest of an upload whose bytes came over several requests, so that none hashed them all, if they are sealed.
+pub(super) async fn look_through(exchange: &Exchange, row: &UploadRow, turn: Turn) -> Result<Sha256> {
+    // The check remembers its failure.
+    let see = |check: &mut HeaderCheck, piece: &[u8]| drop(check.push(piece));
+    let (sha256, _, check) = exchange.blobs.look_through(&row.blob, HeaderCheck::new(), see, turn).await?;
+    check.finish(row.size).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
+    Ok(sha256)
+}
+
 /// The bytes of an upload if all are here, checked and safe, and in no row yet. An upload that is not what was announced is empty again.
 pub(super) async fn whole(
     exchange: &Exchange,
@@ -167,15 +176,9 @@ pub(super) async fn whole(
     }
     let (sha256, checked) = match (taken.appended.sha256, row.whole_sha256) {
         (Some(sha256), _) => (sha256, std::mem::take(&mut taken.check).finish(row.size).map(drop)),
-        // They were looked through before, and found to be sealed.
+        // They were looked through, and found to be sealed.
         (None, Some(sha256)) => (sha256, Ok(())),
-        (None, None) => {
-            // Over several requests they were hashed by none. The check remembers its failure.
-            let see = |check: &mut HeaderCheck, piece: &[u8]| drop(check.push(piece));
-            let turn = exchange.long_work.upload(&row.member).await?;
-            let (sha256, _, check) = exchange.blobs.look_through(&row.blob, HeaderCheck::new(), see, turn).await?;
-            (sha256, check.finish(row.size).map(drop))
-        }
+        (None, None) => return Err(ServiceError::Interrupted),
     };
     let fault = match (checked, row.sha256) {
         (Err(error), _) => Some(ServiceError::NotSealed(error.to_string())),

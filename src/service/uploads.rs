@@ -24,6 +24,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// For so long an upload whose bytes are all here counts as arrived when the last of them was. Whatever keeps the exchange from making the
 /// document is over by then; nobody chooses days after a deadline whether a document of theirs was in time.
@@ -102,7 +103,7 @@ pub async fn show(
 /// Adds bytes to an upload, and makes a document of it when all are here. A request that still adds to it ends here, and so does this one when
 /// another follows.
 pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    exchange: &Exchange,
+    exchange: &Arc<Exchange>,
     context: &RequestContext,
     continuation: Continuation,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
@@ -163,14 +164,19 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         // Before all that can take long: whatever ends this request, the bytes were here at this instant.
         note_whole(exchange, &permit, &mut row, Some(arrived_at), None).await?;
     }
+    if taken.at() == row.size && row.whole_sha256.is_none() && !taken.came_at_once() {
+        let blob = row.blob.clone();
+        let looking = tokio::spawn(look_through(Arc::clone(exchange), permit, row));
+        let looked = looking.await.map_err(|_| ServiceError::Interrupted)?;
+        if matches!(looked, Err(ServiceError::NotSealed(_))) {
+            exchange.blobs.remove_resumable(&blob).await?;
+        }
+        row = looked?;
+    }
     let Some(arrived) = sealed_bytes::whole(exchange, &row, &mut taken).await? else {
         let at = told(&row, taken.at());
         return Ok(shown(row, at));
     };
-    if row.whole_sha256.is_none() && !taken.came_at_once() {
-        let (whole_at, sha256) = (row.whole_at, arrived.staged.sha256());
-        note_whole(exchange, &permit, &mut row, whole_at, Some(sha256)).await?;
-    }
     let announced = announced(&row, Some(arrival(&row, arrived_at)));
     let context = &RequestContext { idempotency: Some(of_its_end(&row)), ..context.clone() };
     let adopted = documents::adopt(exchange, context, &announced, arrived, Sent::OverTime(Some(&row))).await;
@@ -221,6 +227,31 @@ async fn still(
         Err(ServiceError::Hidden) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Looks through the bytes of an upload that came over several requests, and notes their digest. It goes on when the request has gone: else a
+/// look that takes longer than a request lasts would begin from the first byte with each.
+async fn look_through(exchange: Arc<Exchange>, permit: Permit, mut row: UploadRow) -> Result<UploadRow> {
+    let turn = exchange.long_work.upload(&row.member).await?;
+    // While the turn was waited for, the look of an earlier request may have come to its end.
+    let mut tx = exchange.db.read_for(Whose::Member(row.member.clone())).await?;
+    let present = uploads::find(&mut tx, row.id).await?.ok_or(ServiceError::Hidden)?;
+    drop(tx);
+    if present.whole_at == row.whole_at && present.whole_sha256.is_some() {
+        row.whole_sha256 = present.whole_sha256;
+        return Ok(row);
+    }
+    let sha256 = sealed_bytes::look_through(&exchange, &row, turn).await?;
+    let mut tx = exchange.db.write_for(Whose::Member(row.member.clone())).await?;
+    // INVARIANT: a digest is noted of the bytes that were looked through. Others came where they were here at another instant.
+    let present = uploads::find(&mut tx, row.id).await?.ok_or(ServiceError::Hidden)?;
+    if present.whole_at != row.whole_at {
+        return Err(ServiceError::UploadBusy);
+    }
+    uploads::note_whole(&mut tx, &permit, &row, row.whole_at, Some(sha256)).await?;
+    tx.commit().await?;
+    row.whole_sha256 = Some(sha256);
+    Ok(row)
 }
 
 /// Notes when all bytes of an upload were here, and their digest if it was taken. The file is this request's alone meanwhile.

@@ -129,6 +129,8 @@ async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode
         view,
     };
     made.lines.add(&Line::Head(head)).await?;
+    // Who waits for it sees that it is being made, however long the next lines take.
+    made.lines.hand_over().await?;
     made.write_calls().await?;
     made.write_proposals().await?;
     made.write_members().await?;

@@ -38,6 +38,8 @@ pub struct AssignmentRow {
     pub statement: Option<String>,
     /// None while it is in force.
     pub declined: Option<DeclinedRow>,
+    /// When a review came for the first time.
+    pub handed_in_at: Option<Timestamp>,
 }
 
 /// That a reviewer declined.
@@ -157,7 +159,9 @@ pub async fn some_assignments(
     after: Option<&MemberId>,
     limit: u32,
 ) -> Result<Vec<AssignmentRow>, StoreError> {
-    let sql = "SELECT reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at FROM (\
+    let sql = "SELECT reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at, \
+               (SELECT r.submitted_at FROM reviews r WHERE r.proposal_id = a.proposal_id AND r.reviewer = a.reviewer \
+               AND r.revision = 1) AS handed_in_at FROM (\
                SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, NULL AS reason, NULL AS declined_at, \
                NULL AS replaced_at FROM assignments \
                UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at \
@@ -172,6 +176,7 @@ pub async fn some_assignments(
             assigned_at: row.time("assigned_at")?,
             statement: row.opt_text("statement")?,
             declined: declined(row)?,
+            handed_in_at: row.opt_time("handed_in_at")?,
         })
     };
     rows.iter().map(read).collect()
@@ -186,10 +191,12 @@ pub async fn assignments_among(
     for some in proposals.chunks(many::AT_ONCE) {
         let marks = many::marks(1, some.len());
         let sql = format!(
-            "SELECT proposal_id, reviewer, assigned_by, assigned_at, NULL AS reason, NULL AS declined_at, NULL AS replaced_at \
-             FROM assignments WHERE proposal_id IN ({marks}) \
-             UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, reason, declined_at, replaced_at \
-             FROM declined_assignments WHERE proposal_id IN ({marks}) ORDER BY 1, 2"
+            "SELECT a.proposal_id, a.reviewer, a.assigned_by, a.assigned_at, NULL AS reason, NULL AS declined_at, \
+             NULL AS replaced_at, r.submitted_at AS handed_in_at FROM assignments a LEFT JOIN reviews r \
+             ON r.proposal_id = a.proposal_id AND r.reviewer = a.reviewer AND r.revision = 1 \
+             WHERE a.proposal_id IN ({marks}) \
+             UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, reason, declined_at, replaced_at, \
+             NULL AS handed_in_at FROM declined_assignments WHERE proposal_id IN ({marks}) ORDER BY 1, 2"
         );
         for row in tx.fetch_all(Sql::once(sql), some.iter().map(Arg::text).collect()).await? {
             let assignment = AssignmentRow {
@@ -198,6 +205,7 @@ pub async fn assignments_among(
                 assigned_at: row.time("assigned_at")?,
                 statement: None,
                 declined: declined(&row)?,
+                handed_in_at: row.opt_time("handed_in_at")?,
             };
             found.push((row.parse("proposal_id")?, assignment));
         }

@@ -101,6 +101,9 @@ answer! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub conflict: Option<bool>,
         pub has_reviewed: bool,
+        /// When the reviewer handed a review in for the first time, which was late after the call's `reviews_due_at`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub handed_in_at: Option<Time>,
         /// Why the assignment no longer counts, and with it the review, if it is so now: `conflict`, `card`, `same-organisation` or
         /// `role`.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ async fn suggestion_keeps_to_what_assigning_would_refuse_and_is_loaded_as_it_is(
     }
     let (code, _, said) = run(&stage, "USA:dana", &["assignment", "suggest", &call, "--out", &file]).await;
     assert!(code == 1 && said.contains("cannot write"), "a file that is there is kept: {said}");
-    let (code, said, notes) = run(&stage, "USA:dana", &["--json", "assignment", "load", &call, &file]).await;
+    let (code, said, notes) = run(&stage, "USA:dana", &["--json", "assignment", "load", &call, &file, "--yes"]).await;
     assert_eq!(code, 0, "{notes}");
     let answer: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((answer["accepted"].as_u64(), answer["skipped"].as_array().unwrap().len()), (Some(4), 0), "{said}");
@@ -87,6 +87,9 @@ async fn load_skips_what_is_there_and_does_all_of_the_rest_or_nothing() {
     let (code, _, notes) = run(&stage, "USA:dana", &[&words[..], &["--dry-run"]].concat()).await;
     assert!(code == 0 && notes.contains("2 assignments can be made; 1 line is there already"), "{notes}");
     let (code, said, notes) = run(&stage, "USA:dana", &words).await;
+    assert!(code == 2 && notes.contains("making 2 assignments to 1 proposal"), "{said}{notes}");
+    assert!(notes.contains("ISR:maya 1, USA:carol 1") && notes.contains("there is no terminal"), "{notes}");
+    let (code, said, notes) = run(&stage, "USA:dana", &[&words[..], &["--yes"]].concat()).await;
     assert!(
         code == 0 && notes.contains("2 assignments were made; 1 line is there already and skipped"),
         "{said}{notes}"

@@ -203,7 +203,13 @@ async fn each_signature_on_a_decision_and_letters_are_asked_about() {
     let line = format!("letter send {proposal} --file {}", letter.display());
     holds_back(&stage, "USA:dana", &line, "every party can open it at once").await;
     assert!(stage.client("USA:dana").api().letters(proposal).await.unwrap().is_empty());
+    // Nobody sees the text beside the decision then, so the script says what it is about.
     let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --yes")).await;
+    assert!(code == 2 && said.contains("--outcome fund"), "{said}");
+    let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --outcome decline --yes")).await;
+    assert!(code == 2 && said.contains("the letter is about `decline`, and the decision is `fund`"), "{said}");
+    assert!(stage.client("USA:dana").api().letters(proposal).await.unwrap().is_empty());
+    let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --outcome fund --yes")).await;
     assert_eq!((code, stage.client("USA:dana").api().letters(proposal).await.unwrap().len()), (0, 1), "{said}");
     stage.stop().await;
 }

@@ -87,6 +87,26 @@ async fn lines_of_a_file_are_signed_after_one_look_and_once() {
 }
 
 #[tokio::test]
+async fn reason_for_a_first_decision_is_held_back_before_anybody_agrees() {
+    let stage = Stage::open().await;
+    let proposals = judged(&stage).await;
+    let names = references(&stage, &proposals).await;
+    let csv = format!("proposal,outcome,reason\n{},decline,weak consortium\n{},fund,\n", names[0], names[2]);
+    let csv = file(&stage, "sheet.csv", &csv);
+    let line = format!("decision sign {} --from {}", stage.call, csv.display());
+    let (_, said, refused) = ran(&stage, "USA:frank", &format!("{line} --dry-run")).await;
+    assert!(said.contains("`fund` for 1") && !said.contains("`decline` for"), "{said}{refused}");
+    let (code, said, refused) = ran(&stage, "USA:frank", &format!("{line} --yes")).await;
+    assert!(code == 1 && said.contains("1 decision is signed"), "{said}{refused}");
+    assert!(refused.contains("supersedes a final one") && !refused.contains("registrar"), "{refused}");
+
+    let line = format!("decision sign {} decline --reason weak --yes", names[0]);
+    let (code, _, refused) = ran(&stage, "USA:frank", &line).await;
+    assert!(code == 2 && refused.contains("their letter, which is sealed"), "{refused}");
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn file_with_a_fault_signs_nothing() {
     let stage = Stage::open().await;
     let proposals = judged(&stage).await;

@@ -134,7 +134,8 @@ async fn template_makes_a_letter_for_each_party_that_has_none() {
     // One was sent by hand before; done again, nothing is left.
     let line = dana.api().proposal(proposal).await.unwrap().reference.to_string();
     let file = stage.file("letter.txt", b"It is not funded.");
-    let words = ["letter", "send", &line, "--file", file.to_str().unwrap(), "--party", "USA", "--yes"];
+    let words =
+        ["letter", "send", &line, "--file", file.to_str().unwrap(), "--party", "USA", "--outcome", "decline", "--yes"];
     stage.clock.set(SystemClock.now());
     let (exit, said, refused) = run(&stage, "USA:dana", &words).await;
     assert!(exit == 0 && said.contains("USA alone"), "{said}{refused}");

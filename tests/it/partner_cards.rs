@@ -65,6 +65,15 @@ async fn nation_comes_in_by_one_card_from_its_first_registrar_on() {
     let again = refused(&office, &[&new[..], &parts].concat()).await;
     assert!(again.contains("exists already"), "{again}");
 
+    // Another registrar in the place of this one ends what this one vouched for, which is said beforehand.
+    let (home, another) = (text(&office), "ab".repeat(32));
+    let renew = ["--home", &home, "partner", "card", "renew", &card, "--registrar", &another];
+    let output = ended(entente(&[&renew[..], &["--without-registrar", &certificate, "--dry-run"]].concat())).await;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains("have receipts and dossiers made first"), "{told}");
+    let output = ended(entente(&[&renew[..], &["--dry-run"]].concat())).await;
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("receipts"), "{output:?}");
+
     // The host takes it with its present command, and shows the same digits.
     let (code, said, told) = spoken(site.operate(&["partner", "card", &card]).await);
     assert!(code == 0 && said.contains("`EU` is enrolled"), "{said}{told}");

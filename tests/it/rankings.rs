@@ -101,6 +101,39 @@ async fn ranking_is_opened_by_those_who_decide_and_tells_nobody_of_what_they_are
 }
 
 #[tokio::test]
+async fn notes_of_another_officer_stay_and_ones_own_go_where_they_were_removed() {
+    let stage = Stage::open().await;
+    let [low, ..] = judged(&stage).await;
+    let (dana, noa, frank) = (stage.client("USA:dana"), stage.client("ISR:noa"), stage.client("USA:frank"));
+    dana.note_for_ranking(low, "high cost").await.unwrap();
+    assert_eq!(send(&stage, "USA:dana").await, (3, 0));
+    assert_eq!(send(&stage, "ISR:noa").await, (0, 3), "a machine without the note has nothing else to say");
+    stage.client("ISR:maya").submit_review(low, &review(5.0, 5.0)).await.unwrap();
+    stage.prepare_panel().await;
+    let plan = noa.plan_ranking(stage.call).await.unwrap();
+    assert_eq!((&plan.kept_notes, plan.dropped_notes.len()), (&[low].into(), 0));
+    let code = &stage.client("ISR:noa").call(stage.call).await.unwrap().rules.code;
+    let forecast = noa.forecast_ranking(&plan, code);
+    assert!(
+        forecast.effects.iter().any(|effect| effect.what.contains("note that was sent before stays")),
+        "{forecast:?}"
+    );
+    noa.send_ranking(stage.call, &plan).await.unwrap();
+    assert_eq!(frank.sent_ranking(stage.call).await.unwrap().ranking.notes, [(low, "high cost".to_owned())].into());
+
+    assert_eq!(send(&stage, "ISR:noa").await, (0, 3), "nor does it go by her sending again");
+
+    // Where it was removed, it goes.
+    assert!(dana.remove_note(low).unwrap() && !noa.remove_note(low).unwrap());
+    let plan = dana.plan_ranking(stage.call).await.unwrap();
+    assert_eq!((plan.kept_notes.len(), &plan.dropped_notes, plan.lines.len()), (0, &[low].into(), 1));
+    dana.send_ranking(stage.call, &plan).await.unwrap();
+    assert!(frank.sent_ranking(stage.call).await.unwrap().ranking.notes.is_empty());
+    assert_eq!(send(&stage, "ISR:noa").await, (0, 3));
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn ranking_sent_again_replaces_what_changed_alone_and_is_taken_back() {
     let stage = Stage::open().await;
     let [low, middle, high] = judged(&stage).await;

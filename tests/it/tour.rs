@@ -249,7 +249,7 @@ async fn tour_of_the_readme_is_played_without_an_identifier() {
     tour.play("Officer", "conflict sheet", "USA:dana", &sheet).await;
     tour.play("Officer", "assignment suggest", "USA:dana", &[]).await;
     tour.play("Officer", "assignment load", "USA:dana", &[]).await;
-    tour.play("Officer", "assignment load", "USA:dana", &[]).await;
+    tour.play("Officer", "assignment load", "USA:dana", &["--yes"]).await;
     tour.play("Reviewer", "conflict sheet", "ISR:maya", &sheet).await;
     tour.play("Decider", "conflict declare", "USA:frank", &[]).await;
     tour.run("ISR:eitan", &format!("conflict declare {SHOWN} --none"), &[]).await;

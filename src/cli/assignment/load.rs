@@ -7,6 +7,7 @@ use crate::{
         error::{CliError, Exit, Result, read_input},
         output::Screen,
         preview::{PreviewArgs, rows, sums},
+        prompt::Consent,
     },
     client::{
         Client,
@@ -16,13 +17,17 @@ use crate::{
     },
     domain::{
         id::{MemberId, ProposalId},
+        reference::CallCode,
         text::counted,
     },
     wire::problem::{Kind, Problem},
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 #[derive(Debug, Args)]
 pub struct Load {
@@ -35,11 +40,13 @@ pub struct Load {
     dry_run: bool,
     #[command(flatten)]
     shown: PreviewArgs,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
 pub(super) async fn run(client: &Client, context: &Context, args: Load) -> Result<()> {
-    let Load { call: named, file, dry_run, shown } = args;
+    let Load { call: named, file, dry_run, shown, consent } = args;
     shown.only_with(dry_run)?;
     let lines = file::read(&read_input(&file, 8 << 20)?).map_err(|fault| {
         CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
@@ -65,10 +72,18 @@ pub(super) async fn run(client: &Client, context: &Context, args: Load) -> Resul
         shown.sign(client, summary).await?;
     }
     let is_done = !dry_run && plan.faults.is_empty();
-    let done = if is_done && !plan.new.is_empty() { client.load(call, &plan).await? } else { 0 };
     let faulty = plan.faults.iter().map(|(line, _)| line);
     let lines = plan.new.iter().chain(&plan.present).chain(faulty);
     let titles = client.kept_titles(&lines.map(|line| line.proposal.id).collect()).await;
+    let done = if is_done && !plan.new.is_empty() {
+        if !consent.is_given() {
+            context.out.aside(|screen| show(screen, &plan, &titles, false));
+        }
+        context.keyboard().agree(consent, &what_it_does(&plan, &client.call(call).await?.rules.code)).await?;
+        client.load(call, &plan).await?
+    } else {
+        0
+    };
     context.out.answer(&answer(&plan, dry_run, done), |screen| {
         show(screen, &plan, &titles, is_done);
         if let Some(summary) = &summary {
@@ -106,6 +121,23 @@ pub(super) async fn run(client: &Client, context: &Context, args: Load) -> Resul
         }
     }
     Ok(())
+}
+
+/// What somebody is asked about before any line is assigned.
+fn what_it_does(plan: &LoadPlan, call: &CallCode) -> String {
+    let proposals: BTreeSet<ProposalId> = plan.new.iter().map(|line| line.proposal.id).collect();
+    let mut load: BTreeMap<&MemberId, u64> = BTreeMap::new();
+    for line in &plan.new {
+        *load.entry(&line.reviewer).or_default() += 1;
+    }
+    let each: Vec<String> = load.iter().map(|(reviewer, lines)| format!("{reviewer} {lines}")).collect();
+    format!(
+        "making {} to {} of {call}: {}; each learns of it and gets keys, and `entente assignment remove` takes one back until the \
+         review is in",
+        counted(plan.new.len() as u64, "assignment", "assignments"),
+        counted(proposals.len() as u64, "proposal", "proposals"),
+        each.join(", ")
+    )
 }
 
 fn answer(plan: &LoadPlan, dry_run: bool, done: u32) -> Value {

@@ -52,9 +52,11 @@ pub(in crate::cli) fn show(screen: &mut Screen, chase: &Chase, zone: &Zone) {
         ("reviews due", format!("{} ({when})", zone.both(due))),
     ]);
     screen.heading("By reviewer");
-    let mut table = Table::new(["REVIEWER", "ASSIGNED", "DECLARED", "KEY", "IN", "LATE", "SET ASIDE", "DECLINED"]);
+    let mut table =
+        Table::new(["REVIEWER", "ASSIGNED", "DECLARED", "KEY", "IN", "IN LATE", "LATE", "SET ASIDE", "DECLINED"]);
     for of in &chase.reviewers {
-        let numbers = [of.assigned, of.declared, of.with_key, of.handed_in, of.late, of.set_aside, of.declined];
+        let before = [of.assigned, of.declared, of.with_key, of.handed_in, of.handed_in_late];
+        let numbers = before.into_iter().chain([of.late, of.set_aside, of.declined]);
         table.row(std::iter::once(of.reviewer.to_string()).chain(numbers.map(|number| number.to_string())));
     }
     screen.table(&table, "the call has no reviewers");

@@ -9,6 +9,9 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Display};
 
+/// What an item of a Markdown list begins with.
+const ITEM_SIGNS: [&str; 3] = ["- ", "* ", "+ "];
+
 /// A decision as somebody wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WrittenLine {
@@ -25,9 +28,13 @@ pub(super) struct WrittenLine {
 pub(super) fn read(content: &[u8]) -> Result<Vec<WrittenLine>, String> {
     let text = reading::text(content)?;
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let lines = if first.contains('=') && !first.contains(',') || is_list_in_toml(first) {
+    let lines = if ITEM_SIGNS.iter().any(|sign| first.starts_with(sign)) {
+        markdown(&text)?
+    } else if first.starts_with(rows::SEPARATOR_LINE) {
+        csv(content)?
+    } else if first.contains('=') && !first.contains(',') || is_list_in_toml(first) {
         toml(&text)?
-    } else if first.contains([',', ';']) {
+    } else if first.contains([',', ';', '\t']) {
         csv(content)?
     } else {
         markdown(&text)?
@@ -86,7 +93,7 @@ fn markdown(text: &str) -> Result<Vec<WrittenLine>, String> {
     for (at, line) in (1..).zip(text.lines()) {
         let fault = |error: &dyn Display| format!("line {at}: {error}");
         let line = line.trim();
-        let item = ["- ", "* ", "+ "].iter().find_map(|sign| line.strip_prefix(sign));
+        let item = ITEM_SIGNS.iter().find_map(|sign| line.strip_prefix(sign));
         match (item, under) {
             _ if line.is_empty() => {}
             (Some(item), Some(outcome)) => {
@@ -136,8 +143,11 @@ mod tests {
         for text in [
             "proposal,outcome\nBIRD26-48179,fund\nBIRD26-09268,Decline\n",
             "\u{feff}RANK;PROPOSAL;TITLE;ISR;OUTCOME;REASON\r\n1;bird26-48179;Lodestone;fund;FUND;\r\n2;BIRD26-77534;;;;\r\n3;BIRD26-09268;;;decline;\r\n",
+            "sep=;\r\nproposal;outcome\r\nBIRD26-48179;fund\r\nBIRD26-09268;decline\r\n",
+            "proposal\toutcome\nBIRD26-48179\tfund\nBIRD26-09268\tdecline\n",
             "fund:\n- BIRD26-48179  Lodestone, navigation\n\ndecline:\n- BIRD26-09268: not now\n",
             "# Fund\n* BIRD26-48179\n## Decline\n\n* BIRD26-09268\n",
+            "# Fund\n- BIRD26-48179, Lodestone = navigation\n# Decline\n- BIRD26-09268\n",
         ] {
             assert_eq!(lines(text).unwrap(), wanted, "{text}");
         }

@@ -120,6 +120,7 @@ fn as_json(sheet: &DecisionSheet, titles: &Titles) -> Value {
             "proposal": id, "reference": sheet.ranking.references.get(&id), "title": titles.title(id),
             "rank": line.and_then(|line| line.rank),
             "total": line.and_then(|line| line.total).map(|total| total.rounded().to_number()),
+            "reviews": line.map(|line| line.reviews),
             "missing": line.map(|line| &line.missing), "set_aside": line.map(|line| &line.set_aside),
             "note": sheet.ranking.notes.get(&id),
             "signed": signed.map(|signed| &signed.by), "is_final": signed.is_some_and(|signed| signed.is_final),

@@ -68,7 +68,13 @@ pub(super) async fn run(args: ByTemplate, client: &Client, context: &Context) ->
             act::show(screen, &forecast, &zone);
         });
     }
-    context.out.aside(|screen| lines(screen, &batch));
+    let is_asked = !consent.is_given();
+    context.out.aside(|screen| {
+        if is_asked {
+            batch.letters.iter().for_each(|letter| preview(screen, letter));
+        }
+        lines(screen, &batch);
+    });
     if !act::goes_ahead(context, dry_run, Question::Always(consent), ready(Ok(forecast))).await? {
         return Ok(());
     }

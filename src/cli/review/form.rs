@@ -113,7 +113,8 @@ pub(super) fn read_back(
     let shown = path.display();
     let help = "see `entente review form --help`";
     let text = reading::text(content).map_err(|fault| CliError::usage(format!("`{shown}`: {fault}")).help(help))?;
-    let (sections, faults) = if text.trim_start().starts_with('#') {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let (sections, faults) = if first.starts_with('#') || !first.contains([',', ';', '\t', '=']) {
         markdown::read(&text)
     } else {
         let sections = sheet::read(content);

@@ -55,8 +55,8 @@ pub(super) fn show(pages: &mut Pages) {
 /// After the date for reviews.
 fn chased() -> Chase {
     let reviewer = |reviewer: &str, [assigned, declared, with_key, handed_in, late, set_aside, declined]: [u32; 7]| {
-        let reviewer = read(reviewer);
-        ChasedReviewer { reviewer, assigned, declared, with_key, handed_in, late, set_aside, declined }
+        let (reviewer, handed_in_late) = (read(reviewer), handed_in);
+        ChasedReviewer { reviewer, assigned, declared, with_key, handed_in, handed_in_late, late, set_aside, declined }
     };
     let block = |what: BlockKind, by: &[&str]| Block { what, by: by.iter().map(|name| (*name).to_owned()).collect() };
     let proposal = |id: &str, title: Option<&str>, is_late: bool, blocks: Vec<Block>| ChasedProposal {

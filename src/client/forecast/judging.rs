@@ -5,7 +5,7 @@ use super::{Effect, Forecast, Undo, listed};
 use crate::{
     client::{
         Client, ClientError, Result,
-        decisions::{DecisionBatch, DecisionPlan, GrantAmount},
+        decisions::{DecisionBatch, DecisionPlan, GrantAmount, LetterAbout},
         letters::LetterBatch,
         naming::FoundReview,
         ranking::{Ranking, RankingPlan},
@@ -250,8 +250,19 @@ impl Client {
             "proposal is left out, for its reviews do not open here",
             "proposals are left out, for their reviews do not open here",
         );
-        let notes = plan.lines.keys().filter(|id| plan.ranking.notes.contains_key(id)).count();
+        let is_own = |id: &&ProposalId| plan.ranking.notes.contains_key(id) && !plan.kept_notes.contains(id);
+        let notes = plan.lines.keys().filter(is_own).count();
         tell(notes, "note goes with its line", "notes go with their lines");
+        tell(
+            plan.kept_notes.len(),
+            "note that was sent before stays, though this machine has none",
+            "notes that were sent before stay, though this machine has none",
+        );
+        tell(
+            plan.dropped_notes.len(),
+            "note that was sent before is left out, for you removed it",
+            "notes that were sent before are left out, for you removed them",
+        );
         let undo = Undo::Yourself(format!("entente ranking withdraw {code}"));
         Forecast::new(format!("sending the ranking of {code}"), effects, undo)
     }
@@ -367,11 +378,11 @@ impl Client {
     pub async fn forecast_letter(
         &self,
         id: ProposalId,
-        party: Option<&PartnerCode>,
+        about: LetterAbout<'_>,
         which: &str,
         text: &str,
     ) -> Result<Forecast> {
-        let (proposal, decision) = self.letter_may_be_sent(id, party, text).await?;
+        let (party, (proposal, decision)) = (about.party, self.letter_may_be_sent(id, about, text).await?);
         let is_for = |other: &PartnerCode| party.is_none_or(|party| party == other);
         let members: Vec<&MemberId> =
             proposal.parties.iter().filter(|(other, _)| is_for(other)).flat_map(|(_, members)| members).collect();

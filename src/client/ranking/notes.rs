@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// The longest note, in characters: a line of a table, not a review.
 pub const MAX_NOTE: usize = 500;
 
+/// What stands in the place of a note that was removed.
+const REMOVED: &[u8] = b"";
+
 impl Client {
     /// Keeps a note on a proposal that the caller may know of, in the place of an earlier one.
     pub async fn note_for_ranking(&self, id: ProposalId, text: &str) -> Result<()> {
@@ -22,9 +25,19 @@ impl Client {
         files::write(&self.home().note_path(&self.profile().name, id), &sealed)
     }
 
-    /// Removes the note on a proposal; whether there was one.
+    /// Removes the note on a proposal, and lets one that was sent with the ranking go when it is sent the next time; whether there was
+    /// one on this machine.
     pub fn remove_note(&self, id: ProposalId) -> Result<bool> {
-        files::remove(&self.home().note_path(&self.profile().name, id))
+        let path = self.home().note_path(&self.profile().name, id);
+        let had = files::read(&path)?.is_some_and(|note| !note.is_empty());
+        files::write(&path, REMOVED)?;
+        Ok(had)
+    }
+
+    /// Whether the note on a proposal was removed on this machine.
+    pub(super) fn is_note_removed(&self, id: ProposalId) -> Result<bool> {
+        let note = files::read(&self.home().note_path(&self.profile().name, id))?;
+        Ok(note.is_some_and(|note| note == REMOVED))
     }
 
     /// The notes that are kept on this machine on any of these proposals.
@@ -35,7 +48,7 @@ impl Client {
         let mut sealed = Vec::new();
         for id in proposals {
             let note = files::read(&self.home().note_path(&self.profile().name, *id))?;
-            sealed.extend(note.map(|note| (*id, note)));
+            sealed.extend(note.filter(|note| note != REMOVED).map(|note| (*id, note)));
         }
         if sealed.is_empty() {
             return Ok(BTreeMap::new());

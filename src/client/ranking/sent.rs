@@ -82,6 +82,10 @@ pub struct RankingPlan {
     pub lines: BTreeMap<ProposalId, bool>,
     /// Those whose line says already what would be sent.
     pub unchanged: BTreeSet<ProposalId>,
+    /// Notes that were sent, on proposals on which this machine has none: they stay with their lines.
+    pub kept_notes: BTreeSet<ProposalId>,
+    /// Notes that were sent and removed on this machine: they go with their lines.
+    pub dropped_notes: BTreeSet<ProposalId>,
     stated_at: Timestamp,
 }
 
@@ -120,7 +124,7 @@ pub struct SentRanking {
 impl Client {
     /// The ranking as it would be sent: what changed since it was sent last.
     pub async fn plan_ranking(&self, id: CallId) -> Result<RankingPlan> {
-        let ranking = self.ranking(id).await?;
+        let mut ranking = self.ranking(id).await?;
         let call = self.call(id).await?;
         let roles = self.verified_roles(&call).await?;
         let me = self.member_id().await?;
@@ -132,6 +136,7 @@ impl Client {
         }
         let shown = self.api().all_proposals(Some(id)).await?;
         let (mut lines, mut unchanged, mut latest) = (BTreeMap::new(), BTreeSet::new(), None);
+        let (mut kept_notes, mut dropped_notes) = (BTreeSet::new(), BTreeSet::new());
         for line in &ranking.lines {
             let Some(proposal) = shown.iter().find(|proposal| proposal.id == line.proposal) else { continue };
             let stands = if proposal.ranking_sent_at.is_some() {
@@ -141,7 +146,16 @@ impl Client {
             } else {
                 None
             };
-            if stands.as_ref() == Some(&LineBody::of(&ranking, line)) {
+            let note = stands.as_ref().and_then(|body| body.note.clone());
+            if let Some(note) = note.filter(|_| !ranking.notes.contains_key(&proposal.id)) {
+                if self.is_note_removed(proposal.id)? {
+                    dropped_notes.insert(proposal.id);
+                } else {
+                    kept_notes.insert(proposal.id);
+                    ranking.notes.insert(proposal.id, note);
+                }
+            }
+            if stands.is_some_and(|body| body == LineBody::of(&ranking, line)) {
                 unchanged.insert(proposal.id);
             } else {
                 lines.insert(proposal.id, proposal.ranking_sent_at.is_some());
@@ -152,7 +166,7 @@ impl Client {
         let stated_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         // After those that they replace, also where the clock of another officer's machine goes ahead.
         let stated_at = latest.map_or(stated_at, |latest| stated_at.max(latest + SignedDuration::from_millis(1)));
-        Ok(RankingPlan { ranking, lines, unchanged, stated_at })
+        Ok(RankingPlan { ranking, lines, unchanged, kept_notes, dropped_notes, stated_at })
     }
 
     /// Seals, signs and sends what was planned, each line to those who may read its proposal's reviews. Done again, it goes on where it

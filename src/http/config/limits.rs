@@ -4,7 +4,10 @@ use super::{Faults, seconds};
 use crate::{
     http::shares::Quota,
     service::time::TOLERANCE,
-    share_table::{CONNECTIONS, CONNECTIONS_WITHOUT_KEY_CARD, DOWNLOADS, HANDSHAKES, HANDSHAKES_PER_ADDRESS, REQUESTS},
+    share_table::{
+        CONNECTIONS, CONNECTIONS_WITHOUT_KEY_CARD, DOWNLOADS, HANDSHAKES, HANDSHAKES_PER_ADDRESS, LONGEST_WORK,
+        REQUESTS,
+    },
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -49,6 +52,9 @@ pub struct Limits {
     /// With requests open and no piece of a body moving either way.
     #[serde(rename = "stall_seconds", deserialize_with = "seconds")]
     pub stall: Duration,
+    /// With a request open on which the exchange works, or waits its turn to: `stall` counts where it is longer.
+    #[serde(skip)]
+    pub work: Duration,
     /// Slowest average at which a body may arrive, in bytes a second, once `idle_seconds` of waiting are used up.
     pub upload_bytes_per_second: u64,
     /// Request line and headers together.
@@ -88,6 +94,7 @@ impl Default for Limits {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             stall: Duration::from_mins(1),
+            work: LONGEST_WORK,
             upload_bytes_per_second: 1024,
             header_bytes: 32 << 10,
             body_bytes: 1 << 20,

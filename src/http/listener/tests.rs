@@ -413,7 +413,10 @@ async fn slow_body_gets_408_and_untaken_answer_is_cut() {
     let mut slow = world.connect(&held).await;
     let (status, text) = ask(&mut slow, "POST /stream HTTP/1.1\r\nhost: l\r\ncontent-length: 10\r\n\r\nabc").await;
     assert!(status == 408 && text.contains("problem:timeout"), "{text}");
-    let world = World::with_limits(vec![ca.of("ISR")], only(|limits| &mut limits.stall)).await;
+    let world = World::with_limits(vec![ca.of("ISR")], |limits| {
+        (limits.stall, limits.work) = (Duration::from_millis(1), Duration::from_millis(1));
+    })
+    .await;
     let mut waits = world.connect(&held).await;
     waits.write_all(WAIT.as_bytes()).await.unwrap();
     assert_eq!(closed(waits).await, b"");

@@ -303,7 +303,7 @@ impl<'w> CallYear<'w> {
         let Plan { code, each, .. } = self.plan;
         let file = self.path(name);
         self.officer.types(&format!("assignment suggest {code} --each {each} --out {file}")).await;
-        self.officer.types(&format!("assignment load {code} {file}")).await;
+        self.officer.types(&format!("assignment load {code} {file} --yes")).await;
     }
 
     /// Deciders who act through the client.

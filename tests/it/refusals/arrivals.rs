@@ -16,14 +16,14 @@ use entente::{
         id::{ProposalId, Sha256},
         proposal::Status,
     },
-    sealing::{identity::new_identity, seal::seal_bytes},
+    sealing::{identity::new_identity, seal::seal_bytes, statement::sign_statement},
     storage::{args, db::READERS},
     wire::{AGE_MEDIA_TYPE, directory::CreateProgram, entry::Entry, problem::Problem},
 };
 use futures_util::{future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path};
 use tokio::sync::mpsc;
 
@@ -117,11 +117,20 @@ async fn acts_that_arrived_by_the_deadline_are_in_time_however_long_the_writer_i
 async fn requests_that_arrived_by_the_deadline_are_in_time(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     let (signed, withdrawn, edited) = (stage.prepared().await, stage.prepared().await, stage.prepared().await);
+    let large = stage.prepared().await;
     let (avi, bob, db) = (stage.client("ISR:avi"), stage.client("USA:bob"), &stage.server.exchange.db);
     stage.sign("ISR:avi", signed).await;
+    stage.sign("ISR:avi", large).await;
     avi.api().withdraw_proposal(withdrawn).await.unwrap();
     let plan = bob.plan_signature(signed).await.unwrap();
     let sealed = sealed(9000);
+    // As long as the manifest of a consortium with hundreds of documents.
+    let manifest = bob.plan_signature(large).await.unwrap().manifest;
+    let manifest = sign_statement(&*bob.signer().unwrap(), &manifest).unwrap();
+    let long = format!("{}{}", json!({ "manifest": manifest }), " ".repeat(500_000));
+    let raw = stage.raw(Some(stage.credential("USA:bob")));
+    let signing = raw.request(Method::POST, &format!("/v1/proposals/{large}/manifests"));
+    let signing = signing.header("content-type", "application/json").header("idempotency-key", fresh_key()).body(long);
 
     stage.clock.set(stage.deadline);
     let mut busy = Vec::new();
@@ -132,18 +141,21 @@ async fn requests_that_arrived_by_the_deadline_are_in_time(store: Store) {
     let later = stage.deadline + SECOND;
     let hours_pass = async {
         // Who sends them is not even known yet.
-        until("the requests that wait for a reader", async || (db.readers_waiting() == 4).then_some(())).await;
+        until("the requests that wait for a reader", async || (db.readers_waiting() == 5).then_some(())).await;
         stage.clock.set(later);
         drop(busy);
     };
-    let (sign, reinstate, remove, uploaded, ()) = tokio::join!(
+    let (sign, long, reinstate, remove, uploaded, ()) = tokio::join!(
         bob.sign(&plan),
+        signing.send(),
         avi.api().reinstate_proposal(withdrawn),
         avi.api().remove_document(edited, &plan_slot),
         put(&stage, "ISR:avi", edited, &sealed).body(sealed.clone()).send(),
         hours_pass,
     );
     assert_eq!(sign.unwrap().status, Status::Submitted);
+    let status = long.unwrap().status();
+    assert!(status.is_success(), "{status}");
     reinstate.unwrap();
     remove.unwrap();
     assert_eq!(uploaded.unwrap().status(), 201);

@@ -164,6 +164,9 @@ async fn here_and_no_document(stage: &Stage, avi: &Sender, path: &str, bytes: &[
     sent.abort();
     assert!(sent.await.unwrap_err().is_cancelled());
     drop(turn);
+    // The look goes on without its request, so the next one has nothing to look through.
+    let noted = until("the digest", async || row(stage, path).await.whole_sha256).await;
+    assert_eq!(noted, Sha256::of(bytes));
     assert!(row(stage, path).await.document.is_none());
 }
 
