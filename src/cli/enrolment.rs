@@ -6,7 +6,7 @@ use super::{
     card,
     context::{Context, joined},
     error::{CliError, Result, read_input},
-    handover::{Earlier, require_new, write_file, write_text},
+    handover::{Earlier, path_text, require_new, write_file, write_text},
     join::read_request,
     key_card::instant_argument,
     output::Screen,
@@ -305,7 +305,7 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
             CliError { message: format!("{message}; {done}"), ..error }
         })?;
         write_file(path, &welcome, Earlier::Stays)?;
-        written.push(json!({ "member": request.after.member, "welcome": path }));
+        written.push(json!({ "member": request.after.member, "welcome": path_text(path) }));
     }
     context.out.answer(&json!({ "items": written }), |screen| {
         for path in &paths {
@@ -384,11 +384,11 @@ fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context
     for request in checked {
         let path = folder.join(file_name("certificate", &request.after.member)).with_extension("csr");
         write_text(&path, &request.certificate_request, Earlier::IsReplaced)?;
-        written.push(path);
+        written.push(path_text(&path));
     }
     context.out.answer(&json!({ "items": written }), |screen| {
         for path in &written {
-            screen.line(&path.display().to_string());
+            screen.line(path);
         }
     })?;
     context.out.note(
@@ -442,7 +442,7 @@ pub(super) fn invited_lines(screen: &mut Screen, invited: &[NewInvitation], path
 fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
     let items = invited.iter().zip(paths).map(|(new, path)| {
         json!({ "member": new.member, "name": new.name, "organisation": new.organisation, "roles": new.roles,
-                "invitation": path, "expires_at": new.expires_at })
+                "invitation": path_text(path), "expires_at": new.expires_at })
     });
     json!({ "items": items.collect::<Vec<_>>() })
 }

@@ -4,7 +4,7 @@ use super::{
     context::{Context, joined},
     directory,
     error::{CliError, Result, read_input},
-    handover::{Earlier, require_new, write_file},
+    handover::{Earlier, path_text, require_new, write_file},
     trust::fingerprint_argument,
 };
 use crate::{
@@ -91,6 +91,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
             ("exchange", invited.server.clone()),
         ]);
     });
+    home.require_text()?;
     if !args.again {
         home.require_not_joining(member)?;
     }
@@ -139,7 +140,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
 /// Writes a request and says what to do with it.
 pub(super) fn write_request(answered: &JoinAnswer, to: &Path, earlier: Earlier, context: &Context) -> Result<()> {
     write_file(to, &answered.request, earlier)?;
-    let answer = json!({ "request": to, "private_key": answered.private_key, "pinned": answered.pinned,
+    let answer = json!({ "request": path_text(to), "private_key": path_text(&answered.private_key), "pinned": answered.pinned,
         "key": answered.key, "recipients": answered.recipients });
     context.out.answer(&answer, |screen| {
         screen.fields(&[

@@ -161,6 +161,8 @@ impl VerifiedInvitation {
         let MemberInvitation { member, server, server_ca, challenge, .. } = &self.invitation;
         let recipients = recipients_of(keyring)?;
         home.require_free_profile(&choice.profile, member)?;
+        home.require_text()?;
+        choice.identities.iter().try_for_each(|path| files::require_text(path))?;
         if !choice.again {
             home.require_not_joining(member)?;
         }
@@ -255,6 +257,7 @@ impl Client {
             self.home().require_not_joining(&member)?;
         }
         let home = self.home().clone();
+        home.require_text()?;
         let mut made = NewKey::write(&home, &member, passphrase, self.ambient())?;
         let statement = JoinRequest {
             member: member.clone(),
@@ -428,6 +431,17 @@ impl Home {
             format!("a request for `{member}` is under way in this folder"),
             "give its request file to your registrar, or begin again with `--again`",
         ))
+    }
+
+    /// Refuses a folder whose files no profile could name: before anything is made in it.
+    pub fn require_text(&self) -> Result<()> {
+        files::require_text(self.root())
+    }
+
+    /// Whether a request for the member is under way in this folder, which a registrar answers with a welcome.
+    #[must_use]
+    pub fn awaits_welcome(&self, member: &MemberId) -> bool {
+        self.joining_path(member).exists()
     }
 
     fn begin_joining(&self, joining: &Joining) -> Result<()> {

@@ -93,6 +93,8 @@ mod marks;
 #[cfg(feature = "client")]
 mod observers;
 #[cfg(feature = "client")]
+mod odd_paths;
+#[cfg(feature = "client")]
 mod older_states;
 #[cfg(feature = "client")]
 mod one_party_letters;
