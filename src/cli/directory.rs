@@ -9,7 +9,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    client::directory::ListedPartner,
+    client::{directory::ListedPartner, joining::welcome_name},
     domain::{expiry::near_end, id::PartnerCode, text::counted},
     wire::directory::Partner,
 };
@@ -81,8 +81,15 @@ pub(super) async fn me(context: &Context) -> Result<()> {
     {
         let what = if expiry.key_card <= expiry.certificate { "key card" } else { "certificate" };
         let then = if near.is_last() { ", and then you are shut out" } else { "" };
+        let next = match me.member.filter(|member| client.home().awaits_welcome(member)) {
+            Some(member) => format!(
+                "your request is under way: `entente join {}` takes your registrar's answer",
+                welcome_name(&member)
+            ),
+            None => "renew it with `entente member renew`".to_owned(),
+        };
         context.out.warn(&format!(
-            "your {what} ends in {}, on {}{then}: renew it with `entente member renew`",
+            "your {what} ends in {}, on {}{then}: {next}",
             counted(near.days_left, "day", "days"),
             zone.both(expiry.first())
         ));

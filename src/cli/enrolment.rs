@@ -18,6 +18,7 @@ use crate::{
     client::{
         Client,
         approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation, RequestKind},
+        joining::{handover_name, welcome_name},
     },
     domain::{id::MemberId, member::PartnerRole, name, text::counted},
 };
@@ -177,7 +178,8 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
             }
         }
     }
-    let paths: Vec<PathBuf> = invited.iter().map(|new| args.to.join(file_name("invitation", &new.member))).collect();
+    let paths: Vec<PathBuf> =
+        invited.iter().map(|new| args.to.join(handover_name("invitation", &new.member))).collect();
     if args.dry_run {
         return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
     }
@@ -218,7 +220,7 @@ pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
         roles: present.roles,
         expires_at: context.now() + SignedDuration::from_hours(24 * i64::from(args.days)),
     };
-    let path = args.to.join(file_name("invitation", &new.member));
+    let path = args.to.join(handover_name("invitation", &new.member));
     let forecast = client.forecast_replacement(&new.member, new.expires_at).await?;
     // Nothing changes before the answer is approved, which asks.
     if !card::goes_ahead(context, &forecast, args.dry_run, Question::Never).await? {
@@ -286,8 +288,7 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
     }
     let certification = certification(&args, context)?;
     make_folder(&args.to)?;
-    let paths: Vec<PathBuf> =
-        checked.iter().map(|request| args.to.join(file_name("welcome", &request.after.member))).collect();
+    let paths: Vec<PathBuf> = checked.iter().map(|request| args.to.join(welcome_name(&request.after.member))).collect();
     paths.iter().try_for_each(|path| require_new(path))?;
     context.out.aside(show);
     let published = checked.iter().filter(|request| request.kind != RequestKind::Done).count();
@@ -382,7 +383,7 @@ fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context
     make_folder(folder)?;
     let mut written = Vec::new();
     for request in checked {
-        let path = folder.join(file_name("certificate", &request.after.member)).with_extension("csr");
+        let path = folder.join(handover_name("certificate", &request.after.member)).with_extension("csr");
         write_text(&path, &request.certificate_request, Earlier::IsReplaced)?;
         written.push(path_text(&path));
     }
@@ -419,10 +420,6 @@ fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, S
         });
     }
     if people.is_empty() { Err("it names nobody".to_owned()) } else { Ok(people) }
-}
-
-fn file_name(kind: &str, member: &MemberId) -> String {
-    format!("{kind}-{}-{}.json", member.partner(), member.handle())
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::{
         ClientError,
-        joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+        joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, handover_name, read_invitation, read_json_file},
     },
     domain::id::Sha256,
     platform,
@@ -95,8 +95,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
     if !args.again {
         home.require_not_joining(member)?;
     }
-    let request =
-        args.to.clone().unwrap_or_else(|| PathBuf::from(request_name(member.partner().as_str(), member.handle())));
+    let request = args.to.clone().unwrap_or_else(|| PathBuf::from(handover_name("request", member)));
     let earlier = if args.again { Earlier::IsReplaced } else { Earlier::Stays };
     if !args.again {
         require_new(&request)?;
@@ -155,11 +154,6 @@ pub(super) fn write_request(answered: &JoinAnswer, to: &Path, earlier: Earlier, 
         .out
         .note("next: give the request file to your registrar; `entente join` takes the welcome file that you get back");
     Ok(())
-}
-
-/// The usual name of a request file.
-pub(super) fn request_name(partner: &str, handle: &str) -> String {
-    format!("request-{partner}-{handle}.json")
 }
 
 fn new_identity_file(

@@ -429,7 +429,10 @@ impl Home {
         }
         Err(ClientError::usage(
             format!("a request for `{member}` is under way in this folder"),
-            "give its request file to your registrar, or begin again with `--again`",
+            format!(
+                "give its request file to your registrar, whose answer `entente join {}` takes, or begin again with `--again`",
+                welcome_name(member)
+            ),
         ))
     }
 
@@ -501,6 +504,18 @@ fn recipients_of(keyring: &Keyring) -> Result<Vec<String>> {
 /// A member's name as a part of a file's.
 fn file_name(member: &MemberId) -> String {
     format!("{}-{}", member.partner(), member.handle())
+}
+
+/// The usual name of a file that goes from hand to hand: the invitation, the request or the welcome of a member.
+#[must_use]
+pub fn handover_name(kind: &str, member: &MemberId) -> String {
+    format!("{kind}-{}.json", file_name(member))
+}
+
+/// The usual name of the file with which a registrar answers a request.
+#[must_use]
+pub fn welcome_name(member: &MemberId) -> String {
+    handover_name("welcome", member)
 }
 
 /// Reads a file of JSON that came from somebody else.

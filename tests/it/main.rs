@@ -114,6 +114,8 @@ mod policy_trial;
 #[cfg(feature = "client")]
 mod previews;
 #[cfg(feature = "client")]
+mod printed_commands;
+#[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]
 mod protected_keys;
