@@ -7,11 +7,12 @@ use super::{
     partner_card::{self, PartnerCardCommand},
     partner_status,
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::{directory::ListedPartner, joining::welcome_name},
     domain::{expiry::near_end, id::PartnerCode, text::counted},
-    wire::directory::Partner,
+    wire::directory::{Me, Partner},
 };
 use clap::Subcommand;
 
@@ -53,7 +54,7 @@ pub(super) async fn me(context: &Context) -> Result<()> {
     let zone = context.zone()?;
     context.out.answer(&me, |screen| {
         screen.fields(&[
-            ("member", me.member.as_ref().map_or("none: no key card is published".to_owned(), ToString::to_string)),
+            ("member", named(&me, &zone)),
             ("partner", me.partner.to_string()),
             ("organisation", me.organisation.clone().unwrap_or_default()),
             ("roles", joined(&me.roles)),
@@ -68,6 +69,14 @@ pub(super) async fn me(context: &Context) -> Result<()> {
             me.partner,
             zone.both(suspended.since.0),
             suspended.reason.sentence()
+        ));
+        return Ok(());
+    }
+    if let Some(ended) = &me.ended {
+        context.out.note(&format!(
+            "ask your registrar to invite you again, by `entente member replace {}`; `entente join --identity` answers with the identity that \
+             you have, so that nobody wraps keys again",
+            ended.member
         ));
         return Ok(());
     }
@@ -95,6 +104,17 @@ pub(super) async fn me(context: &Context) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Which member the certificate belongs to, or belonged to.
+fn named(me: &Me, zone: &Zone) -> String {
+    match (&me.member, &me.ended) {
+        (Some(member), _) => member.to_string(),
+        (None, Some(ended)) => {
+            format!("none: the key card of {} ended on {}", ended.member, zone.both(ended.valid_until.0))
+        }
+        (None, None) => "none: no key card is published".to_owned(),
+    }
 }
 
 /// Runs a `partner` command.

@@ -203,6 +203,12 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
         write_file(path, file, Earlier::Stays)?;
     }
     context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
+    if invited.iter().any(|new| new.roles.contains(&PartnerRole::Registrar)) {
+        context.out.note(
+            "the partner card names registrars by their keys: before you approve a registrar's request, the card has to name the key in it, \
+             and `entente member approve` prints the command that adds it",
+        );
+    }
     context.out.note(
         "next: give each their file, by any way, and tell them the fingerprint of your nation's card by telephone, in person or on paper",
     );
@@ -329,7 +335,10 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
             Ok(request) if !members.insert(request.after.member.clone()) => {
                 faults.push((path, CliError::usage(format!("a second request of `{}`", request.after.member))));
             }
-            Ok(request) => checked.push(request),
+            Ok(request) => match shared(&checked, &request) {
+                Some(fault) => faults.push((path, fault)),
+                None => checked.push(request),
+            },
             Err(error) => faults.push((path, error)),
         }
     }
@@ -358,6 +367,15 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
     let lines: Vec<String> =
         faults.iter().map(|(path, error)| format!("`{}`: {}", path.display(), error.message)).collect();
     Err(CliError { message: lines.join("\n"), exit, help, problem: None })
+}
+
+/// Why a request cannot be approved beside those that were checked before: it would be refused once the first ones are done.
+fn shared(checked: &[CheckedRequest], request: &CheckedRequest) -> Option<CliError> {
+    checked.iter().find_map(|other| {
+        let (what, member) = (request.shared_with(other)?, &other.after.member);
+        let fault = CliError::usage(format!("the {what} is that of `{member}` in another of these requests"));
+        Some(fault.help("ask each member for a key of their own"))
+    })
 }
 
 fn certification(args: &Approve, context: &Context) -> Result<Certification> {

@@ -128,6 +128,8 @@ mod references;
 #[cfg(feature = "client")]
 mod refusals;
 #[cfg(feature = "client")]
+mod registrars;
+#[cfg(feature = "client")]
 mod relay;
 #[cfg(feature = "client")]
 mod repeats;
