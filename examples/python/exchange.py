@@ -38,7 +38,11 @@ def upload_to(path: str) -> TusClient:
 
 def answer(request: Callable[..., Any], /, *arguments: str, **options: Any) -> Any:
     """The answer to a request. A refusal ends the program with its reason and remedy."""
-    answered = request(*arguments, **options)
+    return accepted(request(*arguments, **options))
+
+
+def accepted(answered: Any) -> Any:
+    """What a request was answered with, unless it is a refusal, which ends the program with its reason and remedy."""
     if isinstance(answered, Problem):
         sys.exit(f"{answered.title}: {answered.detail}\n{answered.remedy}")
     return answered

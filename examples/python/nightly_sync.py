@@ -3,7 +3,8 @@
     python nightly_sync.py changes.ndjson
 
 Each line is a JSON object. `changes.ndjson.bookmark` says how far the log was read. `EXCHANGE`, `EXCHANGE_CA`, `ME`,
-`CERT` and `KEY` are as in `docs/api.md`; any member of the nation may run it, and reads what that member may read.
+`CERT` and `KEY` are as in `docs/api.md`; any member of the nation may run it, and reads what that member may read. If
+the exchange refuses the bookmark (its log was restored, say), the log is read from the beginning, and lines come twice.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import os
 import sys
 from pathlib import Path
 
-from exchange import answer, connect
+from exchange import accepted, connect
 from exchange_client.api.log import log_list
+from exchange_client.models import Problem
 from exchange_client.types import UNSET
 
 
@@ -24,8 +26,12 @@ def main(file: str) -> None:
     client, nation = connect(), os.environ["ME"].split(":")[0]
     found = 0
     while True:
-        page = answer(log_list.sync, client=client, cursor=mark["cursor"] or UNSET, limit=200)
-        said = page.to_dict()
+        answered = log_list.sync(client=client, cursor=mark["cursor"] or UNSET, limit=200)
+        if mark["cursor"] and isinstance(answered, Problem) and answered.type_ == "urn:entente:problem:bad-cursor":
+            print("the bookmark is refused: starting over", file=sys.stderr)
+            mark = {"cursor": None, "seq": 0}
+            continue
+        said = accepted(answered).to_dict()
         # Numbers only grow: an entry that an earlier run has written is passed over.
         new = [entry for entry in said["items"] if entry["seq"] > mark["seq"]]
         own = [entry for entry in new if entry.get("actor", "").startswith(nation + ":")]

@@ -7,11 +7,12 @@ use super::{
     partner_card::{self, PartnerCardCommand},
     partner_status,
     table::Table,
+    time::Zone,
 };
 use crate::{
-    client::directory::ListedPartner,
+    client::{directory::ListedPartner, joining::welcome_name},
     domain::{expiry::near_end, id::PartnerCode, text::counted},
-    wire::directory::Partner,
+    wire::directory::{Me, Partner},
 };
 use clap::Subcommand;
 
@@ -53,7 +54,7 @@ pub(super) async fn me(context: &Context) -> Result<()> {
     let zone = context.zone()?;
     context.out.answer(&me, |screen| {
         screen.fields(&[
-            ("member", me.member.as_ref().map_or("none: no key card is published".to_owned(), ToString::to_string)),
+            ("member", named(&me, &zone)),
             ("partner", me.partner.to_string()),
             ("organisation", me.organisation.clone().unwrap_or_default()),
             ("roles", joined(&me.roles)),
@@ -71,6 +72,14 @@ pub(super) async fn me(context: &Context) -> Result<()> {
         ));
         return Ok(());
     }
+    if let Some(ended) = &me.ended {
+        context.out.note(&format!(
+            "ask your registrar to invite you again, by `entente member replace {}`; `entente join --identity` answers with the identity that \
+             you have, so that nobody wraps keys again",
+            ended.member
+        ));
+        return Ok(());
+    }
     if me.member.is_none() {
         context.out.note("ask your partner's registrar for an invitation, which `entente join` answers");
         return Ok(());
@@ -81,13 +90,31 @@ pub(super) async fn me(context: &Context) -> Result<()> {
     {
         let what = if expiry.key_card <= expiry.certificate { "key card" } else { "certificate" };
         let then = if near.is_last() { ", and then you are shut out" } else { "" };
+        let next = match me.member.filter(|member| client.home().awaits_welcome(member)) {
+            Some(member) => format!(
+                "your request is under way: `entente join {}` takes your registrar's answer",
+                welcome_name(&member)
+            ),
+            None => "renew it with `entente member renew`".to_owned(),
+        };
         context.out.warn(&format!(
-            "your {what} ends in {}, on {}{then}: renew it with `entente member renew`",
+            "your {what} ends in {}, on {}{then}: {next}",
             counted(near.days_left, "day", "days"),
             zone.both(expiry.first())
         ));
     }
     Ok(())
+}
+
+/// Which member the certificate belongs to, or belonged to.
+fn named(me: &Me, zone: &Zone) -> String {
+    match (&me.member, &me.ended) {
+        (Some(member), _) => member.to_string(),
+        (None, Some(ended)) => {
+            format!("none: the key card of {} ended on {}", ended.member, zone.both(ended.valid_until.0))
+        }
+        (None, None) => "none: no key card is published".to_owned(),
+    }
 }
 
 /// Runs a `partner` command.

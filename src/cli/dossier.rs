@@ -4,7 +4,7 @@ use super::{
     cell::TableCell,
     context::Context,
     error::{CliError, Result},
-    handover::{Earlier, write_text},
+    handover::{Earlier, path_text, write_text},
     output::{Screen, Style},
     table::Table,
     time::Zone,
@@ -60,7 +60,7 @@ pub(super) async fn export(args: &DossierArgs, context: &Context) -> Result<()> 
         ));
     }
     let answer = json!({
-        "file": args.out, "call": report.call, "code": report.code, "exported_at": report.exported_at,
+        "file": path_text(&args.out), "call": report.call, "code": report.code, "exported_at": report.exported_at,
         "exported_as": report.exported_as, "proposals": report.proposals, "entries": report.entries,
         "verified": report.verified(), "is_sound": report.is_sound(), "cannot_show": report.cannot_show,
     });

@@ -6,7 +6,7 @@ use super::{
     card,
     context::{Context, joined},
     error::{CliError, Result, read_input},
-    handover::{Earlier, require_new, write_file, write_text},
+    handover::{Earlier, path_text, require_new, write_file, write_text},
     join::read_request,
     key_card::instant_argument,
     output::Screen,
@@ -18,6 +18,7 @@ use crate::{
     client::{
         Client,
         approval::{Certification, CheckedRequest, KeyCardEdit, NewInvitation, RequestKind},
+        joining::{handover_name, welcome_name},
     },
     domain::{id::MemberId, member::PartnerRole, name, text::counted},
 };
@@ -177,7 +178,8 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
             }
         }
     }
-    let paths: Vec<PathBuf> = invited.iter().map(|new| args.to.join(file_name("invitation", &new.member))).collect();
+    let paths: Vec<PathBuf> =
+        invited.iter().map(|new| args.to.join(handover_name("invitation", &new.member))).collect();
     if args.dry_run {
         return context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths));
     }
@@ -201,6 +203,12 @@ pub(super) async fn invite(args: Invite, context: &Context) -> Result<()> {
         write_file(path, file, Earlier::Stays)?;
     }
     context.out.answer(&invited_json(&invited, &paths), |screen| invited_lines(screen, &invited, &paths))?;
+    if invited.iter().any(|new| new.roles.contains(&PartnerRole::Registrar)) {
+        context.out.note(
+            "the partner card names registrars by their keys: before you approve a registrar's request, the card has to name the key in it, \
+             and `entente member approve` prints the command that adds it",
+        );
+    }
     context.out.note(
         "next: give each their file, by any way, and tell them the fingerprint of your nation's card by telephone, in person or on paper",
     );
@@ -218,7 +226,7 @@ pub(super) async fn replace(args: Replace, context: &Context) -> Result<()> {
         roles: present.roles,
         expires_at: context.now() + SignedDuration::from_hours(24 * i64::from(args.days)),
     };
-    let path = args.to.join(file_name("invitation", &new.member));
+    let path = args.to.join(handover_name("invitation", &new.member));
     let forecast = client.forecast_replacement(&new.member, new.expires_at).await?;
     // Nothing changes before the answer is approved, which asks.
     if !card::goes_ahead(context, &forecast, args.dry_run, Question::Never).await? {
@@ -286,8 +294,7 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
     }
     let certification = certification(&args, context)?;
     make_folder(&args.to)?;
-    let paths: Vec<PathBuf> =
-        checked.iter().map(|request| args.to.join(file_name("welcome", &request.after.member))).collect();
+    let paths: Vec<PathBuf> = checked.iter().map(|request| args.to.join(welcome_name(&request.after.member))).collect();
     paths.iter().try_for_each(|path| require_new(path))?;
     context.out.aside(show);
     let published = checked.iter().filter(|request| request.kind != RequestKind::Done).count();
@@ -305,7 +312,7 @@ pub(super) async fn approve(args: Approve, context: &Context) -> Result<()> {
             CliError { message: format!("{message}; {done}"), ..error }
         })?;
         write_file(path, &welcome, Earlier::Stays)?;
-        written.push(json!({ "member": request.after.member, "welcome": path }));
+        written.push(json!({ "member": request.after.member, "welcome": path_text(path) }));
     }
     context.out.answer(&json!({ "items": written }), |screen| {
         for path in &paths {
@@ -328,7 +335,10 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
             Ok(request) if !members.insert(request.after.member.clone()) => {
                 faults.push((path, CliError::usage(format!("a second request of `{}`", request.after.member))));
             }
-            Ok(request) => checked.push(request),
+            Ok(request) => match shared(&checked, &request) {
+                Some(fault) => faults.push((path, fault)),
+                None => checked.push(request),
+            },
             Err(error) => faults.push((path, error)),
         }
     }
@@ -359,6 +369,15 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
     Err(CliError { message: lines.join("\n"), exit, help, problem: None })
 }
 
+/// Why a request cannot be approved beside those that were checked before: it would be refused once the first ones are done.
+fn shared(checked: &[CheckedRequest], request: &CheckedRequest) -> Option<CliError> {
+    checked.iter().find_map(|other| {
+        let (what, member) = (request.shared_with(other)?, &other.after.member);
+        let fault = CliError::usage(format!("the {what} is that of `{member}` in another of these requests"));
+        Some(fault.help("ask each member for a key of their own"))
+    })
+}
+
 fn certification(args: &Approve, context: &Context) -> Result<Certification> {
     if let (Some(certificate), Some(key)) = (&args.ca_certificate, &args.ca_key) {
         return Ok(Certification::of_authority(certificate, key, &context.keyboard())?);
@@ -382,13 +401,13 @@ fn write_certificate_requests(checked: &[CheckedRequest], folder: &Path, context
     make_folder(folder)?;
     let mut written = Vec::new();
     for request in checked {
-        let path = folder.join(file_name("certificate", &request.after.member)).with_extension("csr");
+        let path = folder.join(handover_name("certificate", &request.after.member)).with_extension("csr");
         write_text(&path, &request.certificate_request, Earlier::IsReplaced)?;
-        written.push(path);
+        written.push(path_text(&path));
     }
     context.out.answer(&json!({ "items": written }), |screen| {
         for path in &written {
-            screen.line(&path.display().to_string());
+            screen.line(path);
         }
     })?;
     context.out.note(
@@ -421,10 +440,6 @@ fn people(content: &[u8], expires_at: Timestamp) -> Result<Vec<NewInvitation>, S
     if people.is_empty() { Err("it names nobody".to_owned()) } else { Ok(people) }
 }
 
-fn file_name(kind: &str, member: &MemberId) -> String {
-    format!("{kind}-{}-{}.json", member.partner(), member.handle())
-}
-
 fn make_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| CliError::failed(format!("cannot make `{}`: {error}", folder.display())))
 }
@@ -442,7 +457,7 @@ pub(super) fn invited_lines(screen: &mut Screen, invited: &[NewInvitation], path
 fn invited_json(invited: &[NewInvitation], paths: &[PathBuf]) -> Value {
     let items = invited.iter().zip(paths).map(|(new, path)| {
         json!({ "member": new.member, "name": new.name, "organisation": new.organisation, "roles": new.roles,
-                "invitation": path, "expires_at": new.expires_at })
+                "invitation": path_text(path), "expires_at": new.expires_at })
     });
     json!({ "items": items.collect::<Vec<_>>() })
 }

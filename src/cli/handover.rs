@@ -6,6 +6,11 @@ use super::{
 };
 use std::{io::Write, path::Path};
 
+/// A path as an answer has it for programs. JSON is text: what of a name is none is shown by a sign in its place, for the act is done by then.
+pub(super) fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// Whether a file of that name may be there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Earlier {

@@ -4,13 +4,13 @@ use super::{
     context::{Context, joined},
     directory,
     error::{CliError, Result, read_input},
-    handover::{Earlier, require_new, write_file},
+    handover::{Earlier, path_text, require_new, write_file},
     trust::fingerprint_argument,
 };
 use crate::{
     client::{
         ClientError,
-        joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, read_invitation, read_json_file},
+        joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, handover_name, read_invitation, read_json_file},
     },
     domain::id::Sha256,
     platform,
@@ -91,11 +91,11 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
             ("exchange", invited.server.clone()),
         ]);
     });
+    home.require_text()?;
     if !args.again {
         home.require_not_joining(member)?;
     }
-    let request =
-        args.to.clone().unwrap_or_else(|| PathBuf::from(request_name(member.partner().as_str(), member.handle())));
+    let request = args.to.clone().unwrap_or_else(|| PathBuf::from(handover_name("request", member)));
     let earlier = if args.again { Earlier::IsReplaced } else { Earlier::Stays };
     if !args.again {
         require_new(&request)?;
@@ -139,7 +139,7 @@ fn answer(args: &JoinArgs, invitation: &VerifiedInvitation, context: &Context) -
 /// Writes a request and says what to do with it.
 pub(super) fn write_request(answered: &JoinAnswer, to: &Path, earlier: Earlier, context: &Context) -> Result<()> {
     write_file(to, &answered.request, earlier)?;
-    let answer = json!({ "request": to, "private_key": answered.private_key, "pinned": answered.pinned,
+    let answer = json!({ "request": path_text(to), "private_key": path_text(&answered.private_key), "pinned": answered.pinned,
         "key": answered.key, "recipients": answered.recipients });
     context.out.answer(&answer, |screen| {
         screen.fields(&[
@@ -154,11 +154,6 @@ pub(super) fn write_request(answered: &JoinAnswer, to: &Path, earlier: Earlier, 
         .out
         .note("next: give the request file to your registrar; `entente join` takes the welcome file that you get back");
     Ok(())
-}
-
-/// The usual name of a request file.
-pub(super) fn request_name(partner: &str, handle: &str) -> String {
-    format!("request-{partner}-{handle}.json")
 }
 
 fn new_identity_file(

@@ -3,6 +3,7 @@
 use super::{
     context::Context,
     error::{CliError, Result},
+    handover::path_text,
 };
 use crate::{
     client::{ClientError, Home},
@@ -82,7 +83,7 @@ fn new(args: &New, context: &Context) -> Result<()> {
     } else {
         write_identity_file(&path, text.expose().as_bytes()).map_err(CliError::failed)?;
     }
-    let answer = json!({ "file": path, "recipient": identity.recipient(), "protected": args.passphrase });
+    let answer = json!({ "file": path_text(&path), "recipient": identity.recipient(), "protected": args.passphrase });
     context.out.answer(&answer, |screen| {
         screen.fields(&[("identity", path.display().to_string()), ("recipient", identity.recipient().to_owned())]);
     })?;

@@ -6,12 +6,13 @@ use super::{
     error::{CliError, Result},
     key_card::instant_argument,
     output::Screen,
+    rounds::pause,
     table::Table,
     time::Zone,
 };
 use crate::{
     client::{
-        Client,
+        Client, ClientError,
         log::{
             EntriesLeftOut, LogFilter, LogReader, ReadEntries, read_bookmark,
             words::{LogNames, sentence},
@@ -24,14 +25,14 @@ use crate::{
         id::{MemberId, ProgramId},
         text::counted,
     },
-    wire::entry::Entry,
+    wire::{entry::Entry, problem::Kind},
 };
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -163,7 +164,8 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     };
     let goes_on = bookmark.is_some();
     let mut reader = LogReader::new(args.filter(&client).await?, bookmark);
-    let ReadEntries { entries, left_out } = reader.rest(client.api(), args.keep(), Duration::ZERO).await?;
+    let first = reader.rest(client.api(), args.keep(), Duration::ZERO).await;
+    let ReadEntries { entries, left_out } = first.map_err(|error| place_gone(error, args.bookmark.as_deref()))?;
     let programs = programs(context, &client, &entries).await;
     if args.follow {
         context.out.note(&format!("times are in {}", zone.name()));
@@ -189,15 +191,46 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     if !args.follow {
         return Ok(());
     }
+    let mut failures = 0_u32;
     loop {
-        context.warn_of_exchange().await?;
         let asked_at = Instant::now();
-        let new = reader.rest(client.api(), usize::MAX, WAIT).await?.entries;
+        let new = match reader.rest(client.api(), usize::MAX, WAIT).await {
+            Ok(read) => read.entries,
+            // The exchange is started again, or the line is broken: it is said once, and the log goes on where it was.
+            Err(error) if error.is_passing() => {
+                if failures == 0 {
+                    let error = CliError::from(error);
+                    context.out.warn(&format!("{}; the log goes on once the exchange answers", error.message));
+                }
+                failures = failures.saturating_add(1);
+                tokio::time::sleep(pause(PAUSE, failures, &*context.ambient.rng)).await;
+                continue;
+            }
+            Err(error) => return Err(place_gone(error, args.bookmark.as_deref())),
+        };
+        if std::mem::take(&mut failures) > 0 {
+            context.out.note("the exchange answers again");
+        }
+        context.warn_of_exchange().await?;
         show_each(context, &new, &self::programs(context, &client, &new).await, &zone)?;
         keep_place(&reader)?;
         if new.is_empty() {
             tokio::time::sleep(PAUSE.saturating_sub(asked_at.elapsed())).await;
         }
+    }
+}
+
+/// A bookmark that is refused: there is nothing to go on from, and the reader says where to begin again.
+fn place_gone(error: ClientError, bookmark: Option<&Path>) -> CliError {
+    let is_refused = error.slug() == Some(Kind::BadCursor.slug());
+    match bookmark {
+        Some(path) if is_refused => CliError::usage(format!(
+            "the exchange does not take the bookmark in `{}`: it is for the member who got it and for the kinds that were asked for, and \
+             a log that was restored may be shorter than it is",
+            path.display()
+        ))
+        .help("remove the file, and the log is read from its beginning; or name another one with `--bookmark`"),
+        _ => error.into(),
     }
 }
 

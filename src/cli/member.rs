@@ -16,7 +16,7 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::{directory::ListedMember, preview::PreviewedAct},
+    client::{directory::ListedMember, joining::handover_name, preview::PreviewedAct},
     domain::{
         id::{MemberId, PartnerCode},
         member::PartnerRole,
@@ -182,7 +182,7 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::Move(args) => enrolment::move_member(args, context).await,
         MemberCommand::Renew { to, again, plain, dry_run } => {
             let me = client.member_id().await?;
-            let to = to.unwrap_or_else(|| join::request_name(me.partner().as_str(), me.handle()).into());
+            let to = to.unwrap_or_else(|| handover_name("request", &me).into());
             let earlier = if again { Earlier::IsReplaced } else { Earlier::Stays };
             if !again {
                 require_new(&to)?;

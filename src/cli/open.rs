@@ -3,6 +3,7 @@
 use super::{
     context::Context,
     error::{CliError, Result},
+    handover::path_text,
 };
 use crate::client::bare;
 use clap::Args;
@@ -40,6 +41,6 @@ fn open(args: &OpenArgs, context: &Context) -> Result<()> {
     let keyring = bare::keyring(identities, &context.keyboard())?;
     let Some(output) = output else { return context.out.bytes(&bare::open(&keyring, file)?) };
     let opened = bare::open_into(&context.home()?, &keyring, file, output)?;
-    let value = json!({ "output": output, "bytes": opened.size, "sealed_sha256": opened.sealed.sha256 });
+    let value = json!({ "output": path_text(output), "bytes": opened.size, "sealed_sha256": opened.sealed.sha256 });
     context.out.answer(&value, |screen| screen.line(&format!("{} bytes in `{}`", opened.size, output.display())))
 }

@@ -4,7 +4,7 @@
 use super::{
     context::{Context, joined},
     error::{CliError, Result, read_input},
-    handover::{Earlier, require_new, write_text},
+    handover::{Earlier, path_text, require_new, write_text},
     key_card::instant_argument,
     output::Screen,
     prompt::Consent,
@@ -211,7 +211,8 @@ fn key(args: &RegistrarKeyArgs, context: &Context) -> Result<()> {
         }
     };
     let pin = made.signing_key.spki_sha256();
-    let answer = json!({ "member": member, "private_key": key_file, "written": written, "key": pin });
+    let answer =
+        json!({ "member": member, "private_key": path_text(&key_file), "written": path_text(&written), "key": pin });
     context.out.answer(&answer, |screen| {
         screen.fields(&[
             ("private key", key_file.display().to_string()),

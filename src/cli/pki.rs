@@ -3,6 +3,7 @@
 use super::{
     context::{Context, whole},
     error::{CliError, Result},
+    handover::path_text,
     output::Screen,
     table::Table,
 };
@@ -62,7 +63,7 @@ pub(super) fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
         made.push((code.clone(), handles.join(" "), fingerprint));
         let card = args.dir.join(code.as_str()).join("card.json");
         items.push(json!({ "partner": code, "members": partner.members.keys().collect::<Vec<_>>(),
-            "card": card, "fingerprint": fingerprint }));
+            "card": path_text(&card), "fingerprint": fingerprint }));
     }
     context.out.answer(&whole(&items), |screen| lines(screen, &made))?;
     context.out.note(&format!("written to {}; for development only", args.dir.display()));

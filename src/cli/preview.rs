@@ -4,6 +4,7 @@
 use super::{
     context::{Context, joined, label_worded},
     error::{CliError, Result, read_input},
+    handover::path_text,
     output::{Screen, Style},
     table::Table,
 };
@@ -64,7 +65,9 @@ impl PreviewArgs {
         (changes, summary): (&[PreviewedChange], &ChangeSummary),
     ) -> Result<()> {
         self.sign(client, summary).await?;
-        let answer = json!({ "summary": summary, "changes": changes, "signed": self.signed_summary });
+        let answer = json!({
+            "summary": summary, "changes": changes, "signed": self.signed_summary.as_deref().map(path_text),
+        });
         let subject = subject(context, client, &summary.change).await;
         context.out.answer(&answer, |screen| {
             let change = worded(screen, &summary.change, subject.as_deref());

@@ -89,7 +89,7 @@ impl Rounds {
                 _ => {}
             }
             failures = if done.is_ok() { 0 } else { failures.saturating_add(1) };
-            let wait = wait(self.every, failures, &*context.ambient.rng);
+            let wait = pause(self.every, failures, &*context.ambient.rng);
             if !is_stopped.load(Ordering::Relaxed) {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
@@ -126,7 +126,7 @@ pub(super) fn connector(context: &Context, keyboard: &Keyboard) -> impl Fn() -> 
 
 /// How long to wait for the next round: about the interval after a good one, longer and longer after failures in a row. A little
 /// by chance, so that processes that failed together do not come back together.
-fn wait(every: Duration, failures: u32, rng: &dyn Rng) -> Duration {
+pub(super) fn pause(every: Duration, failures: u32, rng: &dyn Rng) -> Duration {
     let mut bytes = [0; 2];
     rng.fill(&mut bytes);
     let chance = f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX);
@@ -167,8 +167,8 @@ mod tests {
     fn waits_grow_with_failures_and_stay_within_bounds() {
         let every = Duration::from_mins(1);
         let (least, most) = (Always(0), Always(255));
-        assert_eq!((wait(every, 0, &least).as_secs(), wait(every, 0, &most).as_secs()), (54, 66));
-        let after = |failures| (wait(every, failures, &least).as_millis(), wait(every, failures, &most).as_millis());
+        assert_eq!((pause(every, 0, &least).as_secs(), pause(every, 0, &most).as_secs()), (54, 66));
+        let after = |failures| (pause(every, failures, &least).as_millis(), pause(every, failures, &most).as_millis());
         assert_eq!(after(1), (2_500, 5_000));
         assert_eq!(after(3), (10_000, 20_000));
         for failures in [7, 40, u32::MAX] {

@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::Cli,
+        client::inbox::{BegunHere, in_words},
         wire::{
             Time,
             inbox::{InboxItem, NextDeadline},
@@ -148,13 +149,14 @@ mod tests {
                 code: "BIRD26".parse().ok(),
                 proposal: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
                 reference: "BIRD26-48179".parse().ok(),
+                letter: "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().ok(),
                 owner: "ISR".parse().ok(),
                 version: Some(3),
                 members: Some(12),
                 due_at: Some(Time(at("2026-04-04T12:00:00Z"))),
                 since: None,
             };
-            crate::client::inbox::in_words(item)
+            in_words(item, &BegunHere::default())
         });
         let now = Time(at("2026-04-01T12:00:00Z"));
         Todo { items: items.collect(), more: false, next_deadline: None, now }
@@ -171,7 +173,7 @@ mod tests {
             Cli::try_parse_from(item.command.split(' ')).unwrap_or_else(|error| panic!("{}: {error}", item.command));
             let without = InboxItem { proposal: None, reference: None, ..item.item };
             if without.kind == ItemKind::PassKeys {
-                let command = crate::client::inbox::in_words(without).command;
+                let command = in_words(without, &BegunHere::default()).command;
                 Cli::try_parse_from(command.split(' ')).unwrap_or_else(|error| panic!("{command}: {error}"));
             }
         }

@@ -113,6 +113,16 @@ impl Certification {
     }
 }
 
+impl CheckedRequest {
+    /// What another request names, too, and only one member can have: the exchange would refuse the second of them.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Option<String> {
+        let recipient = self.after.recipients.iter().find(|recipient| other.after.recipients.contains(recipient));
+        let key = || (self.key == other.key).then(|| format!("key {}", self.key));
+        recipient.map(|recipient| format!("recipient `{recipient}`")).or_else(key)
+    }
+}
+
 impl Client {
     /// The cards that this machine has pinned, signed as the list that the nation's members are to believe (registrars).
     pub async fn trust_file(&self) -> Result<TrustFile> {
@@ -140,11 +150,21 @@ impl Client {
         self.require_own(&new.member).await?;
         let present = self.present_card(&new.member).await?;
         let active = present.as_ref().filter(|card| card.status == CardStatus::Active);
-        if active.is_some() && !replaces {
-            return Err(ClientError::usage(
-                format!("`{}` has a key card already", new.member),
-                "replace lost keys with `entente member replace`; members renew their own with `entente member renew`",
-            ));
+        if let Some(card) = active.filter(|_| !replaces) {
+            let member = &new.member;
+            return Err(if card.valid_until < self.now() {
+                ClientError::usage(
+                    format!("`{member}` has a key card, which ended on {:.0}", card.valid_until),
+                    format!(
+                        "`entente member replace {member}` invites them again, under the name and organisation of that card"
+                    ),
+                )
+            } else {
+                ClientError::usage(
+                    format!("`{member}` has a key card already"),
+                    "replace lost keys with `entente member replace`; members renew their own with `entente member renew`",
+                )
+            });
         }
         let profile = self.profile();
         let mut server_ca = String::new();
@@ -250,8 +270,9 @@ impl Client {
         };
         self.check_recipients_are_theirs(member, recipients).await?;
         let near = self.near_organisations(&after.organisation, member).await?;
-        if let Some(done) = done {
-            after = done.clone();
+        match done {
+            Some(done) => after = done.clone(),
+            None => self.check_office(before.as_ref(), &after)?,
         }
         Ok(CheckedRequest {
             kind: if done.is_some() { RequestKind::Done } else { kind },
@@ -416,6 +437,9 @@ impl Client {
     }
 
     /// The key card in force of a member, and what it would be with another name, organisation or roles.
+    ///
+    /// # Errors
+    /// Among others when the member would be a registrar with a key that the partner card does not name.
     pub async fn plan_move(&self, member: &MemberId, change: &KeyCardEdit) -> Result<(KeyCard, KeyCard)> {
         let before = self.member(member).await?.card.clone();
         let after = KeyCard {
@@ -432,6 +456,7 @@ impl Client {
             valid_from: self.now(),
             ..before.clone()
         };
+        self.check_office(Some(&before), &after)?;
         Ok((before, after))
     }
 

@@ -323,18 +323,24 @@ impl Client {
         Ok((proposal, decision))
     }
 
-    /// A letter, verified and opened.
+    /// A letter, verified and opened. It is fetched, which goes on record as the member's, once the vault that it is sealed to has opened.
     pub async fn read_letter(&self, id: ProposalId, letter: DocumentId) -> Result<OpenedLetter> {
+        let Some(listed) = self.api().letters(id).await?.into_iter().find(|listed| listed.id == letter) else {
+            let what = format!("no letter `{letter}` about this proposal is shown to you");
+            return Err(ClientError::usage(what, "`entente letter list` shows those that are"));
+        };
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        check_reference(&proposal, &call)?;
+        let vault = self.letters_vault(&proposal, &call, listed.party.as_ref()).await?;
+        let secret = self.open_vault(&vault, &call).await?;
         let letter = self.api().letter(id, letter).await?;
-        if letter.proposal != id {
-            return Err(invalid("the exchange answered with a letter about another proposal"));
+        if letter.proposal != id || letter.party != listed.party {
+            return Err(invalid("the exchange answered with a letter about another proposal, or for another party"));
         }
         let sealed = letter.ciphertext.as_deref().and_then(|text| BASE64_STANDARD.decode(text).ok());
         let sealed = sealed.ok_or_else(|| invalid("the letter came without its content"))?;
         let statement = self.verify_letter(&letter, &sealed).await?;
-        let proposal = self.api().proposal(id).await?;
-        let call = self.call(proposal.call).await?;
-        check_reference(&proposal, &call)?;
         let is_signed = statement.reference.as_ref().is_none_or(|signed| *signed == letter.reference);
         if letter.reference != proposal.reference || !is_signed {
             return Err(invalid("the letter's statement, the letter and the proposal do not have the same reference"));
@@ -354,8 +360,6 @@ impl Client {
                 return Err(invalid("the letter is about another version than the one that was decided on"));
             }
         }
-        let vault = self.letters_vault(&proposal, &call, statement.party.as_ref()).await?;
-        let secret = self.open_vault(&vault, &call).await?;
         let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
         let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is not text", "ask its sender"))?;
         Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter, is_superseded, is_by_officer })

@@ -264,6 +264,7 @@ impl Client {
             status: CardStatus::Active,
         };
         self.check_may_publish(&card)?;
+        self.check_office(None, &card)?;
         Ok(card)
     }
 

@@ -87,6 +87,17 @@ pub(super) fn write_by(path: &Path, beginning: &str, content: &[u8]) -> Result<(
     write().map_err(|error| ClientError::io("write", path, &error))
 }
 
+/// Refuses a path that a profile cannot keep, which is text.
+pub(super) fn require_text(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(ClientError::usage(
+            format!("`{}` is no UTF-8, and a profile is text", path.display()),
+            "choose another path, or rename the folder",
+        )),
+    }
+}
+
 /// Removes a file; whether there was one.
 pub(super) fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {

@@ -3,10 +3,11 @@
 //! An item is the exchange's word, and a hint: the command verifies whatever it acts on. Nothing here needs a passphrase: a title is shown where none is asked
 //! for.
 
-use super::{Client, Result};
+use super::{Client, Result, joining::welcome_name};
 use crate::{
     domain::{
         expiry::{FIRST_DAYS, horizon},
+        id::{MemberId, ProposalId},
         inbox::ItemKind,
     },
     wire::{
@@ -16,6 +17,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Everything that waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,19 +46,41 @@ pub struct TodoItem {
     pub title: Option<String>,
 }
 
+/// What this machine has of what waits, by which the next step is another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BegunHere {
+    /// Proposals for which there is a draft of a review.
+    pub drafts: BTreeSet<ProposalId>,
+    /// Proposals with a sealed document that has not arrived at the exchange.
+    pub uploads: BTreeSet<ProposalId>,
+    /// The member, if a request of theirs for other keys is under way.
+    pub awaits_welcome: Option<MemberId>,
+}
+
 impl Client {
     /// What waits for the profile's member.
     pub async fn todo(&self) -> Result<Todo> {
         let inbox = self.api().inbox().await?;
         // Where the own nation's card is not pinned, the exchange's word about the key card stands.
         let ends = self.key_expiry().await.ok().map(|expiry| expiry.first());
-        let mut todo = joined(inbox, ends);
+        let mut todo = joined(inbox, ends, &self.begun_here().await);
         let titled = todo.items.iter().filter(|item| is_readable(item.item.kind)).filter_map(|item| item.item.proposal);
         let titles = self.kept_titles(&titled.collect()).await;
         for item in todo.items.iter_mut().filter(|item| is_readable(item.item.kind)) {
             item.title = item.item.proposal.and_then(|proposal| titles.title(proposal)).map(str::to_owned);
         }
         Ok(todo)
+    }
+
+    /// What was begun on this machine. Nothing is opened for it, and a file that is damaged keeps nobody from what waits: the command for
+    /// it says so.
+    async fn begun_here(&self) -> BegunHere {
+        let me = self.member_id().await.ok();
+        BegunHere {
+            drafts: self.drafts().unwrap_or_default().into_iter().collect(),
+            uploads: self.interrupted_uploads().unwrap_or_default().iter().map(|upload| upload.proposal).collect(),
+            awaits_welcome: me.filter(|me| self.home().awaits_welcome(me)),
+        }
     }
 }
 
@@ -76,7 +100,7 @@ fn is_readable(kind: ItemKind) -> bool {
 
 /// The exchange's items, with the end of the member's own keys as this machine knows it: the certificate of the profile can end before the
 /// key card does.
-fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
+fn joined(inbox: Inbox, keys_end: Option<Timestamp>, begun: &BegunHere) -> Todo {
     let Inbox { mut items, more, next_deadline, now } = inbox;
     if let Some(ends_at) = keys_end {
         items.retain(|item| item.kind != ItemKind::CardExpiring);
@@ -85,21 +109,26 @@ fn joined(inbox: Inbox, keys_end: Option<Timestamp>) -> Todo {
         }
     }
     items.sort_by_key(|item| item.due_at.map_or(Timestamp::MAX, |due| due.0));
-    Todo { items: items.into_iter().map(in_words).collect(), more, next_deadline, now }
+    Todo { items: items.into_iter().map(|item| in_words(item, begun)).collect(), more, next_deadline, now }
 }
 
 /// An item in words, with its command.
 #[must_use]
-pub fn in_words(item: InboxItem) -> TodoItem {
-    TodoItem { what: what(&item), command: command(&item), title: None, item }
+pub fn in_words(item: InboxItem, begun: &BegunHere) -> TodoItem {
+    TodoItem { what: what(&item), command: command(&item, begun), title: None, item }
 }
 
 /// What a person reads and types for the proposal of an item, or its call.
 #[must_use]
 pub fn named(item: &InboxItem) -> String {
     let proposal = item.reference.as_ref().map(ToString::to_string).or_else(|| item.proposal.map(|id| id.to_string()));
-    let call = || item.code.as_ref().map(ToString::to_string).or_else(|| item.call.map(|id| id.to_string()));
-    proposal.or_else(call).unwrap_or_default()
+    proposal.unwrap_or_else(|| call_named(item))
+}
+
+/// What a person reads and types for the call of an item.
+fn call_named(item: &InboxItem) -> String {
+    let call = item.code.as_ref().map(ToString::to_string).or_else(|| item.call.map(|id| id.to_string()));
+    call.unwrap_or_default()
 }
 
 /// What is to be done, in a word or two.
@@ -125,28 +154,37 @@ fn what(item: &InboxItem) -> String {
 }
 
 /// The command that does it, or that shows what to choose.
-fn command(item: &InboxItem) -> String {
+fn command(item: &InboxItem, begun: &BegunHere) -> String {
     let named = named(item);
+    let is_in = |proposals: &BTreeSet<ProposalId>| item.proposal.is_some_and(|proposal| proposals.contains(&proposal));
     match item.kind {
         ItemKind::Invited => format!("entente proposal accept {named}"),
         ItemKind::Void | ItemKind::Sign => format!("entente proposal sign {named}"),
         ItemKind::SignLabel => format!("entente proposal label {named} --sign"),
-        ItemKind::ReadLetter => format!("entente letter open {named}"),
+        ItemKind::ReadLetter => match item.letter {
+            Some(letter) => format!("entente letter open {named} {letter}"),
+            None => format!("entente letter list {named}"),
+        },
         // A declaration is a person's own word: the command shows who takes part, and says nothing for them.
-        ItemKind::Declare | ItemKind::BytesMissing | ItemKind::DeadlineNear => {
-            format!("entente proposal status {named}")
-        }
+        ItemKind::Declare => format!("entente proposal status {named}"),
+        ItemKind::BytesMissing if is_in(&begun.uploads) => format!("entente proposal resume {named}"),
+        // What is missing, and who has it.
+        ItemKind::BytesMissing | ItemKind::DeadlineNear => format!("entente proposal check {named}"),
         ItemKind::PassKeys if item.proposal.is_none() => format!("entente key share --call {named}"),
         ItemKind::PassKeys => format!("entente key share {named}"),
         ItemKind::Declined => format!("entente assignment list {named}"),
-        ItemKind::Read => format!("entente proposal summary {named}"),
-        ItemKind::Review => format!("entente review submit {named}"),
+        ItemKind::Read => format!("entente proposal open {named} --output {named}/"),
+        ItemKind::Review if is_in(&begun.drafts) => format!("entente review submit {named}"),
+        ItemKind::Review => format!("entente review form {}", call_named(item)),
         ItemKind::SignDecision => format!("entente decision show {named}"),
         ItemKind::ApprovePolicy => {
             let owner = item.owner.as_ref().map(ToString::to_string).unwrap_or_default();
             format!("entente policy approve {owner} {}", item.version.unwrap_or_default())
         }
-        ItemKind::CardExpiring => "entente member renew".into(),
+        ItemKind::CardExpiring => match &begun.awaits_welcome {
+            Some(member) => format!("entente join {}", welcome_name(member)),
+            None => "entente member renew".into(),
+        },
         ItemKind::RenewMembers => "entente member list".into(),
     }
 }
@@ -176,7 +214,8 @@ mod tests {
             item(ItemKind::Sign, Some("2026-04-09T00:00:00Z")),
             item(ItemKind::Review, Some("2026-03-09T00:00:00Z")),
         ];
-        let kinds: Vec<_> = joined(inbox(items), None).items.into_iter().map(|item| item.item.kind).collect();
+        let kinds: Vec<_> =
+            joined(inbox(items), None, &BegunHere::default()).items.into_iter().map(|item| item.item.kind).collect();
         assert_eq!(kinds, [ItemKind::Review, ItemKind::Sign, ItemKind::ReadLetter]);
     }
 
@@ -184,7 +223,7 @@ mod tests {
     fn certificate_that_ends_first_is_what_is_renewed() {
         let exchange = || inbox(vec![item(ItemKind::CardExpiring, Some("2026-05-20T00:00:00Z"))]);
         let due = |ends: Option<&str>| {
-            let todo = joined(exchange(), ends.map(at));
+            let todo = joined(exchange(), ends.map(at), &BegunHere::default());
             todo.items.iter().map(|item| item.item.due_at.unwrap().0).collect::<Vec<_>>()
         };
         assert_eq!(due(None), [at("2026-05-20T00:00:00Z")]);

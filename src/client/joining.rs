@@ -161,6 +161,8 @@ impl VerifiedInvitation {
         let MemberInvitation { member, server, server_ca, challenge, .. } = &self.invitation;
         let recipients = recipients_of(keyring)?;
         home.require_free_profile(&choice.profile, member)?;
+        home.require_text()?;
+        choice.identities.iter().try_for_each(|path| files::require_text(path))?;
         if !choice.again {
             home.require_not_joining(member)?;
         }
@@ -255,6 +257,7 @@ impl Client {
             self.home().require_not_joining(&member)?;
         }
         let home = self.home().clone();
+        home.require_text()?;
         let mut made = NewKey::write(&home, &member, passphrase, self.ambient())?;
         let statement = JoinRequest {
             member: member.clone(),
@@ -426,8 +429,22 @@ impl Home {
         }
         Err(ClientError::usage(
             format!("a request for `{member}` is under way in this folder"),
-            "give its request file to your registrar, or begin again with `--again`",
+            format!(
+                "give its request file to your registrar, whose answer `entente join {}` takes, or begin again with `--again`",
+                welcome_name(member)
+            ),
         ))
+    }
+
+    /// Refuses a folder whose files no profile could name: before anything is made in it.
+    pub fn require_text(&self) -> Result<()> {
+        files::require_text(self.root())
+    }
+
+    /// Whether a request for the member is under way in this folder, which a registrar answers with a welcome.
+    #[must_use]
+    pub fn awaits_welcome(&self, member: &MemberId) -> bool {
+        self.joining_path(member).exists()
     }
 
     fn begin_joining(&self, joining: &Joining) -> Result<()> {
@@ -487,6 +504,18 @@ fn recipients_of(keyring: &Keyring) -> Result<Vec<String>> {
 /// A member's name as a part of a file's.
 fn file_name(member: &MemberId) -> String {
     format!("{}-{}", member.partner(), member.handle())
+}
+
+/// The usual name of a file that goes from hand to hand: the invitation, the request or the welcome of a member.
+#[must_use]
+pub fn handover_name(kind: &str, member: &MemberId) -> String {
+    format!("{kind}-{}.json", file_name(member))
+}
+
+/// The usual name of the file with which a registrar answers a request.
+#[must_use]
+pub fn welcome_name(member: &MemberId) -> String {
+    handover_name("welcome", member)
 }
 
 /// Reads a file of JSON that came from somebody else.

@@ -57,6 +57,7 @@ pub mod proposals;
 pub mod ranking;
 pub mod receipt;
 pub mod records;
+mod registrars;
 pub mod relay;
 pub mod review_batch;
 pub mod review_form;

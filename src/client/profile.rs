@@ -272,7 +272,7 @@ impl Home {
         }
     }
 
-    fn pin_path(&self, code: &PartnerCode) -> PathBuf {
+    pub(super) fn pin_path(&self, code: &PartnerCode) -> PathBuf {
         self.root.join("trust").join(format!("{code}.json"))
     }
 }

@@ -241,7 +241,8 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         (412, if_match.is_some()),
         (413, is_change),
         (415, takes_body),
-        (422, is_change || is_preview),
+        // Of a read the address alone, which can have a character that no text may have.
+        (422, true),
         (428, if_match == Some(true)),
         (429, true),
         (500, true),

@@ -31,7 +31,7 @@ use crate::{
         uploads,
     },
     wire::{
-        directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
+        directory::{EndedKeyCard, Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         entry::payloads::KeyCardPublished,
         page::{Page, PageRoom},
     },
@@ -69,30 +69,36 @@ impl CertificateHolder {
 /// The URI alone is not enough: a replaced certificate, or one that an authority issued past its registrar, stays nobody's.
 pub async fn identify(exchange: &Exchange, peer: &CertificateHolder) -> Result<Option<Principal>> {
     let mut tx = exchange.db.read_for(peer.whose()).await?;
-    let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
+    let row = named_by_card(&mut tx, peer).await?.filter(|row| row.is_in_force(exchange.time.now()));
+    Ok(row.map(|row| Principal { member: row.member, certificate: peer.certificate }))
+}
+
+/// The member whose newest key card names the certificate, in force or not.
+async fn named_by_card(tx: &mut Tx, peer: &CertificateHolder) -> Result<Option<MemberRow>> {
+    let pinned = members::by_certificate(tx, &peer.partner, &peer.certificate).await?;
     let member = pinned.filter(|pinned| peer.named.as_ref().is_none_or(|named| named == pinned));
     let Some(member) = member else { return Ok(None) };
-    let row = members::find(&mut tx, &member).await?.filter(|row| row.is_in_force(exchange.time.now()));
-    Ok(row.map(|row| Principal { member: row.member, certificate: peer.certificate }))
+    Ok(members::find(tx, &member).await?)
 }
 
 /// Who the exchange takes the caller for; also for callers without a key card.
 pub async fn me(exchange: &Exchange, peer: &CertificateHolder) -> Result<Me> {
-    let principal = identify(exchange, peer).await?;
     let mut tx = exchange.db.read_for(peer.whose()).await?;
-    let row = match &principal {
-        Some(principal) => members::find(&mut tx, &principal.member).await?,
-        None => None,
-    };
+    let now = exchange.time.now();
+    let named = named_by_card(&mut tx, peer).await?;
+    let ended = named.as_ref().filter(|row| row.is_active && row.valid_until < now);
+    let ended = ended.map(|row| EndedKeyCard { member: row.member.clone(), valid_until: row.valid_until.into() });
+    let row = named.filter(|row| row.is_in_force(now));
     let suspended = partners::find(&mut tx, &peer.partner).await?.and_then(|partner| partner.suspension);
     Ok(Me {
         partner: peer.partner.clone(),
         member: row.as_ref().map(|row| row.member.clone()),
+        ended,
         organisation: row.as_ref().map(|row| row.organisation.clone()),
         roles: row.map(|row| row.roles).unwrap_or_default(),
         certificate: peer.certificate,
         host: exchange.host.clone(),
-        now: exchange.time.now().into(),
+        now: now.into(),
         suspended: suspended.map(Into::into),
     })
 }

@@ -94,8 +94,14 @@ pub(super) struct FoundEntries {
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(exchange: &Exchange, principal: &Principal, question: &LogQuestion<'_>) -> Result<EntryPage> {
-    let mut page = LogPage::after(position(exchange, principal, question)?, question);
-    let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
+    let after = position(exchange, principal, question)?;
+    let mut page = LogPage::after(after, question);
+    let mut view = opened(exchange, principal).await?;
+    // A log that was restored from a backup is shorter than the one that the position is of. What is appended to it since would be passed over.
+    if after > entries::last(&mut view.tx).await? {
+        return Err(ServiceError::BadCursor);
+    }
+    let mut stopped = page.look(view, AT_ONCE).await?;
     if stopped == Stopped::AtTheBounds && page.items.is_empty() && page.passed < PASSED {
         // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
         let turn = exchange.long_work.log(principal).await?;

@@ -191,12 +191,13 @@ impl FoundItems {
             if some.is_empty() || self.is_enough(since) {
                 return Ok(());
             }
-            let ids: Vec<ProposalId> = some.iter().map(|(id, _)| *id).collect();
-            let mut states = self.loaded(view, &ids).await?;
+            // One proposal can have several candidates.
+            let ids: BTreeSet<ProposalId> = some.iter().map(|(id, _)| *id).collect();
+            let states = self.loaded(view, &ids.into_iter().collect::<Vec<_>>()).await?;
             let mut proposed = Vec::with_capacity(some.len());
             for (id, candidate) in some {
-                let Some(state) = states.remove(&id) else { continue };
-                proposed.extend(items(&state, candidate).into_iter().map(|item| (Arc::clone(&state), item)));
+                let Some(state) = states.get(&id) else { continue };
+                proposed.extend(items(state, candidate).into_iter().map(|item| (Arc::clone(state), item)));
             }
             self.items.extend(permitted(view, proposed).await?);
         }

@@ -25,7 +25,7 @@ use crate::{
         proposal::Status,
         text::choices,
     },
-    policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
+    policy::{Action, Engine, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
     sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
     storage::{
         documents,
@@ -40,6 +40,7 @@ use crate::{
         proposal::{AcceptInvitation, AddMember, CreateProposal, Joined},
     },
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
@@ -400,22 +401,34 @@ async fn open_invitation(act: &mut Act<'_>, proposal: &ProposalState, member: &M
 /// works where the one who judges works. So a member who brings another organisation then joins with the consent of an officer, whether
 /// somebody of it judges or not: a request reveals nothing.
 async fn check_late(act: &mut Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
-    let deadline_at = proposal.limits.deadline_at;
-    let is_in_time = act.arrived_at <= deadline_at;
-    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) {
+    if !needs_consent(proposal, &act.me, act.arrived_at) {
         return Ok(());
     }
-    // A consent is to somebody of the organisation for which it was given, and by somebody who could still give it.
     if let Some((officer, of)) = &invitation.consent
-        && name::is_same(of, &act.me.organisation)
         && let Some(officer) = state::member(act.exchange, &mut act.tx, officer, act.now).await?
+        && consent_stands(&act.policies, proposal, &act.me, (&officer, of))
     {
-        let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &act.me };
-        if act.policies.authorize(&officer, Action::ConsentToJoin, resource).permit().is_some() {
-            return Ok(());
-        }
+        return Ok(());
     }
+    let deadline_at = proposal.limits.deadline_at;
     Err(Refusal::NeedsConsent { member: act.me.id.clone(), deadline_at }.into())
+}
+
+/// Whether the member would join after the deadline and bring another organisation.
+pub(super) fn needs_consent(proposal: &ProposalState, subject: &MemberFacts, at: Timestamp) -> bool {
+    at > proposal.limits.deadline_at && !works_at_one_of(subject, &proposal.facts.organisations)
+}
+
+/// A consent is to somebody of the organisation for which it was given, and by somebody who could still give it.
+pub(super) fn consent_stands(
+    policies: &Engine,
+    proposal: &ProposalState,
+    subject: &MemberFacts,
+    (officer, of): (&MemberFacts, &str),
+) -> bool {
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject };
+    name::is_same(of, &subject.organisation)
+        && policies.authorize(officer, Action::ConsentToJoin, resource).permit().is_some()
 }
 
 /// A deadline that is open again lets the newest key cards say where the members of a party work, as before any deadline.

@@ -15,6 +15,7 @@ use crate::{
         id::{CallId, PartnerCode, ProgramId},
         member::CallRole,
         proposal::Status,
+        reference::CallCode,
         suspension::{Suspension, SuspensionReason},
     },
     storage::{
@@ -60,6 +61,8 @@ pub struct ProgramTie {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallTie {
     pub id: CallId,
+    /// What people call it.
+    pub code: CallCode,
     pub title: String,
     pub phase: Phase,
     /// Whether its program is led by the partner.
@@ -153,6 +156,7 @@ async fn ties_in(tx: &mut Tx, code: &PartnerCode, now: Timestamp) -> Result<Part
             let officers = || call.row.roles.iter().filter(|(_, roles)| roles.contains(&CallRole::Officer));
             ties.calls.push(CallTie {
                 id: *id,
+                code: call.text.code.clone(),
                 title: call.text.title.clone(),
                 phase: call.phase,
                 leads: call.program.row.lead == *code,

@@ -8,7 +8,7 @@ use super::{
     Arg, Row, Sql, StoreError, Tx, args,
     vaults::{self, VaultRow},
 };
-use crate::domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256};
+use crate::domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256};
 use jiff::Timestamp;
 
 /// A proposal on which something may wait for the member.
@@ -16,6 +16,23 @@ use jiff::Timestamp;
 pub struct Candidate {
     pub proposal: ProposalId,
     pub since: Option<Timestamp>,
+}
+
+/// An invitation that the member has not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenInvitation {
+    pub proposal: ProposalId,
+    pub since: Timestamp,
+    /// The officer who consented to the member joining after the deadline, and where the member worked by then.
+    pub consent: Option<(MemberId, String)>,
+}
+
+/// A letter that the member has not fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadLetter {
+    pub proposal: ProposalId,
+    pub letter: DocumentId,
+    pub since: Timestamp,
 }
 
 /// A proposal of the member's own that is not handed in, or not as its newest version has it.
@@ -44,7 +61,8 @@ pub struct ToReview {
     pub proposal: ProposalId,
     /// When the member declared to have no conflict.
     pub since: Timestamp,
-    /// Whether the member has fetched a document of it.
+    /// Whether the member has fetched a document of it. A summary is fetched for the title in a list, too, so it counts alone where the
+    /// panel has nothing else to read.
     pub has_read: bool,
 }
 
@@ -66,14 +84,26 @@ pub struct ExpiringCards {
 
 /// The proposals that the member is asked to join, the newest first, and so many by each inviting partner at most: none fills the place of the
 /// others.
-pub async fn invitations(tx: &mut Tx, me: &MemberId, by_each: u32, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-    let sql = "SELECT n.proposal_id, n.since FROM (\
-               SELECT i.proposal_id, i.invited_at AS since, \
+pub async fn invitations(
+    tx: &mut Tx,
+    me: &MemberId,
+    by_each: u32,
+    limit: u32,
+) -> Result<Vec<OpenInvitation>, StoreError> {
+    let sql = "SELECT n.proposal_id, n.since, n.consented_by, n.consented_for FROM (\
+               SELECT i.proposal_id, i.invited_at AS since, i.consented_by, i.consented_for, \
                ROW_NUMBER() OVER (PARTITION BY m.partner ORDER BY i.invited_at DESC, i.proposal_id) AS place \
                FROM party_invitations i JOIN members m ON m.member = i.invited_by \
                WHERE i.member = $1 AND i.acceptance IS NULL) n \
                WHERE n.place <= $2 ORDER BY n.since DESC, n.proposal_id LIMIT $3";
-    tx.fetch_all(sql, args![me, by_each, limit]).await?.iter().map(candidate).collect()
+    let row = |row: &Row| {
+        Ok(OpenInvitation {
+            proposal: row.parse("proposal_id")?,
+            since: row.time("since")?,
+            consent: row.opt_parse("consented_by")?.zip(row.opt_text("consented_for")?),
+        })
+    };
+    tx.fetch_all(sql, args![me, by_each, limit]).await?.iter().map(row).collect()
 }
 
 /// The member's own proposals that are not finished, the newest first.
@@ -117,23 +147,34 @@ pub async fn unsigned_labels(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<V
     tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(row).collect()
 }
 
-/// The member's own proposals with a letter that the member has not fetched, the longest first.
-pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+/// The letters about the member's own proposals that the member has not fetched, the oldest first.
+pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<UnreadLetter>, StoreError> {
     // What was fetched is on the log alone. Payloads are canonical JSON, so that of a letter has one form.
-    let sql = "SELECT l.proposal_id, MIN(l.sent_at) AS since FROM proposal_members q \
+    let sql = "SELECT l.proposal_id, l.letter_id, l.sent_at FROM proposal_members q \
                JOIN letters l ON l.proposal_id = q.proposal_id \
                WHERE q.member = $1 AND l.withdrawn_at IS NULL AND (l.party IS NULL OR l.party = $2) \
                AND NOT EXISTS (SELECT 1 FROM log_entries e \
                     WHERE e.proposal_id = l.proposal_id AND e.actor = $1 AND e.kind = 'letter.fetched' \
                     AND e.payload = '{\"letter\":\"' || l.letter_id || '\"}') \
-               GROUP BY l.proposal_id ORDER BY MIN(l.sent_at), l.proposal_id LIMIT $3";
-    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(candidate).collect()
+               ORDER BY l.sent_at, l.letter_id LIMIT $3";
+    let row = |row: &Row| {
+        Ok(UnreadLetter {
+            proposal: row.parse("proposal_id")?,
+            letter: row.parse("letter_id")?,
+            since: row.time("sent_at")?,
+        })
+    };
+    tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(row).collect()
 }
 
 /// The proposals that the member is to review and can open, whose review is not in.
 pub async fn to_review(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<ToReview>, StoreError> {
+    // Payloads are canonical JSON, so that the slot in one has one form.
     let sql = "SELECT a.proposal_id, d.declared_at, EXISTS (SELECT 1 FROM log_entries e \
-                    WHERE e.proposal_id = a.proposal_id AND e.actor = $1 AND e.kind = 'document.fetched') AS has_read \
+                    WHERE e.proposal_id = a.proposal_id AND e.actor = $1 AND e.kind = 'document.fetched' \
+                    AND (e.payload NOT LIKE '%\"slot\":\"summary\"%' OR NOT EXISTS (SELECT 1 FROM documents f \
+                         WHERE f.proposal_id = a.proposal_id AND f.removed_at IS NULL AND f.party IS NULL \
+                         AND f.slot <> 'summary'))) AS has_read \
                FROM assignments a \
                JOIN declarations d ON d.proposal_id = a.proposal_id AND d.member = a.reviewer AND NOT d.conflict \
                WHERE a.reviewer = $1 AND NOT EXISTS (SELECT 1 FROM reviews r \

@@ -95,9 +95,12 @@ answer! {
     /// Who the server takes the caller for.
     pub struct Me {
         pub partner: PartnerCode,
-        /// None while no key card is published for the certificate.
+        /// None while no key card that names the certificate is in force.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub member: Option<MemberId>,
+        /// The member's key card that names the certificate and has ended: the registrar issues another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub ended: Option<EndedKeyCard>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub organisation: Option<String>,
         pub roles: BTreeSet<PartnerRole>,
@@ -110,6 +113,12 @@ answer! {
         /// Left out while the partner takes part.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub suspended: Option<PartnerSuspension>,
+    }
+
+    /// A key card that was issued and is no longer in force, since its time is over.
+    pub struct EndedKeyCard {
+        pub member: MemberId,
+        pub valid_until: Time,
     }
 
     /// An agreement or forum under which calls run.

@@ -2,7 +2,7 @@
 
 use super::{Time, answer, page::Page};
 use crate::domain::{
-    id::{CallId, MemberId, ProposalId},
+    id::{CallId, DocumentId, MemberId, ProposalId},
     inbox::ItemKind,
     policy::PolicyOwner,
     reference::{CallCode, Reference},
@@ -39,6 +39,9 @@ answer! {
         /// What people call it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reference: Option<Reference>,
+        /// With `read_letter`: which letter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub letter: Option<DocumentId>,
         /// With `approve_policy`: whose policies they are.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub owner: Option<PolicyOwner>,
@@ -86,6 +89,7 @@ impl InboxItem {
             code: None,
             proposal: None,
             reference: None,
+            letter: None,
             owner: None,
             version: None,
             members: None,

@@ -6,6 +6,7 @@ mod circles;
 mod counts;
 mod files;
 mod guide;
+mod json_paths;
 mod names;
 mod share_table;
 mod source;

@@ -4,11 +4,12 @@
 use crate::harness::{
     exchange::Answered,
     many::{self, Proposal, Rows},
-    process::{ended, entente, until},
-    stage::{Stage, id},
+    process::{PATIENCE, Site, ended, entente, signal, until},
+    stage::{Stage, id, run},
     world::Store,
 };
 use entente::{
+    dev_pki::cast::{ISR, USA},
     domain::{
         ambient::Clock,
         entry::{EntryKind, Readers},
@@ -17,14 +18,22 @@ use entente::{
     },
     service::Principal,
     storage::{
+        args,
         db::READERS,
         entries::{self, EntryRow},
     },
 };
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// A stage on each engine that is here.
 async fn stages() -> Vec<Stage> {
@@ -188,6 +197,81 @@ async fn bookmark_counts_for_its_member_and_its_kinds_alone() {
         assert_eq!(answer.problem().await, (400, "malformed".into()), "{wait}");
     }
     stage.stop().await;
+}
+
+/// A log that was restored from a backup is shorter than what its readers had seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bookmark_past_the_end_of_a_restored_log_is_refused_and_the_reader_is_told_where_to_begin() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(stage) = Stage::open_on(store).await else { continue };
+        append(&stage, None).await;
+        let file = stage.plan.dir.join("seen.txt").display().to_string();
+        let read = ["--json", "log", "--bookmark", &file];
+        assert_eq!(run(&stage, "USA:bob", &read).await.0, 0);
+        let mark = bookmark(&stage, "USA:bob", "").await;
+        let mut tx = stage.server.exchange.db.write().await.unwrap();
+        let last = entries::last(&mut tx).await.unwrap();
+        let trigger = match store {
+            Store::Sqlite => "DROP TRIGGER log_entries_are_kept",
+            Store::Postgres => "DROP TRIGGER log_entries_are_kept ON log_entries",
+        };
+        tx.execute(trigger, args![]).await.unwrap();
+        tx.execute("DELETE FROM log_entries WHERE seq = $1", args![i64::try_from(last).unwrap()]).await.unwrap();
+        tx.commit().await.unwrap();
+        let raw = stage.raw(Some(stage.credential("USA:bob")));
+        for wait in ["", "&wait=20"] {
+            let answer = raw.request(Method::GET, &format!("/v1/entries?cursor={mark}{wait}")).send().await.unwrap();
+            assert_eq!(answer.problem().await, (400, "bad-cursor".into()), "{wait}");
+        }
+        let (code, _, told) = run(&stage, "USA:bob", &read).await;
+        assert!(code == 2 && told.contains(&format!("the bookmark in `{file}`")), "{code}: {told}");
+        assert!(told.contains("remove the file"), "{told}");
+        // Read from the beginning, which is done, and by its exit code the command says that the exchange has gone back.
+        std::fs::remove_file(&file).unwrap();
+        let (code, said, told) = run(&stage, "USA:bob", &read).await;
+        let listed: Value = serde_json::from_str(&said).unwrap();
+        assert!(code == 4 && !listed["items"].as_array().unwrap().is_empty(), "{code}: {told}");
+        assert!(std::path::Path::new(&file).exists(), "the next run goes on from here");
+        stage.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn log_that_is_followed_goes_on_when_the_exchange_is_started_again() {
+    let site = Site::new(None);
+    site.world(&[USA, ISR]).await.stop().await;
+    let server = site.serve().await;
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let home = site.point_home("ISR:drafter", &server).display().to_string();
+    let words = ["--home", &home, "log", "--follow", "--limit", "0"];
+    let mut command = entente(&words);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut hears = async |words: &str| loop {
+        let line = timeout(PATIENCE, told.next_line()).await.expect("it says something").unwrap();
+        let line = line.expect("it goes on");
+        if line.contains(words) {
+            return line;
+        }
+    };
+    hears("times are in").await;
+    // The same address as before, on which nobody listens for a while.
+    let address = server.base().replace("https://localhost", "127.0.0.1");
+    std::fs::write(site.config(), config.replacen("127.0.0.1:0", &address, 1)).unwrap();
+    assert!(server.stop().await.success());
+    hears("the log goes on once the exchange answers").await;
+    let server = site.serve().await;
+    hears("the exchange answers again").await;
+    // What is done from then on is shown.
+    let registrar = site.point_home("ISR:registrar", &server).display().to_string();
+    let moved = ["--home", &registrar, "member", "move", "ISR:approver", "--name", "Ron B", "--yes"];
+    assert!(ended(entente(&moved)).await.status.success());
+    let line = timeout(PATIENCE, said.next_line()).await.expect("an entry").unwrap().expect("it goes on");
+    assert!(line.contains("ISR:registrar issued key card"), "{line}");
+    signal(&child, "TERM").await;
+    timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,11 +3,18 @@
 
 use crate::harness::{
     many::{self, Rows},
-    stage::{Stage, Step, id, review},
+    stage::{Stage, Step, id, quiet, review, slug},
     world::{Store, TestWorld},
 };
+use crate::refusals::lies::tamper;
 use entente::{
-    client::{Client, ClientError, api::Paging, inbox::in_words, labels::LabelChoice, verified::VersionChoice},
+    client::{
+        Client, ClientError,
+        api::Paging,
+        inbox::{BegunHere, in_words},
+        labels::LabelChoice,
+        verified::VersionChoice,
+    },
     dev_pki::cast::{
         AVI, BOB, CAROL, DANA, DemoNation, EITAN, FRANK, ISR, ISR_RELAY, KOR, MAYA, MINJUN, NOA, OLIVIA, OPAL, TAMAR,
         USA, WALT, YAEL,
@@ -109,6 +116,30 @@ async fn party_is_told_to_join_to_sign_and_to_hand_in_until_it_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_invited_late_from_another_organisation_waits_for_the_consent_first() {
+    for stage in stages().await {
+        let proposal = stage.submitted().await;
+        stage.pass_the_opening();
+        stage.clear(proposal, &["USA:dana"]).await;
+        // A colleague at the same organisation needs nobody's word.
+        for member in ["ISR:approver", "ISR:tamar"] {
+            stage.client("ISR:avi").invite(proposal, &id(member)).await.unwrap();
+        }
+        assert_eq!(waits(&stage, "ISR:tamar").await, [ItemKind::Invited]);
+        assert_eq!(waits(&stage, "ISR:approver").await, NOTHING);
+        stage.refuses("needs-consent", stage.client("ISR:approver").accept_invitation(proposal)).await;
+        let dana = stage.client("USA:dana");
+        dana.api().consent_to_join(proposal, &id("ISR:approver")).await.unwrap();
+        assert_eq!(waits(&stage, "ISR:approver").await, [ItemKind::Invited]);
+        // A consent of somebody who could not give it any more does not count either.
+        dana.declare(proposal, Some(ConflictGround::Family)).await.unwrap();
+        assert_eq!(waits(&stage, "ISR:approver").await, NOTHING);
+        stage.refuses("needs-consent", stage.client("ISR:approver").accept_invitation(proposal)).await;
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn amendment_that_voids_asks_for_a_signature_again() {
     let (stage, proposal) = Stage::at(Step::Submitted).await;
     let dana = stage.client("USA:dana");
@@ -177,7 +208,15 @@ async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_do
 
         assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Read]);
         let carol = stage.client("USA:carol");
+        // A summary is fetched for the title in a list: it is all there is to read only where there is nothing else.
         carol.read_summary(proposal, VersionChoice::Standing).await.unwrap();
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Read]);
+        let others = "UPDATE documents SET removed_at = $1 WHERE slot <> 'summary' AND party IS NULL";
+        tamper(&stage, others, args![1_i64]).await;
+        assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Review]);
+        tamper(&stage, "UPDATE documents SET removed_at = NULL WHERE removed_at = $1", args![1_i64]).await;
+        let out = stage.plan.dir.join("plan.pdf");
+        carol.open_document(proposal, &slug("work-plan"), None, VersionChoice::Standing, &out, quiet()).await.unwrap();
         assert_eq!(waits(&stage, "USA:carol").await, [ItemKind::Review]);
         let in_hand = carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
         assert_eq!(waits(&stage, "USA:carol").await, NOTHING);
@@ -202,12 +241,21 @@ async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_do
         assert_eq!(waits(&stage, "ISR:maya").await, NOTHING);
         assert_eq!(waits(&stage, "USA:olivia").await, [ItemKind::Declare]);
 
-        stage.client("USA:dana").send_letter(proposal, "Funded.").await.unwrap();
-        let letter = stage.client("ISR:avi").api().letters(proposal).await.unwrap()[0].id;
+        // Each letter is an item of its own, which names it, and ends once that one is read.
+        let first = stage.client("USA:dana").send_letter(proposal, "Funded.").await.unwrap().id;
         assert_eq!(waits(&stage, "ISR:avi").await, [ItemKind::ReadLetter]);
-        stage.client("ISR:avi").read_letter(proposal, letter).await.unwrap();
+        stage.clock.pass(stage.clock.now() + SignedDuration::from_secs(60));
+        let second = stage.client("USA:dana").send_letter(proposal, "The contract follows.").await.unwrap().id;
+        let unread = async || {
+            let items = inbox(stage.client("ISR:avi")).await.items;
+            items.into_iter().map(|item| item.letter.unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(unread().await, [first, second]);
+        stage.client("ISR:avi").read_letter(proposal, second).await.unwrap();
+        assert_eq!(unread().await, [first]);
+        stage.client("ISR:avi").read_letter(proposal, first).await.unwrap();
         assert_eq!(waits(&stage, "ISR:avi").await, NOTHING);
-        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::ReadLetter], "each reads it by themselves");
+        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::ReadLetter; 2], "each reads them by themselves");
         stage.stop().await;
     }
 }
@@ -375,7 +423,7 @@ async fn inbox_leaves_no_entry_and_names_nothing_but_identifiers() {
         assert!(!text.contains(word), "{word}: {text}");
     }
     for item in found.items {
-        assert!(in_words(item).command.starts_with("entente "));
+        assert!(in_words(item, &BegunHere::default()).command.starts_with("entente "));
     }
     stage.stop().await;
 }

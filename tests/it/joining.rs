@@ -307,6 +307,39 @@ async fn national_pki_signs_what_the_registrar_checked() {
     world.stop().await;
 }
 
+/// The commands of a page that join in a folder of their own, with what stands there in the place of the page's examples.
+fn recipe(page: &str, places: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let text = places.iter().fold(page.replace("\\\n", " "), |text, (from, to)| text.replace(from, to));
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("sudo -u entente-relay entente "));
+    let words = lines.map(|line| line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect());
+    words.filter(|words: &Vec<String>| words.iter().any(|word| word == "join")).collect()
+}
+
+#[tokio::test]
+async fn relay_joins_by_the_commands_of_its_page() {
+    let site = Site::new(None);
+    let world = site.world(&[USA, ISR]).await;
+    let (office, folder) = (Office::of(&site, &world, "ISR"), site.path("relay"));
+    fs::create_dir_all(&folder).unwrap();
+    let to = text(&folder);
+    let invite =
+        ["member", "invite", "ISR:relay", "--name", "Relay", "--organisation", "Gilboa Laboratory", "--role", "relay"];
+    ran(&office.home, &[&invite[..], &["--to", to]].concat()).await;
+    let places = [("/var/lib/entente-relay", to), ("3f9a…", &office.fingerprint)];
+    let commands = recipe(include_str!("../../docs/relay.md"), &places);
+    let [asks, ends] = commands.as_slice() else { panic!("{commands:?}") };
+    let types = async |words: &[String]| {
+        let output = ended(entente(&words.iter().map(String::as_str).collect::<Vec<_>>())).await;
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    types(asks).await;
+    office.approves(&[folder.join("request-ISR-relay.json")]).await;
+    fs::copy(office.file("welcome", "relay"), folder.join("welcome-ISR-relay.json")).unwrap();
+    types(ends).await;
+    assert_eq!(ran(&folder, &["me"]).await["member"], "ISR:relay");
+    world.stop().await;
+}
+
 /// A registrar and somebody of their nation on a stage whose clock is the test's.
 struct Desk<'s> {
     stage: &'s Stage,

@@ -93,6 +93,8 @@ mod marks;
 #[cfg(feature = "client")]
 mod observers;
 #[cfg(feature = "client")]
+mod odd_paths;
+#[cfg(feature = "client")]
 mod older_states;
 #[cfg(feature = "client")]
 mod one_party_letters;
@@ -112,6 +114,8 @@ mod policy_trial;
 #[cfg(feature = "client")]
 mod previews;
 #[cfg(feature = "client")]
+mod printed_commands;
+#[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]
 mod protected_keys;
@@ -123,6 +127,8 @@ mod readiness;
 mod references;
 #[cfg(feature = "client")]
 mod refusals;
+#[cfg(feature = "client")]
+mod registrars;
 #[cfg(feature = "client")]
 mod relay;
 #[cfg(feature = "client")]

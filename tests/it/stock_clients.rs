@@ -110,6 +110,13 @@ async fn hands_in_and_follows(stock: &StockClient) {
     assert!(entries.iter().any(|entry| entry["kind"] == "proposal.created" && entry["proposal"] == *begun), "{lines}");
     assert_eq!(sync().await, "0 new entries", "what was read is read once");
     assert_eq!(fs::read_to_string(&changes).unwrap(), lines);
+    // A bookmark that the exchange does not take: everything is read once more, and nothing is lost.
+    let kept = folder.join("changes.ndjson.bookmark");
+    let mut mark: serde_json::Value = serde_json::from_slice(&fs::read(&kept).unwrap()).unwrap();
+    (mark["cursor"], mark["seq"]) = ("AAAA".into(), 1_000_000.into());
+    fs::write(&kept, mark.to_string()).unwrap();
+    assert_eq!(sync().await, first, "it starts over");
+    assert_eq!(sync().await, "0 new entries");
 
     // The call's vault opens it, too: the party that sealed it has wrapped the keys as the rules ask.
     stage.pass_the_opening();

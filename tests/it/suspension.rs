@@ -56,7 +56,8 @@ async fn suspended_partner_is_shut_out_until_it_is_resumed_and_others_go_on() {
     let said = operated(&site, &["suspend", "ISR", "--reason", "keys_in_doubt", "--dry-run"]).await;
     for part in [
         "somebody else may have its keys",
-        "(Joint research), open",
+        "  call         JOINT26 (Joint research; call_",
+        "), open",
         "funds, so each decision needs its signature",
         "may propose",
         "1 proposal of its members in preparation",

@@ -4,6 +4,7 @@
 use super::super::{
     context::Context,
     error::{CliError, Result},
+    handover::path_text,
     output::Screen,
     table::Table,
 };
@@ -43,7 +44,7 @@ pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
     let VisibilityManifest { head, proposals, members, .. } = client.fetch_visibility(&partner, &args.out).await?;
     let (own, others) = proposals.values().partition::<Vec<_>, _>(|proposal| proposal.is_own);
     let answer = json!({
-        "file": args.out, "partner": head.partner, "at": head.at, "seq": head.seq, "own_proposals": own.len(),
+        "file": path_text(&args.out), "partner": head.partner, "at": head.at, "seq": head.seq, "own_proposals": own.len(),
         "other_proposals": others.len(), "members": members.len(),
     });
     context.out.answer(&answer, |screen| {

@@ -5,6 +5,7 @@ use crate::{
     cli::{
         context::Context,
         error::{CliError, Exit, Result},
+        handover::path_text,
         output::{Screen, Style},
         table::Table,
     },
@@ -72,7 +73,7 @@ fn as_json(opened: &[(Reference, OpenedCase)]) -> Value {
             json!({ "slot": file.slot, "party": file.party, "file": file.name, "state": state, "size": size, "why": why })
         });
         json!({
-            "reference": reference, "folder": case.folder, "version": case.version, "files": files.collect::<Vec<_>>(),
+            "reference": reference, "folder": path_text(&case.folder), "version": case.version, "files": files.collect::<Vec<_>>(),
         })
     });
     json!({ "items": cases.collect::<Vec<_>>() })

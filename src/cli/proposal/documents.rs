@@ -6,6 +6,7 @@ use crate::{
         cell::size,
         context::{Context, joined},
         error::{CliError, Exit, Result},
+        handover::path_text,
         output::{Screen, Style},
     },
     client::{
@@ -481,7 +482,7 @@ pub(super) fn interrupted(error: ClientError) -> CliError {
 }
 
 fn opened_json(opened: &OpenedDocument, path: &Path) -> Value {
-    json!({ "document": opened.document, "size": opened.size, "signed_by": opened.signed_by, "file": path })
+    json!({ "document": opened.document, "size": opened.size, "signed_by": opened.signed_by, "file": path_text(path) })
 }
 
 /// The name of a document in a folder.

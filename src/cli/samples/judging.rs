@@ -13,7 +13,7 @@ use crate::{
     client::{
         ClientError,
         decisions::{DecisionBatch, DecisionLine, DecisionSheet, LineState, SignedOutcomes},
-        inbox::{Todo, TodoItem, in_words},
+        inbox::{BegunHere, Todo, TodoItem, in_words},
         interests::{InterestPlan, PlannedDeclaration},
         letters::{LetterBatch, LetterWithReaders, PlannedLetter},
         naming::FoundProposal,
@@ -55,7 +55,7 @@ fn waiting(pages: &mut Pages) {
     let item = |kind: &str, about: serde_json::Value, due: Option<&str>| {
         let mut item = json!({ "kind": kind, "due_at": due });
         item.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
-        in_words(of(item))
+        in_words(of(item), &BegunHere::default())
     };
     let proposal = |proposal: &str| json!({ "call": CALL, "code": "BIRD26", "proposal": proposal, "reference": reference_of(proposal) });
     let title = Some("Lodestone: navigation without satellites, by what the magnetic field tells".to_owned());

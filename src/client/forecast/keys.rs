@@ -4,7 +4,10 @@
 use super::{Effect, Forecast, Undo};
 use crate::{
     client::{Client, Result, directory::NewKeyCard},
-    domain::id::{MemberId, Sha256},
+    domain::{
+        id::{MemberId, Sha256},
+        member::PartnerRole,
+    },
     sealing::card::{CardStatus, KeyCard},
 };
 use jiff::Timestamp;
@@ -96,16 +99,23 @@ impl Client {
         let me = self.member_id().await?;
         let before = self.recent_member(&me).await?.card.clone();
         let ends = self.key_expiry().await?;
-        let effects = [
+        let mut effects = vec![
             Effect::at("the certificate in force serves until the welcome comes, and ends at", ends.certificate),
             Effect::at("the key card, which the registrar replaces, ends at", ends.key_card),
             Effect::that("nobody wraps keys again: the recipients stay"),
         ];
+        if before.roles.contains(&PartnerRole::Registrar) {
+            effects.push(Effect::that(OFFICE_STAYS));
+        }
         let undo = Undo::Yourself("entente member renew --again".to_owned());
         let forecast = Forecast::new(format!("asking for another certificate for {me}"), effects, undo);
         Ok(CardForecast { before: Some(before), after: None, forecast })
     }
 }
+
+/// What a registrar's renewal takes before it is approved.
+const OFFICE_STAYS: &str = "the partner card names registrars by their keys, and the request is approved once it names the new one, too: \
+                            `entente partner card renew` adds it, and everybody confirms the fingerprint, which takes its time";
 
 /// What follows from one card in the place of another.
 fn forecast_of(before: Option<KeyCard>, after: KeyCard) -> CardForecast {

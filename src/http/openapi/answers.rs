@@ -129,6 +129,8 @@ pub(super) fn complete_answers(description: &mut Value) {
     let mut told = BTreeSet::new();
     for operation in operations(description) {
         let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
+        // What changes something, or says what a change would do, can break a rule. A read has an address alone.
+        let can_break_rules = operation["responses"].get("409").is_some();
         for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
             match status.parse::<u16>() {
                 Ok(304) => {
@@ -137,12 +139,14 @@ pub(super) fn complete_answers(description: &mut Value) {
                 }
                 Ok(200..300) => complete_success(response),
                 Ok(status) if statuses.contains(&status) => {
-                    let by_tag = if BY_TAG.contains(&status) { format!("_{tag}") } else { String::new() };
+                    let is_of_address = status == 422 && !can_break_rules;
+                    let by_tag = BY_TAG.contains(&status) && !is_of_address;
+                    let by_tag = if by_tag { format!("_{tag}") } else { String::new() };
                     let name = format!("Problem{status}{by_tag}");
                     *response = json!({ "$ref": format!("#/components/responses/{name}") });
                     told.insert(status);
-                    let kinds = Kind::ALL.iter().copied();
-                    let kinds = kinds.filter(|kind| kind.status() == status && is_met(*kind, &tag));
+                    let kinds = Kind::ALL.iter().copied().filter(|kind| kind.status() == status && is_met(*kind, &tag));
+                    let kinds = kinds.filter(|kind| !is_of_address || *kind == Kind::NulCharacter);
                     responses.entry(name).or_insert_with(|| problems(status, kinds));
                 }
                 _ => {}

@@ -148,10 +148,10 @@ pub(super) fn in_words(code: &PartnerCode, suspension: &Suspension) -> String {
 fn tell(ties: &PartnerTies, out: &mut impl Write) -> Result<(), OperatorError> {
     for program in &ties.programs {
         let leads = if program.leads { ", which it leads" } else { "" };
-        writeln!(out, "  program      {} ({}){leads}", program.id, program.name)?;
+        writeln!(out, "  program      {} ({}){leads}", program.name, program.id)?;
     }
     for call in &ties.calls {
-        writeln!(out, "  call         {} ({}), {}", call.id, call.title, call.phase)?;
+        writeln!(out, "  call         {} ({}; {}), {}", call.code, call.title, call.id, call.phase)?;
         let parts = parts_in(call);
         if !parts.is_empty() {
             writeln!(out, "               {}", parts.join("; "))?;

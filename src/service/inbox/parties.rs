@@ -4,23 +4,38 @@ use super::{CANDIDATES, FoundItems, LOADED_AT_ONCE, OF_ONE_PARTNER, on_proposal}
 use crate::{
     domain::{
         call::Phase,
-        id::{CallId, ProposalId},
+        id::{CallId, MemberId, ProposalId},
         inbox::{DEADLINE_IS_NEAR, ItemKind},
         proposal::Status,
         reference::CallCode,
     },
-    service::{Result, state::ProposalState, unit::View},
+    policy::facts::MemberFacts,
+    service::{
+        Result,
+        parties::{consent_stands, needs_consent},
+        state::{self, ProposalState},
+        unit::View,
+    },
     storage::inbox::{self as store, UnfinishedProposal},
     wire::inbox::InboxItem,
 };
 use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
 
 impl FoundItems {
     pub(super) async fn add_of_parties(&mut self, view: &mut View<'_>) -> Result<()> {
         let (me, now) = (view.me.id.clone(), view.now);
         let found = store::invitations(&mut view.tx, &me, OF_ONE_PARTNER, CANDIDATES).await?;
-        let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
-        self.take(view, found, |state, since| invited(state, since, now).into_iter().collect()).await?;
+        let consents = consents(view, &found).await?;
+        let found = found.into_iter().map(|invitation| (invitation.proposal, invitation)).collect();
+        let (policies, subject) = (Arc::clone(&view.policies), view.me.clone());
+        let to_answer = |state: &ProposalState, invitation: store::OpenInvitation| {
+            let consent = invitation.consent.as_ref().and_then(|(officer, of)| Some((consents.get(officer)?, &**of)));
+            let may_join = !needs_consent(state, &subject, now)
+                || consent.is_some_and(|consent| consent_stands(&policies, state, &subject, consent));
+            may_join.then(|| invited(state, invitation.since, now)).flatten().into_iter().collect()
+        };
+        self.take(view, found, to_answer).await?;
 
         let found = store::unfinished(&mut view.tx, &me, CANDIDATES).await?;
         let found = found.into_iter().map(|unfinished| (unfinished.proposal, unfinished)).collect();
@@ -51,8 +66,13 @@ impl FoundItems {
         self.take(view, found, label).await?;
 
         let found = store::unread_letters(&mut view.tx, &me, CANDIDATES).await?;
-        let found = found.into_iter().map(|candidate| (candidate.proposal, candidate.since)).collect();
-        self.take(view, found, |state, since| vec![on_proposal(state, ItemKind::ReadLetter, None, since)]).await
+        let found = found.into_iter().map(|unread| (unread.proposal, unread)).collect();
+        // One for each: to fetch one of them leaves the others unread.
+        let letter = |state: &ProposalState, unread: store::UnreadLetter| {
+            let item = on_proposal(state, ItemKind::ReadLetter, None, Some(unread.since));
+            vec![InboxItem { letter: Some(unread.letter), ..item }]
+        };
+        self.take(view, found, letter).await
     }
 
     /// The first deadline of the proposals that are being prepared of which the member may know: what hides a proposal from its own party hides
@@ -76,12 +96,28 @@ impl FoundItems {
     }
 }
 
+/// The officers who consented to the member joining, as far as they take part now.
+async fn consents(
+    view: &mut View<'_>,
+    invitations: &[store::OpenInvitation],
+) -> Result<BTreeMap<MemberId, MemberFacts>> {
+    let (mut known, now) = (BTreeMap::new(), view.now);
+    for (officer, _) in invitations.iter().filter_map(|invitation| invitation.consent.as_ref()) {
+        if !known.contains_key(officer)
+            && let Some(facts) = state::member(view.exchange, &mut view.tx, officer, now).await?
+        {
+            known.insert(officer.clone(), facts);
+        }
+    }
+    Ok(known)
+}
+
 /// The invitation, while the proposal can be joined to any purpose.
-fn invited(state: &ProposalState, since: Option<Timestamp>, now: Timestamp) -> Option<InboxItem> {
+fn invited(state: &ProposalState, since: Timestamp, now: Timestamp) -> Option<InboxItem> {
     let stands = matches!(state.status, Status::Preparing | Status::Committed | Status::Submitted);
     let goes_on = matches!(state.call.phase, Phase::Open | Phase::Grace | Phase::Review);
     let due = Some(state.limits.deadline_at).filter(|deadline| now <= *deadline);
-    (stands && goes_on).then(|| on_proposal(state, ItemKind::Invited, due, since))
+    (stands && goes_on).then(|| on_proposal(state, ItemKind::Invited, due, Some(since)))
 }
 
 /// What a party has to do so that its proposal stands as its newest version has it. Nothing waits once nobody can do it any more.
