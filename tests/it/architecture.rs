@@ -7,6 +7,7 @@ mod counts;
 mod files;
 mod guide;
 mod names;
+mod pages;
 mod share_table;
 mod source;
 
