@@ -29,7 +29,7 @@ up-local *ARGS:
 
 # The same in containers
 up: certs
-    docker compose up --build
+    ENTENTE_COMMIT="$(git rev-parse HEAD)" docker compose up --build
 
 # A development PKI for the containers, once
 certs:

@@ -52,7 +52,7 @@ fn version_of_zones(folder: &Path) -> Option<String> {
 
 /// A state of the process, as the service manager knows them (`sd_notify(3)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ServiceState {
     /// It serves; also at the end of a reload.
     Ready,
     /// It reads its files again, and says [`Ready`](Self::Ready) afterwards.
@@ -62,7 +62,7 @@ pub enum State {
 }
 
 #[cfg(target_os = "linux")]
-impl State {
+impl ServiceState {
     fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Ready => b"READY=1",
@@ -73,7 +73,7 @@ impl State {
 }
 
 /// Notifies systemd, if it started this process and waits for that (`Type=notify`).
-pub fn tell_manager(state: State) {
+pub fn tell_manager(state: ServiceState) {
     #[cfg(target_os = "linux")]
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
         // A failed notification is no reason to stop.
@@ -151,7 +151,7 @@ mod tests {
             (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
             (UnixDatagram::bind_addr(&abstract_name).unwrap(), format!("@{name}").into()),
         ] {
-            linux::send(State::Ready.as_bytes(), &place).unwrap();
+            linux::send(ServiceState::Ready.as_bytes(), &place).unwrap();
             let mut text = [0; 64];
             let length = socket.recv(&mut text).unwrap();
             assert_eq!(&text[..length], b"READY=1");

@@ -57,9 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
     read::<SendRanking>(bytes);
     read::<SignDecision>(bytes);
     read::<SendLetter>(bytes);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        if let Ok(at) = instant(text) {
-            assert_eq!(instant(&at.to_string()), Ok(at));
-        }
+    if let Some(at) = std::str::from_utf8(bytes).ok().and_then(|text| instant(text).ok()) {
+        assert_eq!(instant(&at.to_string()), Ok(at));
     }
 });

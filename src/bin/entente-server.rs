@@ -18,7 +18,7 @@ use entente::{
         serve::{self, StartError},
         statements,
     },
-    process::{State, tell_manager, time_zones},
+    process::{ServiceState, tell_manager, time_zones},
 };
 use std::{
     io::{self, Write},
@@ -120,7 +120,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
         // One line for the process that started it on port 0; a closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
-        tell_manager(State::Ready);
+        tell_manager(ServiceState::Ready);
         // The log reports connections that had to be cut: the order to stop was followed.
         running.ended().await;
         Ok::<(), Failure>(())
@@ -135,7 +135,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::select! {
         done = &mut running => return done,
         () = stop_signal() => {
-            tell_manager(State::Stopping);
+            tell_manager(ServiceState::Stopping);
             drop(order);
         }
     }

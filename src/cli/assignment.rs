@@ -23,6 +23,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId},
         member::DeclineReason,
+        text::counted,
     },
     wire::review::{Assigned, Assignment, DeclineAssignment},
 };
@@ -234,7 +235,7 @@ async fn assign(
         }
     })?;
     if !faults.is_empty() {
-        let message = format!("{} of {} lines cannot be done", faults.len(), pairs.len());
+        let message = format!("{} of {} cannot be done", faults.len(), counted(pairs.len(), "line", "lines"));
         let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
         return Err(error.help("fix those lines: without a dry run all lines are accepted or none"));
     }

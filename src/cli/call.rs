@@ -239,7 +239,7 @@ nothing and fetches nothing. A published call is printed once its signature veri
 By reviewer: how many are assigned, declared, readable (with a key), in, late, set aside and declined. By proposal: what is to be done \
 next, and by whom; those with a late review first. Only submitted proposals that are not decided are shown.
 
-If reviews need more time, move the date, which is told to all: `entente call extend $CALL --reviews --until ... --reason ...`.")]
+If reviews need more time, move the date; everybody sees the new one: `entente call extend $CALL --reviews --until ... --reason ...`.")]
     Chase {
         /// The call
         call: CallName,

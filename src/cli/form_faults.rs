@@ -9,7 +9,7 @@ use crate::{client::form_lines::FormFault, domain::text::counted};
 use serde_json::json;
 use std::path::Path;
 
-/// What a form says, or the error after all of its faults were shown. `nothing` is what was not done, as `saved`.
+/// What a form says, or the error after all of its faults were shown. `nothing` names the act that was not done, as `saved`.
 ///
 /// # Errors
 /// When there is a fault.

@@ -112,8 +112,8 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
         KeyCommand::Share(args) => share(args, context, &client).await,
         KeyCommand::Missing(scope) => {
             let missing = match scope.find(&client).await? {
-                Place::Call(call) => client.api().missing_call_keys(call).await?,
-                Place::Proposal(proposal) => client.api().missing_keys(proposal).await?,
+                CallOrProposal::Call(call) => client.api().missing_call_keys(call).await?,
+                CallOrProposal::Proposal(proposal) => client.api().missing_keys(proposal).await?,
             };
             context.out.answer(&json!({ "items": missing }), |screen| show_missing(screen, &missing))
         }
@@ -152,16 +152,16 @@ pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarde
 }
 
 /// A call or a proposal that was found.
-enum Place {
+enum CallOrProposal {
     Call(CallId),
     Proposal(ProposalId),
 }
 
 impl KeyScope {
-    async fn find(&self, client: &Client) -> Result<Place> {
+    async fn find(&self, client: &Client) -> Result<CallOrProposal> {
         match (&self.call, &self.proposal) {
-            (Some(call), _) => Ok(Place::Call(client.find_call(call).await?)),
-            (None, Some(proposal)) => Ok(Place::Proposal(client.find_proposal(proposal).await?.id)),
+            (Some(call), _) => Ok(CallOrProposal::Call(client.find_call(call).await?)),
+            (None, Some(proposal)) => Ok(CallOrProposal::Proposal(client.find_proposal(proposal).await?.id)),
             (None, None) => Err(unnamed()),
         }
     }
@@ -174,8 +174,8 @@ fn unnamed() -> CliError {
 /// Discards a key of one's own by its identifier.
 async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: &IdName<WrappedKeyId>) -> Result<()> {
     let key = match scope.find(client).await? {
-        Place::Call(call) => client.discard_one_of_call(call, key).await?,
-        Place::Proposal(proposal) => client.discard_one(proposal, key).await?,
+        CallOrProposal::Call(call) => client.discard_one_of_call(call, key).await?,
+        CallOrProposal::Proposal(proposal) => client.discard_one(proposal, key).await?,
     };
     context.out.done(&format!(
         "`{key}` is discarded; a member who holds a key can wrap you a new one with `entente key share`"
@@ -188,8 +188,8 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         return discard(context, client, &args.scope, key).await;
     }
     let checked = match args.scope.find(client).await? {
-        Place::Call(call) => client.check_call_keys(call).await?,
-        Place::Proposal(proposal) => client.check_keys(proposal).await?,
+        CallOrProposal::Call(call) => client.check_call_keys(call).await?,
+        CallOrProposal::Proposal(proposal) => client.check_keys(proposal).await?,
     };
     let me = client.member_id().await?;
     let mut discarded = Vec::new();

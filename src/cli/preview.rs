@@ -134,7 +134,7 @@ async fn subject(context: &Context, client: &Client, change: &PreviewedAct) -> O
     }
 }
 
-/// A change for people; `subject` is what they call what it is about.
+/// A change for people; `subject` is their name for the call or proposal that it is about.
 fn worded(screen: &Screen, change: &PreviewedAct, subject: Option<&str>) -> String {
     let named = |id: &dyn Display| subject.map_or_else(|| id.to_string(), |name| screen.named(&name, &id));
     match change {

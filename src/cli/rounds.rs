@@ -13,7 +13,7 @@ use super::{
 use crate::{
     client::{self, Client, ClientError},
     domain::ambient::Rng,
-    process::{State, tell_manager},
+    process::{ServiceState, tell_manager},
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl Rounds {
     ) -> Result<()> {
         let is_stopped = AtomicBool::new(false);
         let mut stop_signal = pin!(stop_signal()?);
-        tell_manager(State::Ready);
+        tell_manager(ServiceState::Ready);
         if !self.is_single {
             self.say(context, "started", None)?;
         }
@@ -70,7 +70,7 @@ impl Rounds {
                     done = &mut round => done,
                     () = &mut stop_signal => {
                         is_stopped.store(true, Ordering::Relaxed);
-                        tell_manager(State::Stopping);
+                        tell_manager(ServiceState::Stopping);
                         round.await
                     }
                 }
@@ -93,7 +93,7 @@ impl Rounds {
             if !is_stopped.load(Ordering::Relaxed) {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
-                    () = &mut stop_signal => tell_manager(State::Stopping),
+                    () = &mut stop_signal => tell_manager(ServiceState::Stopping),
                 }
             }
             return self.say(context, "stopped", None);

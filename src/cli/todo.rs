@@ -1,4 +1,4 @@
-//! `entente todo`: what waits for the member, what is due first first, each with the command that does it.
+//! `entente todo`: what waits for the member, by due date, each item with the command that does it.
 
 use super::{
     cell::TableCell,

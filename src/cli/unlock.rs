@@ -17,7 +17,7 @@ use crate::{
             protocol::{HeldKeys, HolderStatus},
         },
     },
-    process::{State, tell_manager},
+    process::{ServiceState, tell_manager},
 };
 use clap::Args;
 use jiff::SignedDuration;
@@ -144,12 +144,12 @@ async fn open(profile: &Profile, context: &Context) -> Result<OpenedKeys> {
 async fn hold_here(home: &Home, opened: OpenedKeys, limits: HoldLimits, context: &Context, zone: &Zone) -> Result<()> {
     let ending = signals::ending_signal()?;
     let ready = |status: &HolderStatus| {
-        tell_manager(State::Ready);
+        tell_manager(ServiceState::Ready);
         // A supervisor that reads nothing is no reason to stop.
         let _ = show(context, status, zone);
     };
     holder::hold(home, opened, limits, context.ambient.clock.clone(), ended_by(ending), ready).await?;
-    tell_manager(State::Stopping);
+    tell_manager(ServiceState::Stopping);
     context.out.note("the keys are forgotten");
     Ok(())
 }

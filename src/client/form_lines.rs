@@ -1,5 +1,5 @@
-//! Lines of forms in Markdown that people fill in an editor: what is a heading, and how a line of somebody's own that begins like structure is
-//! written so that it is none when it is read back.
+//! Lines of forms in Markdown that people fill in an editor: recognises headings, and escapes text that begins like a heading, so that it
+//! is read back as text.
 
 use serde::Serialize;
 

@@ -145,7 +145,7 @@ impl Client {
         };
         let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
         if roll.statement.call != id || first.stated_by.partner() != lead {
-            return Err(invalid(format!("the roll of `{code}` is of another call, or none of its lead's")));
+            return Err(invalid(format!("the roll of `{code}` is of another call, or was not signed by its lead")));
         }
         let mut doubt = self.doubt_about(&roll, &first.stated_by, first.stated_at.0).await?.map(|error| (1, error));
         let mut roles = Roles {
@@ -261,7 +261,8 @@ impl Client {
             return Ok(foreseen);
         }
         if !foreseen.faults.is_empty() {
-            let detail = format!("{} of {} lines cannot be done", foreseen.faults.len(), pairs.len());
+            let detail =
+                format!("{} of {} cannot be done", foreseen.faults.len(), counted(pairs.len(), "line", "lines"));
             let problem = Problem { faults: foreseen.faults, ..Problem::new(Kind::LinesRefused, detail) };
             return Err(ClientError::Problem { problem: Box::new(problem), request_id: None });
         }

@@ -26,7 +26,7 @@ use crate::{
 use contacts::{Contact, Contacts};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use schedule::{Habit, MemberLoad, TellReason, Told, decide};
+use schedule::{Habit, MemberLoad, SentNotices, TellReason, decide};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,8 +136,8 @@ struct Telling {
     load: MemberLoad,
     why: TellReason,
     sentence: String,
-    before: Told,
-    after: Told,
+    before: SentNotices,
+    after: SentNotices,
 }
 
 /// What follows from what waits now.
@@ -145,7 +145,7 @@ struct Telling {
 struct RelayRound {
     tellings: Vec<Telling>,
     /// Members who are told nothing, and of whom something is to be noted all the same.
-    notes: Vec<(MemberId, Told)>,
+    notes: Vec<(MemberId, SentNotices)>,
     no_address: Vec<Telling>,
 }
 

@@ -177,7 +177,7 @@ struct Outdated {
 }
 
 /// The calls of what is to be opened, as far as they verify.
-type Calls = BTreeMap<CallId, CallOfTitles>;
+type CallsOfTitles = BTreeMap<CallId, CallOfTitles>;
 
 /// One of them.
 struct CallOfTitles {
@@ -347,10 +347,10 @@ impl Client {
     }
 
     /// The calls of these proposals, verified: one question for each call.
-    async fn calls_of(&self, wanted: &[Wanted<'_>]) -> Calls {
+    async fn calls_of(&self, wanted: &[Wanted<'_>]) -> CallsOfTitles {
         let codes: BTreeMap<CallId, CallCode> =
             wanted.iter().map(|wanted| (wanted.place.call, wanted.row.reference.code().clone())).collect();
-        let mut calls = Calls::new();
+        let mut calls = CallsOfTitles::new();
         for (id, code) in codes {
             match self.call(id).await {
                 Ok(call) => {
@@ -369,7 +369,7 @@ impl Client {
         &self,
         row: &Proposal,
         access: Access,
-        calls: &Calls,
+        calls: &CallsOfTitles,
     ) -> Result<Option<(Arc<VerifiedCall>, Vec<Vault>)>> {
         let Some(of) = calls.get(&row.call) else { return Ok(None) };
         let call = &of.call;
@@ -486,7 +486,7 @@ impl Client {
         row: Proposal,
         place: TitlePlace,
         version: VersionChoice,
-        calls: &Calls,
+        calls: &CallsOfTitles,
     ) -> Result<Option<KnownTitle>> {
         let id = row.id;
         let Some((call, vaults)) = self.vaults_to_open(&row, place.access, calls).await? else { return Ok(None) };

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         decision::Outcome,
         id::{CallId, MemberId, ProposalId},
+        text::counted,
     },
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -130,7 +131,8 @@ pub(super) async fn decide_by_sheet(
     let batch = client.plan_decisions(call, lines.collect()).await?;
     let signed = client.decide_all(&batch).await?;
     if signed.signed.len() < outcomes.len() {
-        return Err(format!("{decider} signed {} of {} lines", signed.signed.len(), outcomes.len()).into());
+        let lines = counted(outcomes.len(), "line", "lines");
+        return Err(format!("{decider} signed {} of {lines}", signed.signed.len()).into());
     }
     Ok(())
 }

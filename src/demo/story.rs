@@ -60,7 +60,7 @@ struct Offer<'a> {
 
 /// The two calls.
 #[derive(Clone, Copy)]
-struct Calls {
+struct StoryCalls {
     bilateral: CallId,
     multilateral: CallId,
 }
@@ -130,7 +130,7 @@ impl Story<'_> {
     }
 
     /// Two programs, and a call under each.
-    async fn publish_calls(&self) -> Result<(ProgramId, Calls), Error> {
+    async fn publish_calls(&self) -> Result<(ProgramId, StoryCalls), Error> {
         let Self { world, .. } = *self;
         narrator::date(self.start, "Two calls are published");
         let bilateral_program = program(world, "Israel–United States industrial research", &["USA", "ISR"]).await?;
@@ -138,11 +138,11 @@ impl Story<'_> {
         narrator::act("USA:dana", "sets up two programs, one of two nations and one of five");
         let bilateral = publish(world, bilateral_program, &cast::bilateral(self.start, self.deadline())).await?;
         let multilateral = publish(world, five_program, &cast::multilateral(self.start, self.deadline())).await?;
-        Ok((bilateral_program, Calls { bilateral: bilateral.id, multilateral: multilateral.id }))
+        Ok((bilateral_program, StoryCalls { bilateral: bilateral.id, multilateral: multilateral.id }))
     }
 
     /// Officers, reviewers, deciders and an observer of both calls.
-    async fn name_panel(&self, calls: Calls) -> Result<(), Error> {
+    async fn name_panel(&self, calls: StoryCalls) -> Result<(), Error> {
         let Self { world, .. } = *self;
         let panel = [
             (calls.bilateral, "USA:olivia", Officer),
@@ -170,7 +170,7 @@ impl Story<'_> {
     }
 
     /// Parties hand in three proposals: the name of each and its identifier.
-    async fn propose(&self, calls: Calls) -> Result<Vec<(&'static str, ProposalId)>, Error> {
+    async fn propose(&self, calls: StoryCalls) -> Result<Vec<(&'static str, ProposalId)>, Error> {
         let Self { world, documents, progress, .. } = *self;
         (self.set_clock)(self.day(40));
         narrator::date(self.day(40), "Companies propose jointly");
@@ -239,7 +239,7 @@ impl Story<'_> {
     }
 
     /// One nation gets another day.
-    async fn extend(&self, calls: Calls) -> Result<(), Error> {
+    async fn extend(&self, calls: StoryCalls) -> Result<(), Error> {
         let Self { world, .. } = *self;
         let late = self.deadline().checked_sub(SignedDuration::from_mins(5))?;
         (self.set_clock)(late);
@@ -262,7 +262,7 @@ impl Story<'_> {
     }
 
     /// The calls open, and everybody declares their interests.
-    async fn declare_interests(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+    async fn declare_interests(&self, calls: StoryCalls, offered: Offered) -> Result<(), Error> {
         let Self { world, .. } = *self;
         (self.set_clock)(self.day(63));
         narrator::date(self.day(63), "The calls open: interests first, then content");
@@ -295,7 +295,7 @@ impl Story<'_> {
     }
 
     /// Reviewers are assigned, each where policies and interests let them read.
-    async fn assign_reviewers(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+    async fn assign_reviewers(&self, calls: StoryCalls, offered: Offered) -> Result<(), Error> {
         let Self { world, .. } = *self;
         let dana = world.client("USA:dana");
         let pairs = [
@@ -334,7 +334,7 @@ impl Story<'_> {
     }
 
     /// Every reader gets a key.
-    async fn hand_out_keys(&self, calls: Calls) -> Result<(), Error> {
+    async fn hand_out_keys(&self, calls: StoryCalls) -> Result<(), Error> {
         let Self { world, .. } = *self;
         let dana = world.client("USA:dana");
         for (call, reviewer) in [
@@ -357,7 +357,7 @@ impl Story<'_> {
     }
 
     /// Sealed reviews.
-    async fn review(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+    async fn review(&self, calls: StoryCalls, offered: Offered) -> Result<(), Error> {
         let Self { world, documents, progress, .. } = *self;
         (self.set_clock)(self.day(80));
         narrator::date(self.day(80), "Reviews, each closed to the others until one's own is in");
@@ -403,7 +403,7 @@ impl Story<'_> {
     /// Ranking, decisions and letters.
     async fn decide(
         &self,
-        calls: Calls,
+        calls: StoryCalls,
         offered: Offered,
         proposals: &[(&'static str, ProposalId)],
     ) -> Result<(), Error> {

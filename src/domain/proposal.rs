@@ -7,7 +7,7 @@ use super::{
     Refusal,
     call::{Audience, CallText, PartyRule},
     id::{MemberId, PartnerCode, Sha256, Slug},
-    text::choices,
+    text::{choices, counted},
     worded,
 };
 use jiff::Timestamp;
@@ -170,7 +170,8 @@ impl PartyRule {
         }
         let count = parties.len();
         if count < self.at_least as usize || count > self.at_most as usize {
-            return fault(format!("{} to {} parties are asked for, there are {count}", self.at_least, self.at_most));
+            let most = counted(self.at_most, "party is", "parties are");
+            return fault(format!("{} to {most} asked for, here: {count}", self.at_least));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 use super::{
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
     phase::Phase,
-    text::counted,
+    text::{LimitNoun, counted},
 };
 use jiff::Timestamp;
 
@@ -14,9 +14,12 @@ use jiff::Timestamp;
 pub enum Refusal {
     #[error("the call is in phase `{phase}`; this needs {needed}")]
     WrongPhase { phase: Phase, needed: &'static str },
-    #[error("no more than {limit} {what} are kept")]
-    QuotaReached { what: &'static str, limit: u64 },
-    #[error("no more than {limit} {}; there is room for this again at {again_at}, it is {now}", quota.what())]
+    #[error("there can be no more than {}", what.counted(*limit))]
+    QuotaReached { what: LimitNoun, limit: u64 },
+    #[error(
+        "there can be no more than {}; there is room for this again at {again_at}, it is {now}",
+        quota.noun().counted(*limit)
+    )]
     DailyQuotaReached { quota: DailyQuota, limit: u64, left: u64, again_at: Timestamp, now: Timestamp },
     #[error("the deadline for this proposal passed at {deadline_at}; the request had arrived at {arrived_at}")]
     DeadlinePassed { deadline_at: Timestamp, arrived_at: Timestamp },
@@ -192,17 +195,21 @@ pub enum DailyQuota {
 }
 
 impl DailyQuota {
-    /// Of what there may be so many, in words.
+    /// What it counts.
     #[must_use]
-    pub fn what(self) -> &'static str {
+    pub fn noun(self) -> LimitNoun {
         match self {
-            Self::Calls => "calls that one partner's members draft within 24 hours",
-            Self::KeyCards => "key cards of one member that are published within 24 hours",
-            Self::PolicyVersions => "versions of policies that are proposed within 24 hours",
-            Self::StoredBytes => "bytes that acts and logged reads of one member add to the database within 24 hours",
-            Self::StoredBytesOfPartner => {
-                "bytes that acts and logged reads of one partner's members add to the database within 24 hours"
+            Self::Calls => LimitNoun::new("call", "calls", "that one partner's members draft within 24 hours"),
+            Self::KeyCards => LimitNoun::new("key card", "key cards", "of one member published within 24 hours"),
+            Self::PolicyVersions => {
+                LimitNoun::new("version", "versions", "of one owner's policies proposed within 24 hours")
             }
+            Self::StoredBytes => {
+                LimitNoun::bytes("that acts and logged reads of one member add to the database within 24 hours")
+            }
+            Self::StoredBytesOfPartner => LimitNoun::bytes(
+                "that acts and logged reads of one partner's members add to the database within 24 hours",
+            ),
         }
     }
 

@@ -110,7 +110,7 @@ pub enum BlobsError {
     #[error(transparent)]
     Exchange(#[from] ServiceError),
     #[error(
-        "{} of {} files belong to no document, and a sweep moves at most {}: nothing was moved\n  if this database is the newest there is, \
+        "files that belong to no document: {} of {}; a sweep moves at most {}, so nothing was moved\n  if this database is the newest there is, \
          repeat with `--everything`; if it is an older copy, restore the newer one first",
         .0.orphans, .0.blobs, .0.most()
     )]

@@ -37,7 +37,7 @@ impl ResponseBody {
     fn next_piece(&mut self) -> Bytes {
         let bytes = self.rest.split_to(self.piece.min(self.rest.len()));
         metrics::sent(bytes.len());
-        Bytes::from_owner(Piece { bytes, answer: Arc::clone(&self.answer) })
+        Bytes::from_owner(AnswerPiece { bytes, answer: Arc::clone(&self.answer) })
     }
 }
 
@@ -82,18 +82,18 @@ impl Body for ResponseBody {
 }
 
 /// Some bytes, until they have gone.
-struct Piece {
+struct AnswerPiece {
     bytes: Bytes,
     answer: Arc<OpenAnswer>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for AnswerPiece {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Piece {
+impl Drop for AnswerPiece {
     fn drop(&mut self) {
         self.answer.moved();
     }

@@ -28,13 +28,13 @@ use std::{
 /// The verified peer of a connection: an extractor for handlers, cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    state: Arc<State>,
+    state: Arc<ConnectionState>,
     /// Whether the present request is one of those that are left to registrars of a suspended partner.
     is_left_to_registrars: bool,
 }
 
 #[derive(Debug)]
-struct State {
+struct ConnectionState {
     identity: PeerIdentity,
     intermediates: Vec<CertificateDer<'static>>,
     address: SocketAddr,
@@ -55,7 +55,8 @@ impl Peer {
         trust: Arc<Trust>,
     ) -> Self {
         let recheck_at = AtomicI64::new(identity.recheck_at.as_second());
-        let state = State { identity, intermediates, address, trust, generation: generation.into(), recheck_at };
+        let state =
+            ConnectionState { identity, intermediates, address, trust, generation: generation.into(), recheck_at };
         Self { state: Arc::new(state), is_left_to_registrars: false }
     }
 

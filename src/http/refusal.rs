@@ -7,6 +7,7 @@ use crate::{
     domain::{
         id::{PartnerCode, Sha256},
         suspension::Suspension,
+        text::{LimitNoun, counted},
     },
     wire::problem::{Kind, Problem},
 };
@@ -15,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Why a client certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -269,17 +270,17 @@ impl Shared {
             Self::Bodies | Self::Answers => "content-bytes",
         }
     }
-}
 
-impl fmt::Display for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requests => "requests being answered",
-            Self::Bodies => "bytes of request bodies",
-            Self::Downloads => "downloads",
-            Self::Answers => "bytes of answers that nobody has read yet",
-            Self::Waits => "requests that wait for something new",
-        })
+    /// So many of it, in words.
+    fn counted(self, limit: usize) -> String {
+        let noun = match self {
+            Self::Requests => LimitNoun::new("request", "requests", "under way"),
+            Self::Bodies => LimitNoun::bytes("of request bodies under way"),
+            Self::Downloads => LimitNoun::new("download", "downloads", "under way"),
+            Self::Answers => LimitNoun::bytes("of answers that nobody has read yet"),
+            Self::Waits => LimitNoun::new("request", "requests", "waiting for something new"),
+        };
+        noun.counted(limit as u64)
     }
 }
 
@@ -301,25 +302,29 @@ pub enum EdgeRefusal {
     Overloaded,
     /// The caller holds less than they may, and all members of their partner together as much as it may.
     #[error(
-        "at most {limit} {what} at a time are for the members of one partner, and no more are left for this certificate"
+        "the members of one partner may have at most {} at a time, and have as many now",
+        what.counted(*limit)
     )]
     OverloadedPartner { what: Shared, limit: usize },
-    #[error("at most {limit} requests at a time are answered under one certificate")]
+    #[error("one certificate may have at most {} at a time", Shared::Requests.counted(*limit))]
     TooManyRequests { limit: usize },
     #[error(
-        "at most {limit} bytes of request bodies at a time are taken under one certificate, and a body without `Content-Length` counts \
-         as the longest allowed"
+        "one certificate may have at most {} at a time, and a body without `Content-Length` counts as the longest allowed",
+        Shared::Bodies.counted(*limit)
     )]
     TooManyBodies { limit: usize },
-    #[error("one certificate may have at most {limit} downloads at a time")]
+    #[error("one certificate may have at most {} at a time", Shared::Downloads.counted(*limit))]
     TooManyDownloads { limit: usize },
-    #[error("one certificate may have at most {limit} requests at a time that wait for something new")]
+    #[error("one certificate may have at most {} at a time", Shared::Waits.counted(*limit))]
     TooManyWaits { limit: usize },
-    #[error("one member may make at most {} reads a minute that leave an entry in the log", .0.per_minute)]
+    #[error("one member may make at most {} a minute that leave an entry in the log", counted(.0.per_minute, "read", "reads"))]
     TooManyReads(Spent),
-    #[error("one member may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
+    #[error("one member may make at most {} a minute, and {} at once", counted(.0.per_minute, "act", "acts"), .0.at_once)]
     TooManyActs(Spent),
-    #[error("the members of one partner may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
+    #[error(
+        "the members of one partner may make at most {} a minute, and {} at once",
+        counted(.0.per_minute, "act", "acts"), .0.at_once
+    )]
     TooManyActsOfPartner(Spent),
     #[error("the answers that this certificate has not read yet reach the limit: {limit} bytes")]
     AnswersWaiting { limit: usize },

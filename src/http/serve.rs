@@ -28,7 +28,7 @@ use crate::{
         reload::{self, Reload, ReloadCause, Watch},
     },
     metrics::{self, FigureRecorder},
-    process::{State, tell_manager},
+    process::{ServiceState, tell_manager},
     service::{
         Exchange, LongWorkQueues,
         appends::Appends,
@@ -376,11 +376,11 @@ fn reload_with(tls: Arc<Tls>) -> Reload {
             // The service manager waits for a reload that its operator asked for, and for no other.
             let is_asked_for = cause == ReloadCause::Signal;
             if is_asked_for {
-                tell_manager(State::Reloading);
+                tell_manager(ServiceState::Reloading);
             }
             let went_well = tls.reload().await.is_ok();
             if is_asked_for {
-                tell_manager(State::Ready);
+                tell_manager(ServiceState::Ready);
             }
             went_well
         }

@@ -30,7 +30,7 @@ const SPLIT: &str = "say it with several policies, each with an `@id` and a `@re
 
 /// Measures the text of one policy. The line is counted from the one on which the policy begins, from 0.
 pub(super) fn check_text(policy: &str) -> Result<(), (usize, LintFault)> {
-    let mut at = Place::default();
+    let mut at = TextPosition::default();
     let mut rest = policy;
     while let Some(letter) = rest.chars().next() {
         let len = if rest.starts_with("//") {
@@ -71,7 +71,7 @@ fn written(text: &str) -> usize {
 
 /// What has been passed of a policy.
 #[derive(Default)]
-struct Place {
+struct TextPosition {
     line: usize,
     operators: usize,
     /// How many times `when` and `unless` stood: all but the first join what follows to what came before, as `&&` does.
@@ -92,7 +92,7 @@ struct Bracket {
     commas: Option<usize>,
 }
 
-impl Place {
+impl TextPosition {
     fn pass(&mut self, token: &str) -> Result<(), LintFault> {
         if token.trim().is_empty() || token.starts_with("//") {
             return Ok(());

@@ -102,7 +102,7 @@ const DECISIONS_SIZE: usize = 1 << 19;
 
 /// A decision on a proposal, with all that it follows from beside the policies.
 #[derive(Debug)]
-struct Decision {
+struct CachedDecision {
     principal: MemberFacts,
     proposal: ProposalFacts,
     is_permitted: bool,
@@ -110,7 +110,9 @@ struct Decision {
 
 /// Caches what one engine, and so one version of all policies, decided on proposals.
 #[derive(Debug, Default)]
-pub(super) struct DecisionCache(Remembered<(MemberId, Action, ProposalId), Arc<Decision>, DECISIONS, DECISIONS_SIZE>);
+pub(super) struct DecisionCache(
+    Remembered<(MemberId, Action, ProposalId), Arc<CachedDecision>, DECISIONS, DECISIONS_SIZE>,
+);
 
 impl DecisionCache {
     /// Whether it was permitted, if the same was decided before from the same facts.
@@ -133,7 +135,7 @@ impl DecisionCache {
             + proposal.parties.len()
             + proposal.organisations.len()
             + principal.roles.len();
-        let decision = Decision { principal: principal.clone(), proposal: proposal.clone(), is_permitted };
+        let decision = CachedDecision { principal: principal.clone(), proposal: proposal.clone(), is_permitted };
         self.0.insert_weighing((principal.id.clone(), action, proposal.id), Arc::new(decision), size);
     }
 }

@@ -1,7 +1,7 @@
 //! What would let somebody in: the smallest set of acts after which a decision would be another one.
 //!
-//! Found by deciding again with the acts' effects put into the facts, so it is true of whatever policies are in force. It says
-//! what people can do; that a policy would have to change is what remains when nothing is found.
+//! Found by deciding again with the acts' effects put into the facts, so it is true of whatever policies are in force. It names acts alone:
+//! if none is found, a policy would have to change.
 
 use super::{
     Action, Engine, Standing,

@@ -78,7 +78,7 @@ pub struct Shape {
 /// An incremental check of the shape of an age file; holds at most one header line.
 #[derive(Debug)]
 pub struct HeaderCheck {
-    state: State,
+    state: HeaderState,
     line: Vec<u8>,
     lines: usize,
     stanzas: usize,
@@ -89,7 +89,7 @@ pub struct HeaderCheck {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HeaderState {
     Version,
     Armor,
     StanzaOrEnd,
@@ -114,7 +114,7 @@ impl HeaderCheck {
     /// A check that has seen nothing.
     pub fn new() -> Self {
         Self {
-            state: State::Version,
+            state: HeaderState::Version,
             line: Vec::new(),
             lines: 0,
             stanzas: 0,
@@ -138,7 +138,7 @@ impl HeaderCheck {
             return Err(error.clone());
         }
         for byte in chunk {
-            if self.state == State::Payload {
+            if self.state == HeaderState::Payload {
                 break;
             }
             if let Err(error) = self.take(*byte) {
@@ -146,13 +146,13 @@ impl HeaderCheck {
                 return Err(error);
             }
         }
-        Ok(if self.state == State::Payload { HeaderProgress::Payload } else { HeaderProgress::Header })
+        Ok(if self.state == HeaderState::Payload { HeaderProgress::Payload } else { HeaderProgress::Header })
     }
 
     /// The length of the header in bytes, once it is complete.
     #[must_use]
     pub fn header_len(&self) -> Option<u64> {
-        (self.state == State::Payload && self.failed.is_none()).then_some(self.header_len)
+        (self.state == HeaderState::Payload && self.failed.is_none()).then_some(self.header_len)
     }
 
     /// The verdict, given the length of the whole file in bytes.
@@ -161,12 +161,12 @@ impl HeaderCheck {
             return Err(error.clone());
         }
         match self.state {
-            State::Version if total_len == 0 => return Err(ShapeError::Empty),
-            State::Armor => return Err(ShapeError::NotAge),
-            State::Version | State::StanzaOrEnd | State::Body => {
+            HeaderState::Version if total_len == 0 => return Err(ShapeError::Empty),
+            HeaderState::Armor => return Err(ShapeError::NotAge),
+            HeaderState::Version | HeaderState::StanzaOrEnd | HeaderState::Body => {
                 return Err(ShapeError::Truncated("the header is incomplete"));
             }
-            State::Payload => {}
+            HeaderState::Payload => {}
         }
         let payload =
             total_len.checked_sub(self.header_len).ok_or(ShapeError::Truncated("the header is incomplete"))?;
@@ -191,8 +191,8 @@ impl HeaderCheck {
             return Err(ShapeError::HeaderTooLong);
         }
         match self.state {
-            State::Version => self.take_version(byte),
-            State::Armor => {
+            HeaderState::Version => self.take_version(byte),
+            HeaderState::Armor => {
                 let at = self.line.len();
                 self.line.push(byte);
                 match ARMOR.get(at) {
@@ -201,21 +201,21 @@ impl HeaderCheck {
                     _ => Err(ShapeError::NotAge),
                 }
             }
-            State::StanzaOrEnd | State::Body if byte != b'\n' => {
+            HeaderState::StanzaOrEnd | HeaderState::Body if byte != b'\n' => {
                 self.line.push(byte);
                 Ok(())
             }
-            State::StanzaOrEnd => {
+            HeaderState::StanzaOrEnd => {
                 let line = mem::take(&mut self.line);
                 self.lines += 1;
                 self.take_stanza_or_end(&line)
             }
-            State::Body => {
+            HeaderState::Body => {
                 let line = mem::take(&mut self.line);
                 self.lines += 1;
                 self.take_body(&line)
             }
-            State::Payload => Ok(()),
+            HeaderState::Payload => Ok(()),
         }
     }
 
@@ -223,7 +223,7 @@ impl HeaderCheck {
         let at = self.line.len();
         if at == 0 && byte == ARMOR[0] {
             self.line.push(byte);
-            self.state = State::Armor;
+            self.state = HeaderState::Armor;
             return Ok(());
         }
         if VERSION_LINE[at] != byte {
@@ -233,7 +233,7 @@ impl HeaderCheck {
         if self.line.len() == VERSION_LINE.len() {
             self.line.clear();
             self.lines = 1;
-            self.state = State::StanzaOrEnd;
+            self.state = HeaderState::StanzaOrEnd;
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ impl HeaderCheck {
             if self.stanzas == 0 {
                 return Err(self.malformed("there is no recipient stanza before the MAC"));
             }
-            self.state = State::Payload;
+            self.state = HeaderState::Payload;
             return Ok(());
         }
         let args =
@@ -268,7 +268,7 @@ impl HeaderCheck {
         if self.is_x25519 && !(args.next().is_some_and(is_32_bytes) && args.next().is_none()) {
             return Err(self.malformed("an X25519 stanza has one argument, 32 bytes in base64"));
         }
-        self.state = State::Body;
+        self.state = HeaderState::Body;
         Ok(())
     }
 
@@ -280,7 +280,7 @@ impl HeaderCheck {
             return Err(self.malformed("the body of an X25519 stanza is 32 bytes"));
         }
         if line.len() < 64 {
-            self.state = State::StanzaOrEnd;
+            self.state = HeaderState::StanzaOrEnd;
         }
         Ok(())
     }

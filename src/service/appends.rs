@@ -20,11 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Cheap to clone; all clones know of the same requests.
 #[derive(Debug, Clone, Default)]
-pub struct Appends(Arc<Mutex<HashMap<UploadId, Place>>>);
+pub struct Appends(Arc<Mutex<HashMap<UploadId, AppendPlace>>>);
 
 /// The place of the one request that adds to an upload.
 #[derive(Debug, Clone, Default)]
-struct Place {
+struct AppendPlace {
     ended: Arc<Notify>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -34,7 +34,7 @@ struct Place {
 pub(super) struct Append {
     appends: Appends,
     upload: UploadId,
-    place: Place,
+    place: AppendPlace,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -55,7 +55,7 @@ impl Appends {
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<UploadId, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<UploadId, AppendPlace>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,29 +32,34 @@ pub(super) async fn describe(
     who: &MemberFacts,
     policies: &Engine,
 ) -> Result<Proposal> {
-    let told = Told::of(proposal, who, policies);
-    describe_as_told(tx, proposal, who, told).await
+    let told = Disclosure::of(proposal, who, policies);
+    describe_disclosed(tx, proposal, who, told).await
 }
 
 /// The same of the proposals of a page. What a reader may be told of each is decided for many at once, off the threads that serve others.
 pub(super) async fn describe_page(view: &mut View<'_>, states: Vec<ProposalState>) -> Result<Vec<Proposal>> {
     let (policies, me) = (Arc::clone(&view.policies), Arc::new(view.me.clone()));
-    let steps = |some: &[ProposalState]| some.iter().map(Told::decisions).sum::<usize>() * DECISION;
-    let decide = move |some: Vec<ProposalState>| -> Vec<(ProposalState, Told)> {
+    let steps = |some: &[ProposalState]| some.iter().map(Disclosure::decisions).sum::<usize>() * DECISION;
+    let decide = move |some: Vec<ProposalState>| -> Vec<(ProposalState, Disclosure)> {
         let told = |state: ProposalState| {
-            let told = Told::of(&state, &me, &policies);
+            let told = Disclosure::of(&state, &me, &policies);
             (state, told)
         };
         some.into_iter().map(told).collect()
     };
     let mut described = Vec::with_capacity(states.len());
     for (state, told) in evaluation::decided(view.exchange, &view.asker, states, steps, decide).await? {
-        described.push(describe_as_told(&mut view.tx, &state, &view.me, told).await?);
+        described.push(describe_disclosed(&mut view.tx, &state, &view.me, told).await?);
     }
     Ok(described)
 }
 
-async fn describe_as_told(tx: &mut Tx, proposal: &ProposalState, who: &MemberFacts, told: Told) -> Result<Proposal> {
+async fn describe_disclosed(
+    tx: &mut Tx,
+    proposal: &ProposalState,
+    who: &MemberFacts,
+    told: Disclosure,
+) -> Result<Proposal> {
     let me = &who.id;
     let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
     let looks_as_party = is_party || is_invited;
@@ -110,13 +115,13 @@ pub(super) const RANKING_READERS: &[Action] = &[Action::ReadRanking, Action::Vie
 
 /// What the reader of a row may be told beside it.
 #[derive(Debug, Clone, Copy)]
-struct Told {
+struct Disclosure {
     outcome: bool,
     ranking: bool,
     letters: bool,
 }
 
-impl Told {
+impl Disclosure {
     /// Asks the policies where there is something to tell.
     fn of(proposal: &ProposalState, who: &MemberFacts, policies: &Engine) -> Self {
         let may = |action: &Action| {

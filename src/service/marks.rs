@@ -8,7 +8,7 @@
 //! stops in between goes on from there at its next start; a folder with a mark that its database does not know is another's.
 
 use crate::{
-    domain::ambient::Rng,
+    domain::{ambient::Rng, text::counted},
     storage::{
         BlobEngine, Db, StoreError,
         blob_engine::{self, ask},
@@ -54,9 +54,8 @@ pub enum MarkFault {
     #[error("the database has the mark `{}`, the folder has the mark `{}`", .database.short(), .folder.short())]
     Different { database: Mark, folder: Mark },
     #[error(
-        "neither has a mark: of {} documents that the database names {} are not in the folder, and of {} files in the folder \
-         {} belong to no document",
-        .0.documents, .0.missing, .0.files, .0.unknown
+        "neither has a mark: the database names {}, {} of them not in the folder; the folder has {}, {} of them of no document",
+        counted(.0.documents, "document", "documents"), .0.missing, counted(.0.files, "file", "files"), .0.unknown
     )]
     Unproven(Survey),
     #[error(transparent)]

@@ -15,6 +15,7 @@ use crate::{
         call::CallText,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         policy::PolicyOwner,
+        text::LimitNoun,
     },
     share_table,
     storage::{
@@ -146,28 +147,36 @@ impl Quotas {
 }
 
 /// Refuses one more once there are as many.
-fn check(present: u64, limit: u64, what: &'static str) -> Result<()> {
+fn check(present: u64, limit: u64, what: LimitNoun) -> Result<()> {
     if present >= limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }
 }
 
 /// Whether a partner may lead another program. Members of every partner in it list them.
 pub(super) async fn check_programs(act: &mut Act<'_>, lead: &PartnerCode) -> Result<()> {
     let led = programs::led_by(&mut act.tx, lead).await?;
-    check(led, act.exchange.quotas.programs_per_partner, "programs that one partner leads")
+    check(
+        led,
+        act.exchange.quotas.programs_per_partner,
+        LimitNoun::new("program", "programs", "that one partner leads"),
+    )
 }
 
 /// Whether the caller may begin another proposal under the call.
 pub(super) async fn check_proposals(act: &mut Act<'_>, call: CallId) -> Result<()> {
     let begun = proposals::never_submitted(&mut act.tx, call, &act.me.id).await?;
     let limit = act.exchange.quotas.proposals_per_member;
-    check(begun, limit, "proposals of one member that were never submitted, under one call")
+    check(begun, limit, LimitNoun::new("proposal", "proposals", "of one member never submitted, under one call"))
 }
 
 /// Whether the caller may draft another call.
 pub(super) async fn check_drafts(act: &mut Act<'_>) -> Result<()> {
     let quotas = act.exchange.quotas;
     let drafts = calls::drafts_of(&mut act.tx, &act.me.id).await?;
-    check(drafts, quotas.drafts_per_member, "calls that one member has drafted and not published")?;
+    check(
+        drafts,
+        quotas.drafts_per_member,
+        LimitNoun::new("call", "calls", "that one member has drafted and not published"),
+    )?;
     let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
     let limit = quotas.calls_per_day_per_partner;
     let reached = calls::drafted_since(&mut act.tx, act.me.id.partner(), since, limit).await?;
@@ -227,15 +236,19 @@ pub(super) async fn check_documents<T: Reads>(
     let coming = || others.iter().filter(|other| other.proposal == *id);
     let in_slot: u64 = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
     let in_slot = in_slot + open.in_slot + coming().filter(|other| other.slot == *slot).count() as u64;
-    check(in_slot, quotas.documents_per_slot, "documents of one party in one slot, replaced ones included")?;
+    check(
+        in_slot,
+        quotas.documents_per_slot,
+        LimitNoun::new("document", "documents", "of one party in one slot, replaced ones included"),
+    )?;
     let documents: u64 = of_party().map(|kept| kept.documents).sum();
     check(
         documents + open.in_proposal + coming().count() as u64,
         quotas.documents_per_party,
-        "documents of one party, replaced ones included",
+        LimitNoun::new("document", "documents", "of one party, replaced ones included"),
     )?;
     let bytes: u64 = of_party().map(|kept| kept.bytes).chain(coming().map(|other| other.size)).sum();
-    let what = "bytes of one party's documents, replaced ones and those on their way included";
+    let what = LimitNoun::bytes("of one party's documents, replaced ones and those on their way included");
     check_bytes(bytes.saturating_add(open.bytes_in_proposal), *size, quotas.bytes_per_party, what)?;
     // What is coming and was signed for is among what is announced.
     let at_once = others.iter().filter(|other| !other.is_awaited).map(|other| other.size).sum();
@@ -244,7 +257,9 @@ pub(super) async fn check_documents<T: Reads>(
     let AnnouncedBytes { here, elsewhere, .. } = announced::of_partner(&mut act.tx, member, *id).await?;
     let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
     let of_partner = [at_once, over_time, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
-    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
+    let what = LimitNoun::bytes(
+        "of all documents that one partner has uploaded or announces, replaced ones and those on their way included",
+    );
     check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
 }
 
@@ -253,8 +268,12 @@ fn check_arriving(quotas: &Quotas, others: &[Coming], open: &OpenUploads, coming
     let own = || others.iter().filter(|other| other.member == coming.member);
     let in_slot = own().filter(|other| other.proposal == coming.proposal && other.slot == coming.slot).count() as u64;
     let in_slot = in_slot + open.of_member_in_slot;
-    check(in_slot, quotas.arriving_per_slot_per_member, "documents of one member on their way to one slot")?;
-    let what = "bytes of one member's documents that are on their way at the same time";
+    check(
+        in_slot,
+        quotas.arriving_per_slot_per_member,
+        LimitNoun::new("document", "documents", "of one member on their way to one slot"),
+    )?;
+    let what = LimitNoun::bytes("of one member's documents that are on their way at the same time");
     let bytes = own().map(|other| other.size).fold(open.bytes_of_member, u64::saturating_add);
     check_bytes(bytes, coming.size, quotas.arriving_bytes_per_member, what)
 }
@@ -262,7 +281,11 @@ fn check_arriving(quotas: &Quotas, others: &[Coming], open: &OpenUploads, coming
 /// Whether the caller may begin another upload that can be resumed, in place of the one that they have for the slot if they have one.
 pub(super) async fn check_uploads(act: &mut Act<'_>, id: ProposalId, slot: &Slug) -> Result<()> {
     let begun = uploads::open_of_member(&mut act.tx, &act.me.id, id, slot).await?;
-    check(begun, act.exchange.quotas.uploads_per_member, "uploads of one member that are not at their end")
+    check(
+        begun,
+        act.exchange.quotas.uploads_per_member,
+        LimitNoun::new("unfinished upload", "unfinished uploads", "of one member"),
+    )
 }
 
 /// Whether a version may be proposed whose documents that are not here yet have so many bytes. What all have signed is taken whatever its
@@ -274,58 +297,80 @@ pub(super) async fn check_awaited(act: &mut Act<'_>, id: ProposalId, parties: us
     let quotas = act.exchange.quotas;
     let kept = documents::kept(&mut act.tx, id).await?.iter().map(|kept| kept.bytes).sum();
     let limit = quotas.bytes_per_party.saturating_mul(parties as u64);
-    check_bytes(kept, size, limit, "bytes of all parties' documents, replaced and announced ones included")
+    check_bytes(kept, size, limit, LimitNoun::bytes("of all parties' documents, replaced and announced ones included"))
 }
 
 /// Whether the caller's partner may have so many bytes announced to all proposals, beside what it keeps and what is on its way, and the
 /// caller so many of them: nobody takes the room of colleagues by signing for what they never send.
 pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64, by_member: u64) -> Result<()> {
-    let what = "bytes of documents that one member has signed for and nobody has sent";
+    let what = LimitNoun::bytes("of documents that one member has signed for and nobody has sent");
     check_bytes(0, by_member, act.exchange.quotas.announced_bytes_per_member, what)?;
     let party = act.me.id.partner().clone();
     let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
     let open = uploads::bytes_of_partner(&mut act.tx, &party, None).await?;
     let present = kept.saturating_add(act.exchange.usage.coming_of(&party)).saturating_add(open);
-    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
+    let what = LimitNoun::bytes(
+        "of all documents that one partner has uploaded or announces, replaced ones and those on their way included",
+    );
     check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, what)
 }
 
 /// Refuses what would be more than these bytes together with what there is.
-fn check_bytes(present: u64, size: u64, limit: u64, what: &'static str) -> Result<()> {
+fn check_bytes(present: u64, size: u64, limit: u64, what: LimitNoun) -> Result<()> {
     if present.saturating_add(size) > limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }
 }
 
 /// Whether another version of a proposal that has so many may be proposed.
 pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
-    check(versions as u64, act.exchange.quotas.versions_per_proposal, "versions of one proposal")
+    check(
+        versions as u64,
+        act.exchange.quotas.versions_per_proposal,
+        LimitNoun::new("version", "versions", "of one proposal"),
+    )
 }
 
 /// Whether another relabelling of a proposal that has so many may be proposed.
 pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
-    check(labels.into(), act.exchange.quotas.labels_per_proposal, "relabellings of one proposal")
+    check(
+        labels.into(),
+        act.exchange.quotas.labels_per_proposal,
+        LimitNoun::new("relabelling", "relabellings", "of one proposal"),
+    )
 }
 
 /// Whether a party of a proposal may have another member, where it has or asks so many.
 pub(super) fn check_party(exchange: &Exchange, members: usize) -> Result<()> {
-    let what = "members of one party of a proposal, those who are asked to join included";
+    let what = LimitNoun::new("member", "members", "of one party of a proposal, those who are asked to join included");
     check(members as u64, exchange.quotas.members_per_party, what)
 }
 
 /// Whether another member may be asked to join a party of a proposal: each invitation is kept, and every client verifies all of them.
 pub(super) fn check_invitations(exchange: &Exchange, present: u64) -> Result<()> {
-    let what = "invitations to one party of a proposal, those of members who have left since included";
+    let what = LimitNoun::new(
+        "invitation",
+        "invitations",
+        "to one party of a proposal, those of members who have left since included",
+    );
     check(present, exchange.quotas.invitations_per_party, what)
 }
 
 /// Whether another statement about a member's interest in a proposal may be made where there are so many. Clients verify all of them.
 pub(super) fn check_declarations(act: &Act<'_>, stated: u32) -> Result<()> {
     let limit = act.exchange.quotas.declarations_per_member_and_proposal;
-    check(stated.into(), limit, "statements about one member's interest in one proposal, liftings included")
+    check(
+        stated.into(),
+        limit,
+        LimitNoun::new("statement", "statements", "about one member's interest in one proposal, liftings included"),
+    )
 }
 
 /// Whether a call that was amended so often may be amended once more. Each member of a party reads what changed.
 pub(super) fn check_amendments(exchange: &Exchange, amendments: u32) -> Result<()> {
-    check(amendments.into(), exchange.quotas.amendments_per_call, "amendments of one call")
+    check(
+        amendments.into(),
+        exchange.quotas.amendments_per_call,
+        LimitNoun::new("amendment", "amendments", "of one call"),
+    )
 }
 
 /// Whether officers of the caller's partner may move another date of a call. Those of the others have their own number, so nobody keeps
@@ -334,7 +379,15 @@ pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallI
     let partner = act.me.id.partner().clone();
     let made = extensions::made_by(&mut act.tx, call, &partner).await?;
     let limit = act.exchange.quotas.extensions_per_call_per_partner;
-    check(made, limit, "extensions of one call by officers of one partner, those that were taken back included")
+    check(
+        made,
+        limit,
+        LimitNoun::new(
+            "extension",
+            "extensions",
+            "of one call by officers of one partner, those that were taken back included",
+        ),
+    )
 }
 
 /// Whether a member may sign another change of the roles in a published call. Every client verifies all of them. Those of other partners have
@@ -342,7 +395,11 @@ pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallI
 pub(super) async fn check_role_changes(exchange: &Exchange, tx: &mut Tx, call: CallId, by: &MemberId) -> Result<()> {
     let made = calls::role_changes_by(tx, call, by.partner()).await?;
     let limit = exchange.quotas.role_changes_per_call_per_partner;
-    check(made, limit, "changes of the roles in one call that members of one partner have signed")
+    check(
+        made,
+        limit,
+        LimitNoun::new("change", "changes", "of the roles in one call that members of one partner have signed"),
+    )
 }
 
 /// Whether another version of the owner's policies may be proposed now.
@@ -364,7 +421,7 @@ pub(super) async fn check_key_card(
     let Some(before) = before else {
         let partner = card.member.partner();
         let members = members::count(tx, partner).await?;
-        let what = "members of one partner, those whose key cards were revoked included";
+        let what = LimitNoun::new("member", "members", "of one partner, those whose key cards were revoked included");
         return check(members, exchange.quotas.members_per_partner, what);
     };
     // Nobody is kept from revoking a card. The next one counts again, also if it revokes what is revoked.
@@ -380,7 +437,7 @@ pub(super) async fn check_key_card(
 /// Refuses one more within 24 hours until the one that makes it as many as there may be is older than that.
 fn check_daily(quota: DailyQuota, limit: u64, reached: Option<Timestamp>, now: Timestamp) -> Result<()> {
     if limit == 0 {
-        return Err(Refusal::QuotaReached { what: quota.what(), limit }.into());
+        return Err(Refusal::QuotaReached { what: quota.noun(), limit }.into());
     }
     let Some(reached) = reached else { return Ok(()) };
     // Instants on record are whole milliseconds.

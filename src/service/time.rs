@@ -51,11 +51,11 @@ pub enum ClockFault {
 pub struct ExchangeTime {
     clock: Arc<dyn Clock>,
     tolerance: SignedDuration,
-    state: Mutex<State>,
+    state: Mutex<TimeState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TimeState {
     /// The readings of both clocks when they last agreed.
     trusted: Option<(Timestamp, Duration)>,
     /// The latest instant that was used for an act or a look by a clock that did not differ from the database's.
@@ -66,7 +66,7 @@ struct State {
     has_agreed: bool,
 }
 
-impl State {
+impl TimeState {
     /// The instant to show at when the steady clock leads to this one.
     fn shown(&self, expected: Timestamp) -> Timestamp {
         expected.checked_sub(self.ahead).unwrap_or(expected).max(self.latest)
@@ -145,12 +145,12 @@ impl ExchangeTime {
         Ok(state.latest)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TimeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the instant that the steady clock leads to agrees with the database's; notes how far it is ahead if not.
-    fn compare(&self, state: &mut State, expected: Timestamp, mark: &ClockMark) -> bool {
+    fn compare(&self, state: &mut TimeState, expected: Timestamp, mark: &ClockMark) -> bool {
         let against = self.ahead_of_database(expected, mark);
         let ahead = against.unwrap_or_default();
         let agrees = ahead.abs() <= self.tolerance;
@@ -166,7 +166,7 @@ impl ExchangeTime {
         Some(instant.duration_since(database))
     }
 
-    fn read(&self, state: &mut State) -> Reading {
+    fn read(&self, state: &mut TimeState) -> Reading {
         let (shown, steady) = (self.clock.now(), self.clock.steady());
         let Some(steady) = steady else { return Reading { shown, expected: shown } };
         let (then, began) = *state.trusted.get_or_insert((shown, steady));

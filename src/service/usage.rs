@@ -181,7 +181,7 @@ impl<K: Hash + Eq + Clone> Levels<K> {
         }
         let Some(room) = per_day.checked_sub(bytes) else {
             // At no time is there room for more than the whole.
-            return Err(Refusal::QuotaReached { what: quota.what(), limit: per_day }.into());
+            return Err(Refusal::QuotaReached { what: quota.noun(), limit: per_day }.into());
         };
         let (left, again_at) = (per_day.saturating_sub(present), level.falls_to(room, per_day));
         Err(Refusal::DailyQuotaReached { quota, limit: per_day, left, again_at, now }.into())

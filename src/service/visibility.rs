@@ -122,7 +122,7 @@ async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode
     };
     let mut made = Manifest {
         partner,
-        lines: Lines { spool, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
+        lines: VisibilityLines { spool, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
         named: BTreeSet::new(),
         known: BTreeMap::new(),
         calls: BTreeMap::new(),
@@ -160,7 +160,7 @@ async fn authorized<'e>(exchange: &'e Exchange, principal: &Principal, partner: 
 /// A manifest that is being written.
 struct Manifest<'a> {
     partner: &'a PartnerCode,
-    lines: Lines,
+    lines: VisibilityLines,
     view: View<'a>,
     /// The named members; a manifest identifies nobody else.
     named: BTreeSet<MemberId>,
@@ -354,14 +354,14 @@ impl Manifest<'_> {
 }
 
 /// Lines on their way out.
-struct Lines {
+struct VisibilityLines {
     spool: Spool,
     buffer: Vec<u8>,
     digest: Context,
     count: u64,
 }
 
-impl Lines {
+impl VisibilityLines {
     async fn add(&mut self, line: &Line) -> Result<()> {
         let start = self.buffer.len();
         self.put(line);

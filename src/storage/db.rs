@@ -246,7 +246,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.
     pub async fn write_for(&self, whose: Whose) -> Result<WriteTx, StoreError> {
-        let _waiting = Waiting::begin();
+        let _waiting = WaitTime::begin();
         let turn = timeout(self.patience, self.writers.take(whose)).await;
         let turn = turn.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))?;
         Ok(WriteTx::new(self.begin_write().await?, turn))
@@ -259,7 +259,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.
     pub async fn write_gathered_for(&self, whose: Whose) -> Result<WriteTx, StoreError> {
-        let _waiting = Waiting::begin();
+        let _waiting = WaitTime::begin();
         let given = timeout(self.patience, self.writers.take_or_share(whose)).await;
         Ok(WriteTx::sharing(match given.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))? {
             Given::Share(share) => share,
@@ -334,16 +334,16 @@ impl Db {
 }
 
 /// Waits for its turn until dropped, whatever ends it.
-struct Waiting(Instant);
+struct WaitTime(Instant);
 
-impl Waiting {
+impl WaitTime {
     fn begin() -> Self {
         gauge!(WRITERS_WAITING).increment(1.0);
         Self(Instant::now())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitTime {
     fn drop(&mut self) {
         gauge!(WRITERS_WAITING).decrement(1.0);
         histogram!(WRITER_WAIT).record(self.0.elapsed().as_secs_f64());

@@ -53,7 +53,7 @@ pub struct ProposalRow {
     pub is_decided: bool,
     /// What was decided, by the decision in force.
     pub outcome: Option<Outcome>,
-    /// When the line of the ranking was sent that stands.
+    /// When the present line of the ranking was sent.
     pub ranking_sent_at: Option<Timestamp>,
     /// How many letters stand, once it is decided, by the party that they are for; none: all parties.
     pub letters: BTreeMap<Option<PartnerCode>, u64>,

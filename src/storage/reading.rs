@@ -69,7 +69,7 @@ impl fmt::Debug for Reading {
 }
 
 /// A piece, and what follows it.
-type Piece = Result<(Bytes, Option<Rest>), StoreError>;
+type ReadPiece = Result<(Bytes, Option<Rest>), StoreError>;
 
 /// The rest of a blob that is still to be read.
 struct Rest {
@@ -81,7 +81,7 @@ struct Rest {
 }
 
 impl Rest {
-    fn read(mut self) -> Piece {
+    fn read(mut self) -> ReadPiece {
         let wanted = self.left.min(CHUNK);
         let mut bytes = Vec::with_capacity(usize::try_from(wanted).expect("a chunk fits into memory"));
         (&mut *self.from).take(wanted).read_to_end(&mut bytes)?;
@@ -103,6 +103,6 @@ impl Rest {
     }
 }
 
-async fn joined(reading: &mut JoinHandle<Piece>) -> Piece {
+async fn joined(reading: &mut JoinHandle<ReadPiece>) -> ReadPiece {
     reading.await.map_err(|error| StoreError::Io(error.into()))?
 }

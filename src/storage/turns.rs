@@ -37,7 +37,7 @@ impl Whose {
 /// Places, and those who wait for one. Cheap to clone; all clones are one queue. `S` is a share in a turn of somebody else, where those that
 /// come next may get one.
 #[derive(Debug)]
-pub struct Queue<S = Infallible>(Arc<Mutex<State<S>>>);
+pub struct Queue<S = Infallible>(Arc<Mutex<QueueState<S>>>);
 
 impl<S> Clone for Queue<S> {
     fn clone(&self) -> Self {
@@ -46,7 +46,7 @@ impl<S> Clone for Queue<S> {
 }
 
 #[derive(Debug)]
-struct State<S> {
+struct QueueState<S> {
     places: usize,
     free: usize,
     /// How many places each partner holds; one that holds none is not here.
@@ -81,10 +81,10 @@ struct Line<K, V> {
 
 /// A place. Dropped, it is passed on.
 #[derive(Debug)]
-pub struct Turn<S = Infallible>(Option<Place<S>>);
+pub struct Turn<S = Infallible>(Option<HeldPlace<S>>);
 
 #[derive(Debug)]
-struct Place<S> {
+struct HeldPlace<S> {
     queue: Queue<S>,
     /// Which partner holds it; none for the exchange itself.
     partner: Option<PartnerCode>,
@@ -115,7 +115,7 @@ impl<S> Queue<S> {
     /// So many places, all of them free.
     #[must_use]
     pub fn of(places: usize) -> Self {
-        let state = State { places, free: places, held: BTreeMap::new(), partners: VecDeque::new() };
+        let state = QueueState { places, free: places, held: BTreeMap::new(), partners: VecDeque::new() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -143,7 +143,7 @@ impl<S> Queue<S> {
 
     /// The turn at a place that is counted as held.
     fn turn(&self, partner: Option<PartnerCode>) -> Turn<S> {
-        Turn(Some(Place { queue: self.clone(), partner }))
+        Turn(Some(HeldPlace { queue: self.clone(), partner }))
     }
 
     /// Whether everybody who comes now has to wait.
@@ -175,7 +175,7 @@ impl<S> Queue<S> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<S>> {
+    fn state(&self) -> MutexGuard<'_, QueueState<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,7 +183,7 @@ impl<S> Queue<S> {
 /// Where the turn of one who waited is sent, and which partner holds the place from then on.
 type Next<S> = (oneshot::Sender<Given<S>>, Option<PartnerCode>);
 
-impl<S> State<S> {
+impl<S> QueueState<S> {
     /// Takes a place, or waits for one where there is none for this partner.
     fn enter(&mut self, whose: Whose, takes_share: bool) -> Option<oneshot::Receiver<Given<S>>> {
         if self.free > 0 && self.may_hold_more(whose.partner()) {

@@ -61,7 +61,7 @@ answer! {
         pub action: String,
         /// Whether they gain it; else they lose it.
         pub gains: bool,
-        /// Whether nobody of the member's nation could know of this proposal of the owner's before.
+        /// Whether the member's nation gains its first access to this proposal of the owner.
         pub admits_nation: bool,
         /// Loses `Read`, and has fetched a document of the proposal already.
         pub has_fetched: bool,

@@ -171,7 +171,7 @@ answer! {
         /// What was decided, by the decision in force, for those who may know of it: parties, officers, and deciders who declared to be clear.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub decided: Option<Outcome>,
-        /// When the line of the ranking was sent that stands, for those who may read it: officers and deciders who declared to be clear.
+        /// When the present line of the ranking was sent, for those who may read it: officers and deciders who declared to be clear.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ranking_sent_at: Option<Time>,
         /// How many letters to the parties there are, for those who may read them.

@@ -8,6 +8,7 @@ mod files;
 mod guide;
 mod json_paths;
 mod names;
+mod pages;
 mod share_table;
 mod source;
 

@@ -113,7 +113,7 @@ async fn file_with_a_fault_signs_nothing() {
     let names = references(&stage, &proposals).await;
     for (content, fault) in [
         (format!("proposal,outcome\n{},fond\n", names[0]), "line 2: `fond`"),
-        (format!("fund:\n- {0}\ndecline:\n- {0}\n", names[0]), "stands in two lines"),
+        (format!("fund:\n- {0}\ndecline:\n- {0}\n", names[0]), "is in two lines"),
         ("fund:\n- BIRD26-48179\n".to_owned(), "BIRD26-48179"),
     ] {
         let written = file(&stage, "faulty.md", &content);

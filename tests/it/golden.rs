@@ -12,6 +12,7 @@ use entente::{
         DailyQuota, Refusal,
         call::Phase,
         suspension::{Suspension, SuspensionReason},
+        text::LimitNoun,
     },
     http::{
         arguments::Arguments,
@@ -103,7 +104,7 @@ const OTHER: &str = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fb
 
 samples! { refusals of Refusal {
     WrongPhase { phase: Phase::Review, needed: "a published call before its deadline" }
-    QuotaReached { what: "versions of one proposal", limit: 200 }
+    QuotaReached { what: LimitNoun::new("version", "versions", "of one proposal"), limit: 200 }
     DailyQuotaReached { quota: DailyQuota::Calls, limit: 50, left: 0, again_at: of(LATER), now: of(EARLIER) }
     DeadlinePassed { deadline_at: of(EARLIER), arrived_at: of(LATER) }
     GracePassed { until: of(EARLIER), arrived_at: of(LATER) }

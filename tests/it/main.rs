@@ -3,6 +3,10 @@
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+// What fuzz targets import is here: see `fuzz_targets`.
+#[cfg(feature = "client")]
+extern crate self as libfuzzer_sys;
+
 #[cfg(feature = "client")]
 mod agent;
 mod alerts;
@@ -63,6 +67,8 @@ mod extensions;
 mod feed;
 #[cfg(feature = "client")]
 mod first_card;
+#[cfg(feature = "client")]
+mod fuzz_targets;
 mod generated;
 #[cfg(feature = "client")]
 mod golden;
@@ -143,6 +149,8 @@ mod scrubs;
 mod second_engine;
 mod shares;
 #[cfg(feature = "client")]
+mod shown_commands;
+#[cfg(feature = "client")]
 mod signers;
 #[cfg(feature = "client")]
 mod starting;
@@ -182,3 +190,6 @@ mod verify;
 mod visibility;
 #[cfg(feature = "client")]
 mod wrapped_keys;
+
+#[cfg(feature = "client")]
+pub(crate) use fuzz_targets::fuzz_target;

@@ -111,7 +111,7 @@ async fn installation_from_before_is_marked_when_every_document_is_there(stage: 
     // An empty database proves nothing about a full folder.
     write(exchange, "DELETE FROM documents").await;
     let fault = settle(&stage).await.unwrap_err();
-    assert!(fault.to_string().contains("of 0 documents"), "{fault}");
+    assert!(fault.to_string().contains("names 0 documents"), "{fault}");
     assert_eq!(blob_engine::count(&*engine(&stage)).unwrap(), 3);
     stage.stop().await;
 }

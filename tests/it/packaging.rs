@@ -2,6 +2,7 @@
 
 use entente::http::config::Config;
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -55,6 +56,47 @@ fn everything_that_is_released_comes_with_the_licences_of_its_libraries() {
     assert_eq!(workflow.matches(script).count(), 1);
     assert!(workflow.contains(">\"$name/third-party.txt\""));
     assert_eq!(release.matches(script).count(), 2);
+    assert!(!release.contains(&format!("$repository/{script}")), "it is that of the commit which is released");
+}
+
+#[test]
+fn pages_that_the_client_names_come_with_it() {
+    let (release, workflow) = (read(RELEASE), read(".github/workflows/release.yml"));
+    let listed = |list: &str| {
+        let (_, rest) = release.split_once(&format!("\n{list}=(")).unwrap();
+        rest.split(')').next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let packed = [listed("pages"), listed("client_pages")].concat();
+    let copied: Vec<&str> = workflow.lines().filter(|line| line.trim().starts_with("cp ")).collect();
+    let copied: Vec<&str> = copied.iter().flat_map(|line| line.split_whitespace()).collect();
+    let mut named = BTreeSet::new();
+    for path in [sources("src/cli"), sources("src/client")].concat() {
+        let text = fs::read_to_string(path).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c));
+        let words = words.map(|word| word.trim_start_matches(['.', '/']).trim_end_matches('.'));
+        let is_page = |word: &&str| Path::new(word).extension().is_some_and(|extension| extension == "md");
+        let words = words.filter(is_page).filter(|word| word.starts_with("docs/") || *word == "SECURITY.md");
+        named.extend(words.map(str::to_owned));
+    }
+    assert!(named.len() > 3, "{named:?}");
+    for page in named {
+        assert!(packed.contains(&page), "{RELEASE}: the client names {page}, and its packages do not have it");
+        assert!(copied.contains(&page.as_str()), "the client names {page}, and its archives do not have it");
+    }
+}
+
+/// The sources below a folder.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(path.strip_prefix(root()).unwrap().to_str().unwrap()));
+        } else {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `entente api`: a request as its author wrote it, under the profile's certificate, and the answer as it came.
 
 use crate::harness::{
-    loud::loud,
     process::{ended, entente},
+    programs::has_all,
     stage::{Stage, id},
 };
 use entente::client::api::Paging;
@@ -81,8 +81,7 @@ async fn request_printed_for_curl_is_the_same_request() {
         line.starts_with("curl --tlsv1.3 --globoff --request GET --cacert ") && line.lines().count() == 1,
         "{line}"
     );
-    if std::process::Command::new("curl").arg("--version").output().is_err() {
-        loud("CURL IS NOT INSTALLED: THE LINE THAT `entente api --curl` PRINTS WAS NOT RUN");
+    if !has_all(&["curl"], "THE LINE THAT `entente api --curl` PRINTS WAS NOT RUN") {
         return stage.stop().await;
     }
     let mut shell = Command::new("sh");

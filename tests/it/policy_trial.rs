@@ -72,10 +72,7 @@ fn printed_recipes_pass_their_printed_cases() {
     let desk = Desk::with_recipes("topic assigned-reviewers");
     assert!(desk.run("policy check ISR.cedar").done().contains("can be proposed"));
     let said = desk.run("policy test ISR.cedar --cases cases.json").done();
-    assert!(
-        said.contains("6 of 6 cases pass") && said.contains("not asked, for want of policies: GBR, KOR, USA"),
-        "{said}"
-    );
+    assert!(said.contains("6 cases pass") && said.contains("not asked, for want of policies: GBR, KOR, USA"), "{said}");
     let list = desk.run("policy example --list").done();
     assert!(list.contains("five-eyes") && list.contains("Embargo until a date"), "{list}");
 }
@@ -95,7 +92,7 @@ fn failing_case_is_told_in_one_line_with_what_decided_and_why() {
     ] {
         assert!(line.contains(word), "wanted `{word}`: {line}");
     }
-    assert!(said.err.contains("1 of 2 cases fail"), "{}", said.err);
+    assert!(said.err.contains("1 of 2 cases not as expected"), "{}", said.err);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A private key under a passphrase serves as a bare one does, once the passphrase is there, and says what it wants when it is not.
 
 use crate::harness::{
-    loud::loud,
     process::{PATIENCE, ended, entente},
+    programs::has_all,
     stage::{Stage, id},
 };
 use entente::{
@@ -24,11 +24,7 @@ use tokio::{
 
 /// Whether another program is there to protect keys with.
 fn has_openssl() -> bool {
-    let is_there = std::process::Command::new("openssl").arg("version").output().is_ok();
-    if !is_there {
-        loud("OPENSSL IS NOT INSTALLED: NO PRIVATE KEY WAS PROTECTED BY ANOTHER PROGRAM");
-    }
-    is_there
+    has_all(&["openssl"], "NO PRIVATE KEY WAS PROTECTED BY ANOTHER PROGRAM")
 }
 
 /// Writes a private key under the passphrase that a file has.

@@ -131,7 +131,7 @@ fn protected_key(pem: &str) -> String {
 }
 
 async fn kill(process: u64, signal: &str) {
-    let killed = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status().await.unwrap();
+    let killed = Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status().await.unwrap();
     assert!(killed.success());
 }
 

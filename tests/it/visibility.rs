@@ -76,7 +76,7 @@ async fn change_of_sight_is_told_with_what_changed() {
     stage.client("USA:dana").grant_roles(stage.call, &id("USA:frank"), &nothing).await.unwrap();
     let (_, last) = fetched(&stage, "8").await;
     let (lost, causes) = told(&after_role, &last);
-    assert_eq!(causes, [AccessCause::NotTold]);
+    assert_eq!(causes, [AccessCause::Undisclosed]);
     assert!(lost.len() > 2 && lost.iter().all(|line| line.starts_with("-USA:frank ")), "{lost:?}");
     stage.stop().await;
 }

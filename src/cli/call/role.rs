@@ -174,7 +174,9 @@ async fn add_to_many(args: RoleAdd, client: &Client, context: &Context) -> Resul
         plans.push(client.plan_roles(call, member, &change).await?);
     }
     if how.dry_run {
-        context.out.note("dry run: nothing was done; for one member it also says who would gain sight of what");
+        context.out.note(
+            "dry run: nothing was done; for one member alone it also says which proposals they would gain access to",
+        );
     } else {
         for plan in plans.iter().filter(|plan| plan.changes()) {
             client.change_roles(plan, how.vouch).await?;

@@ -12,7 +12,7 @@ use super::{
     TextFile, read, refused,
 };
 use crate::{
-    domain::policy::PolicyOwner,
+    domain::{policy::PolicyOwner, text::counted},
     policy::trial::{Case, CaseResult, MAX_TEXT, Trial, TrialError, TrialWorld},
     reading,
 };
@@ -83,7 +83,7 @@ pub(super) fn run(args: &TestArgs, context: &Context) -> Result<()> {
             screen.styled(&[(Style::Dim, &format!("note  {note}: {nations} (give them with `--with`)"))]);
         }
         if failed == 0 {
-            let what = format!("{} of {} cases pass", cases.len(), cases.len());
+            let what = counted(cases.len(), "case passes", "cases pass");
             screen.styled(&[(Style::Green, "done  "), (Style::Plain, &what)]);
         }
     })?;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &TestArgs, context: &Context) -> Result<()> {
         return Ok(());
     }
     let help = "correct the text, or the case if it asks for what is not meant";
-    Err(CliError::failed(format!("{failed} of {} cases fail", cases.len())).help(help))
+    Err(CliError::failed(format!("{failed} of {} not as expected", counted(cases.len(), "case", "cases"))).help(help))
 }
 
 fn trial(args: &TestArgs) -> Result<Trial> {

@@ -121,7 +121,7 @@ fn cause_text(cause: &AccessCause) -> String {
         }
         AccessCause::Decision { decided: true } => "decision: final".to_owned(),
         AccessCause::Decision { decided: false } => "decision: open again".to_owned(),
-        AccessCause::NotTold => "nothing that you may know of, such as another nation's declaration".to_owned(),
+        AccessCause::Undisclosed => "nothing that you may know of, such as another nation's declaration".to_owned(),
     }
 }
 

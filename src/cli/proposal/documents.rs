@@ -295,7 +295,8 @@ fn report_failure(context: &Context, what: &str, record: &UploadRecord, error: C
 fn ended(failures: &[Exit], of: usize, what: &str) -> Result<()> {
     let Some(first) = failures.first() else { return Ok(()) };
     let exit = if failures.iter().all(|exit| exit == first) { *first } else { Exit::Failed };
-    let message = format!("{} of {of} interrupted uploads {what}", failures.len());
+    let uploads = counted(of, "interrupted upload", "interrupted uploads");
+    let message = format!("{} of {uploads} {what}", failures.len());
     Err(CliError { exit, ..CliError::failed(message) }.help("the lines above say why"))
 }
 

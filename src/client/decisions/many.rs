@@ -285,7 +285,7 @@ fn check_distinct(lines: &[DecisionLine]) -> Result<()> {
     let mut seen = BTreeSet::new();
     match lines.iter().find(|line| !seen.insert(line.proposal.id)) {
         Some(twice) => {
-            let what = format!("{} stands in two lines", twice.proposal);
+            let what = format!("{} is in two lines", twice.proposal);
             Err(ClientError::usage(what, "take one of them out, or correct the reference in it"))
         }
         None => Ok(()),

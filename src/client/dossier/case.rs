@@ -207,7 +207,9 @@ impl<'d> CaseCheck<'d> {
         if self.call.roll.is_none_or(|roll| roll.had(member, role, at)) {
             return Ok(());
         }
-        Err(invalid(format!("`{member}` signed as {role}, and by the signed roles was none at {at:.0}")))
+        Err(invalid(format!(
+            "`{member}` signed as {role}, but did not have that role at {at:.0}, as the signed roles show"
+        )))
     }
 
     /// Refuses a digest of a version that no party signed, if it is known what they signed.

@@ -78,7 +78,7 @@ impl Chain<'_> {
         if number == 1 {
             let signed: Signed<RollStatement> = verify_signed(&stated.statement)?;
             if signed.statement.call != self.dossier.call || *by.partner() != self.dossier.lead {
-                return Err(invalid("the roll is of another call, or none of its lead's"));
+                return Err(invalid("the roll is of another call, or was not signed by its lead"));
             }
             for (member, roles) in &signed.statement.roles {
                 self.roll.set(member, at, roles.clone());

@@ -37,7 +37,7 @@ pub struct Habit {
 
 /// What a member was told before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct SentNotices {
     /// When the member was last told.
     pub at: Option<Timestamp>,
     /// The due instant that was named then.
@@ -64,12 +64,12 @@ pub struct TellDecision {
     /// Why the member is told now, if so.
     pub reason: Option<TellReason>,
     /// What the member will have been told: to be kept once that is done, or at once if there is nothing to do.
-    pub told: Told,
+    pub told: SentNotices,
 }
 
 /// Decides whether a member is told now.
 #[must_use]
-pub fn decide(told: &Told, load: &MemberLoad, now: Timestamp, habit: &Habit) -> TellDecision {
+pub fn decide(told: &SentNotices, load: &MemberLoad, now: Timestamp, habit: &Habit) -> TellDecision {
     let local = now.to_zoned_datetime(habit.zone.clone());
     let mut told = told.as_of(now, local.date());
     let is_digest_due = !told.has_digest && local.time() >= habit.digest_at;
@@ -83,12 +83,12 @@ pub fn decide(told: &Told, load: &MemberLoad, now: Timestamp, habit: &Habit) -> 
     let reason = if is_digest_due { Some(TellReason::Digest) } else { has_come_near.then_some(TellReason::Reminder) };
     let reason = reason.filter(|_| load.items > 0);
     if reason.is_some() {
-        told = Told { at: Some(now), due_at, ..told };
+        told = SentNotices { at: Some(now), due_at, ..told };
     }
     TellDecision { reason, told }
 }
 
-impl Told {
+impl SentNotices {
     /// As if the member had just been told all of this: of somebody of whom it is not known what they were told.
     #[must_use]
     pub fn just_now(load: &MemberLoad, now: Timestamp, habit: &Habit) -> Self {
@@ -136,13 +136,13 @@ mod tests {
 
     /// A member who is looked after every quarter of an hour, in UTC, with what is told noted.
     struct Followed {
-        told: Told,
+        told: SentNotices,
         said: Vec<(Timestamp, TellReason)>,
     }
 
     impl Followed {
         fn new() -> Self {
-            Self { told: Told::default(), said: Vec::new() }
+            Self { told: SentNotices::default(), said: Vec::new() }
         }
 
         fn look(&mut self, load: &MemberLoad, now: Timestamp) -> Option<TellReason> {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn digest_comes_once_a_day_from_the_hour_of_the_members_zone_on() {
         let load = MemberLoad { items: 2, next_due_at: None };
-        let before = decide(&Told::default(), &load, at("2026-03-02T05:59:59Z"), &habit());
+        let before = decide(&SentNotices::default(), &load, at("2026-03-02T05:59:59Z"), &habit());
         assert_eq!(before.reason, None, "it is 7:59 in Jerusalem");
         let first = decide(&before.told, &load, at("2026-03-02T06:00:00Z"), &habit());
         assert_eq!(first.reason, Some(TellReason::Digest));
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn member_of_whom_nothing_is_known_is_told_nothing_twice() {
         let (load, now) = (due(4, at("2026-03-11T15:00:00Z")), at("2026-03-10T15:00:00Z"));
-        let told = Told::just_now(&load, now, &habit());
+        let told = SentNotices::just_now(&load, now, &habit());
         assert_eq!(decide(&told, &load, now + MINUTE, &habit()).reason, None);
         assert_eq!(decide(&told, &load, now + HOUR * 16, &habit()).reason, Some(TellReason::Digest));
     }

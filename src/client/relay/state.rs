@@ -5,7 +5,7 @@
 //! The file is there whole or as it was before. Where it is damaged, everybody of whom it says nothing any more counts as told just now:
 //! a fault of a disk mails nobody twice.
 
-use super::schedule::{Habit, MemberLoad, Told};
+use super::schedule::{Habit, MemberLoad, SentNotices};
 use crate::{
     client::{ClientError, Result, files},
     domain::id::MemberId,
@@ -32,10 +32,10 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is remembered of one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
+struct NoticeRecord {
     /// By the exchange's clock.
     #[serde(flatten)]
-    told: Told,
+    told: SentNotices,
     /// When the member was told, or may have been: the last few times.
     #[serde(default)]
     told_at: Vec<Timestamp>,
@@ -51,7 +51,7 @@ struct Remembered {
 #[derive(Debug)]
 pub struct RelayState {
     path: PathBuf,
-    members: BTreeMap<MemberId, Remembered>,
+    members: BTreeMap<MemberId, NoticeRecord>,
     /// Whether members of whom nothing is remembered may have been told all the same.
     has_forgotten: bool,
     /// Held so that no second relay tells the same members; none where nobody is told.
@@ -94,11 +94,11 @@ impl RelayState {
     }
 
     /// What a member was told.
-    pub(super) fn told(&self, member: &MemberId, load: &MemberLoad, now: Timestamp, habit: &Habit) -> Told {
+    pub(super) fn told(&self, member: &MemberId, load: &MemberLoad, now: Timestamp, habit: &Habit) -> SentNotices {
         match self.members.get(member) {
             Some(remembered) => remembered.told,
-            None if self.has_forgotten => Told::just_now(load, now, habit),
-            None => Told::default(),
+            None if self.has_forgotten => SentNotices::just_now(load, now, habit),
+            None => SentNotices::default(),
         }
     }
 
@@ -116,12 +116,12 @@ impl RelayState {
     }
 
     /// Notes what counts as told to a member to whom nothing was said.
-    pub(super) fn note(&mut self, member: &MemberId, told: Told) {
+    pub(super) fn note(&mut self, member: &MemberId, told: SentNotices) {
         self.members.entry(member.clone()).or_default().told = told;
     }
 
     /// Notes, before it is done, that a member is told.
-    pub(super) fn begin(&mut self, member: &MemberId, after: Told, here: Timestamp) {
+    pub(super) fn begin(&mut self, member: &MemberId, after: SentNotices, here: Timestamp) {
         let remembered = self.members.entry(member.clone()).or_default();
         remembered.told = after;
         remembered.told_at.retain(|at| is_within_a_day(*at, here));
@@ -135,14 +135,14 @@ impl RelayState {
     }
 
     /// The member was not told, which is certain: `before` is what they were told before.
-    pub(super) fn take_back(&mut self, member: &MemberId, before: Told) {
+    pub(super) fn take_back(&mut self, member: &MemberId, before: SentNotices) {
         let remembered = self.members.entry(member.clone()).or_default();
         remembered.told = before;
         remembered.told_at.pop();
     }
 
     /// The member is tried again later, as far as they have not had enough: `before` is what they were told before.
-    pub(super) fn fail(&mut self, member: &MemberId, before: Told, here: Timestamp) {
+    pub(super) fn fail(&mut self, member: &MemberId, before: SentNotices, here: Timestamp) {
         let remembered = self.members.entry(member.clone()).or_default();
         remembered.told = before;
         remembered.failures = remembered.failures.saturating_add(1);
@@ -173,11 +173,11 @@ fn is_within_a_day(at: Timestamp, here: Timestamp) -> bool {
 }
 
 /// What a file says of members, and whether it has lost something.
-fn read(content: &[u8]) -> (BTreeMap<MemberId, Remembered>, bool) {
+fn read(content: &[u8]) -> (BTreeMap<MemberId, NoticeRecord>, bool) {
     let Ok(Value::Object(mut state)) = serde_json::from_slice(content) else { return (BTreeMap::new(), true) };
     let Some(Value::Object(told)) = state.remove("members") else { return (BTreeMap::new(), true) };
     let count = told.len();
-    let members: BTreeMap<MemberId, Remembered> = told
+    let members: BTreeMap<MemberId, NoticeRecord> = told
         .into_iter()
         .filter_map(|(member, remembered)| Some((member.parse().ok()?, serde_json::from_value(remembered).ok()?)))
         .collect();
@@ -227,12 +227,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.json");
         let now = at("2026-03-01T08:00:00Z");
-        let told = Told { at: Some(now), due_at: Some(now), has_digest: true, ..Told::default() };
+        let told = SentNotices { at: Some(now), due_at: Some(now), has_digest: true, ..SentNotices::default() };
         let (mut state, warning) = RelayState::open(&path).unwrap();
-        assert!(warning.is_none() && state.told(&id("ISR:avi"), &LOAD, now, &habit()) == Told::default());
+        assert!(warning.is_none() && state.told(&id("ISR:avi"), &LOAD, now, &habit()) == SentNotices::default());
         assert!(RelayState::open(&path).unwrap_err().to_string().contains("another relay"));
         state.begin(&id("ISR:avi"), told, now);
-        state.fail(&id("ISR:gal"), Told::default(), now);
+        state.fail(&id("ISR:gal"), SentNotices::default(), now);
         state.write().unwrap();
         drop(state);
         let (state, warning) = RelayState::open(&path).unwrap();
@@ -254,7 +254,7 @@ mod tests {
             assert!(warning.unwrap().contains("set aside"), "{content}");
             assert_eq!(fs::read_to_string(path.with_extension("damaged")).unwrap(), content);
             let gal = state.told(&id("ISR:gal"), &LOAD, now, &habit());
-            assert_eq!(gal, Told::just_now(&LOAD, now, &habit()), "{content}");
+            assert_eq!(gal, SentNotices::just_now(&LOAD, now, &habit()), "{content}");
             let avi = state.told(&id("ISR:avi"), &LOAD, now, &habit());
             assert_eq!(avi.at == Some(at("2026-02-28T08:00:00Z")), known, "{content}");
         }
@@ -267,7 +267,7 @@ mod tests {
         let (now, avi) = (at("2026-03-01T08:00:00Z"), id("ISR:avi"));
         let mut waits = Vec::new();
         for _ in 0..12 {
-            state.fail(&avi, Told::default(), now);
+            state.fail(&avi, SentNotices::default(), now);
             waits.push(state.members[&avi].again_at.unwrap().duration_since(now));
         }
         assert_eq!(waits[..3], [FIRST_WAIT, FIRST_WAIT * 2, FIRST_WAIT * 4]);
@@ -285,15 +285,15 @@ mod tests {
         let (began, avi, hour) = (at("2026-03-01T08:00:00Z"), id("ISR:avi"), SignedDuration::from_hours(1));
         for count in 0..6 {
             assert!(!state.has_enough(&avi, began + hour * count));
-            state.begin(&avi, Told::default(), began + hour * count);
+            state.begin(&avi, SentNotices::default(), began + hour * count);
         }
         assert!(state.has_enough(&avi, began + hour * 23) && !state.has_enough(&avi, began + hour * 24));
         // A clock that is set back a little gives nothing; one that was wrong by far does not keep the member from being told.
         assert!(state.has_enough(&avi, began - hour) && !state.has_enough(&avi, began - hour * 24 * 30));
-        state.take_back(&avi, Told::default());
+        state.take_back(&avi, SentNotices::default());
         assert!(!state.has_enough(&avi, began + hour * 23));
-        state.begin(&avi, Told::default(), began + hour * 23);
-        state.fail(&avi, Told::default(), began + hour * 23);
+        state.begin(&avi, SentNotices::default(), began + hour * 23);
+        state.fail(&avi, SentNotices::default(), began + hour * 23);
         assert!(state.has_enough(&avi, began + hour * 23), "a failure alone takes nothing back");
     }
 
@@ -304,7 +304,7 @@ mod tests {
         let now = at("2026-06-01T08:00:00Z");
         for (member, day) in [("ISR:avi", "2026-01-01T08:00:00Z"), ("ISR:gal", "2026-05-01T08:00:00Z")] {
             // What the exchange's clock said counts for nothing.
-            state.begin(&id(member), Told { at: Some(now), ..Told::default() }, at(day));
+            state.begin(&id(member), SentNotices { at: Some(now), ..SentNotices::default() }, at(day));
         }
         state.retain(&BTreeSet::new(), now);
         assert_eq!(state.members.keys().cloned().collect::<Vec<_>>(), [id("ISR:gal")]);

@@ -177,7 +177,7 @@ async fn member_counts_as_told_on_the_disk_before_it_is_done_and_where_nobody_kn
         assert_eq!(again.plan(&look(later, later)).tellings.len(), if is_tried_again { 2 } else { 0 });
         // A program that fails is tried again, and each start counts.
         for _ in 1..MOST_A_DAY {
-            again.state.begin(&id("ISR:avi"), Told::default(), later);
+            again.state.begin(&id("ISR:avi"), SentNotices::default(), later);
         }
         assert!(again.state.has_enough(&id("ISR:avi"), later));
     }

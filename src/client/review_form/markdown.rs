@@ -65,7 +65,7 @@ fn comment(text: &mut String, content: &str) {
 
 /// Where a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LinePlace {
     /// Before the first proposal.
     Head,
     /// Below a heading, before `comment:`.
@@ -78,39 +78,39 @@ enum Place {
 /// What a form has, section by section, and what is wrong with its lines.
 #[must_use]
 pub fn read(text: &str) -> (Vec<FormSection>, Vec<FormFault>) {
-    let (mut sections, mut faults, mut place) = (Vec::<FormSection>::new(), Vec::new(), Place::Head);
+    let (mut sections, mut faults, mut place) = (Vec::<FormSection>::new(), Vec::new(), LinePlace::Head);
     for (number, line) in numbered(text) {
         let mut fault = |detail: String| faults.push(FormFault { line: number, detail });
         if let Some((level, name)) = heading(line) {
             place = match (level, sections.last_mut()) {
-                (1, None) if place == Place::Head => Place::Head,
+                (1, None) if place == LinePlace::Head => LinePlace::Head,
                 (2, _) => {
                     let proposal = name.to_owned();
                     sections.push(FormSection { line: number, proposal, ..FormSection::default() });
-                    Place::Section
+                    LinePlace::Section
                 }
                 (3, Some(section)) => {
                     section.parts.push(FormPart { line: number, name: name.to_owned(), ..FormPart::default() });
-                    Place::Section
+                    LinePlace::Section
                 }
                 _ => {
                     fault("it begins like a heading; if it belongs to a comment, write `\\` before it".into());
-                    Place::Lost
+                    LinePlace::Lost
                 }
             };
             continue;
         }
         let trimmed = line.trim();
         match (place, sections.last_mut()) {
-            (Place::Comment, Some(section)) => {
+            (LinePlace::Comment, Some(section)) => {
                 if let Some(part) = section.parts.last_mut() {
                     part.comment.push_str(unescaped(line));
                     part.comment.push('\n');
                 }
             }
-            (Place::Lost, _) => {}
+            (LinePlace::Lost, _) => {}
             _ if trimmed.is_empty() || trimmed.starts_with('>') => {}
-            (Place::Section, Some(section)) => {
+            (LinePlace::Section, Some(section)) => {
                 if let Err(detail) = field(section, (number, trimmed), &mut place) {
                     fault(detail);
                 }
@@ -122,7 +122,7 @@ pub fn read(text: &str) -> (Vec<FormSection>, Vec<FormFault>) {
 }
 
 /// Takes a line that is neither a heading nor an explanation nor part of a comment.
-fn field(section: &mut FormSection, (number, line): (u64, &str), place: &mut Place) -> Result<(), String> {
+fn field(section: &mut FormSection, (number, line): (u64, &str), place: &mut LinePlace) -> Result<(), String> {
     let Some(part) = section.parts.last_mut() else {
         let mark = after(line, DRAFT).ok_or("it belongs to no criterion; comments go below `comment:`")?;
         mark.clone_into(&mut section.mark);
@@ -138,7 +138,7 @@ fn field(section: &mut FormSection, (number, line): (u64, &str), place: &mut Pla
     let comment =
         after(line, COMMENT).ok_or("wanted `score:` or `comment:`; what you have to say goes below `comment:`")?;
     part.comment = if comment.is_empty() { String::new() } else { format!("{comment}\n") };
-    *place = Place::Comment;
+    *place = LinePlace::Comment;
     Ok(())
 }
 

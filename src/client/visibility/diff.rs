@@ -58,7 +58,8 @@ pub enum AccessCause {
     /// Whether the proposal is decided on.
     Decision { decided: bool },
     /// Nothing that the partner is shown.
-    NotTold,
+    #[serde(rename = "not_told")]
+    Undisclosed,
 }
 
 /// What changed from `old` to `new`, by proposal and member.
@@ -177,7 +178,7 @@ fn causes(old: &VisibilityManifest, new: &VisibilityManifest, id: ProposalId, me
         _ => {}
     }
     if causes.is_empty() {
-        causes.insert(AccessCause::NotTold);
+        causes.insert(AccessCause::Undisclosed);
     }
     causes.into_iter().collect()
 }
@@ -299,6 +300,6 @@ mod tests {
         assert_eq!(causes_of(&old, &manifest(versions, false, "review", None)), [role]);
         let phase = AccessCause::Phase { from: Phase::Review, to: Phase::Cancelled };
         assert_eq!(causes_of(&old, &manifest(versions, true, "cancelled", None)), [phase]);
-        assert_eq!(causes_of(&old, &manifest(versions, true, "review", None)), [AccessCause::NotTold]);
+        assert_eq!(causes_of(&old, &manifest(versions, true, "review", None)), [AccessCause::Undisclosed]);
     }
 }

@@ -23,9 +23,9 @@ struct Sources {
     open: AtomicUsize,
 }
 
-struct Open(Arc<Sources>);
+struct OpenDownload(Arc<Sources>);
 
-impl Drop for Open {
+impl Drop for OpenDownload {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
@@ -64,7 +64,7 @@ fn serve_pipe(protocol: Protocol, pipe: usize) -> (DuplexStream, Arc<Sources>, t
     let big = move || {
         let sources = Arc::clone(&counted);
         sources.open.fetch_add(1, Ordering::SeqCst);
-        let open = Open(Arc::clone(&sources));
+        let open = OpenDownload(Arc::clone(&sources));
         async move {
             Body::from_stream(stream::repeat_with(move || {
                 open.0.read.fetch_add(CHUNK, Ordering::SeqCst);

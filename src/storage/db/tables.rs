@@ -94,7 +94,7 @@ impl Tables {
         let mut rows = 0;
         match self {
             Self::In(db) => {
-                let mut pages = Pages::new(table, key, columns);
+                let mut pages = TablePages::new(table, key, columns);
                 loop {
                     let page = pages.next(&mut *db.read().await?).await?;
                     if page.is_empty() {
@@ -107,7 +107,7 @@ impl Tables {
                 }
             }
             Self::Copied { folder, files } => {
-                let mut lines = Lines::of_table(folder, files, table, columns)?;
+                let mut lines = RowLines::of_table(folder, files, table, columns)?;
                 while let Some(cells) = lines.next()? {
                     each(cells).await?;
                     rows += 1;
@@ -160,7 +160,7 @@ impl Snapshot<'_> {
         let mut rows = 0;
         match self {
             Self::In(tx) => {
-                let mut pages = Pages::new(table, key, columns);
+                let mut pages = TablePages::new(table, key, columns);
                 loop {
                     let page = pages.next(tx).await?;
                     if page.is_empty() {
@@ -173,7 +173,7 @@ impl Snapshot<'_> {
                 }
             }
             Self::Copied { folder, files } => {
-                let mut lines = Lines::of_table(folder, files, table, columns)?;
+                let mut lines = RowLines::of_table(folder, files, table, columns)?;
                 while let Some(cells) = lines.next()? {
                     each(cells)?;
                     rows += 1;
@@ -185,7 +185,7 @@ impl Snapshot<'_> {
 }
 
 /// Reads a table page by page, each after the last key of the one before: by the index of the key, however long the table is.
-struct Pages<'a> {
+struct TablePages<'a> {
     table: &'a str,
     key: &'a [Column],
     columns: &'a [Column],
@@ -194,7 +194,7 @@ struct Pages<'a> {
     after: Vec<Arg>,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> TablePages<'a> {
     fn new(table: &'a str, key: &'a [Column], columns: &'a [Column]) -> Self {
         let has_bytes = columns.iter().any(|(_, kind)| *kind == ColumnKind::Bytes);
         Self { table, key, columns, size: if has_bytes { PAGE_WITH_BYTES } else { PAGE }, after: Vec::new() }
@@ -242,7 +242,7 @@ fn cells(row: &Row, columns: &[Column]) -> Result<Cells, StoreError> {
 
 /// Reads the text form of `COPY`, <https://www.postgresql.org/docs/current/sql-copy.html>: a line a row, tabs between columns, `\N`
 /// for NULL, a backslash before what would be read otherwise.
-struct Lines {
+struct RowLines {
     name: String,
     source: BufReader<File>,
     /// Where each wanted column stands in a line.
@@ -250,7 +250,7 @@ struct Lines {
     width: usize,
 }
 
-impl Lines {
+impl RowLines {
     fn of_table(folder: &Path, files: &[CopiedFile], table: &str, columns: &[Column]) -> Result<Self, StoreError> {
         let of_table = |file: &&CopiedFile| file.table.as_ref().is_some_and(|found| found.name == table);
         let file = files.iter().find(of_table);
@@ -345,7 +345,7 @@ mod tests {
             ("gone", ColumnKind::Text),
             ("at", ColumnKind::Int),
         ];
-        let mut lines = Lines::open(&path, &file, &wanted).unwrap();
+        let mut lines = RowLines::open(&path, &file, &wanted).unwrap();
         let cells = lines.next().unwrap().unwrap();
         let wanted =
             [Some(Cell::Bytes(vec![0, 255])), Some(Cell::Text("a\tb\\c\nd".into())), None, Some(Cell::Int(-7))];

@@ -4,7 +4,10 @@ use super::source::{production, word};
 
 /// Nouns that the program counts. Bytes and units of time are left out: they are mostly limits and sizes.
 const PLURALS: &[&str] = &[
+    "acts",
+    "answers",
     "assignments",
+    "calls",
     "cases",
     "certificates",
     "columns",
@@ -12,6 +15,7 @@ const PLURALS: &[&str] = &[
     "connections",
     "copies",
     "documents",
+    "downloads",
     "entries",
     "faults",
     "files",
@@ -23,23 +27,25 @@ const PLURALS: &[&str] = &[
     "parties",
     "partners",
     "policies",
+    "programs",
     "proposals",
+    "reads",
+    "requests",
     "reviews",
     "rows",
     "statements",
     "steps",
     "tables",
     "things",
+    "uploads",
     "vaults",
     "versions",
 ];
 
-/// What may stand before such a number: a bound is larger than one, and so is the whole of a part.
-const BOUNDS: &[&str] = &["at most ", "more than ", " to ", " of "];
-
-/// Other numbers that are never one, and why.
+/// Numbers that are never one, and why. A bound can be one where it is configured, and so can the whole of a part.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("{more} proposals", "the arm above it is for one"),
+    ("{closed} proposals", "the arm above it is for one"),
     ("{required} parties", "more than a bound that is at least one"),
     ("{fewest} parties", "more than a bound that is larger than one"),
     ("{documents} documents", "more than a bound that is larger than one"),
@@ -49,6 +55,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("{} cases", "none, or more than a bound that is larger than one"),
     ("{count} keys", "more than a bound that is larger than one"),
     ("{select} proposals", "SQL"),
+    ("{columns} columns", "for developers"),
+    ("{most} assignments", "a bound that is larger than one"),
+    ("{} invitations", "a bound that is larger than one"),
+    ("{} reads", "a verb"),
 ];
 
 /// The placeholder in front of a plural noun, with the noun, wherever a line has one that could be for one thing.
@@ -58,8 +68,7 @@ fn uncounted(line: &str) -> Vec<&str> {
         let (name, noun) = (&line[start + 1..end], word(&line[end + 2..]));
         let is_placeholder = name.chars().all(|c| c.is_alphanumeric() || "_.:".contains(c));
         let is_constant = !name.is_empty() && name.chars().all(|c| c.is_uppercase() || c == '_');
-        let is_bound = BOUNDS.iter().any(|bound| line[..start].ends_with(bound));
-        let is_uncounted = is_placeholder && !is_constant && !is_bound && PLURALS.contains(&noun);
+        let is_uncounted = is_placeholder && !is_constant && PLURALS.contains(&noun);
         is_uncounted.then_some(&line[start..end + 2 + noun.len()])
     });
     found.collect()
@@ -87,8 +96,8 @@ fn numbers_agree_with_their_nouns() {
 fn reader_of_sentences_finds_numbers_before_plural_nouns() {
     for (line, found) in [
         (r#"format!("{left} keys do not open")"#, vec!["{left} keys"]),
-        (r#"format!("{} of {} lines, {:.0} entries", a, b, c)"#, vec!["{:.0} entries"]),
-        (r#"format!("at most {limit} documents and {MOST} reviews")"#, vec![]),
+        (r#"format!("{} of {} lines, {:.0} entries", a, b, c)"#, vec!["{} lines", "{:.0} entries"]),
+        (r#"format!("at most {limit} documents and {MOST} reviews")"#, vec!["{limit} documents"]),
         (r#"format!("{call} is closed, {member} is out of it")"#, vec![]),
     ] {
         assert_eq!(uncounted(line), found, "{line}");

@@ -124,6 +124,24 @@ fn texts(folder: &Path, deep: bool) -> Vec<(String, String)> {
     found
 }
 
+/// How many types a name can have, those included that only their own file knows: a reader who looks for it must not find a third meaning.
+const MOST_MEANINGS: usize = 2;
+
+#[test]
+fn no_name_has_many_meanings() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in production() {
+        for (number, line) in source.lines() {
+            if let Some(name) = public_type(line).or_else(|| private_type(line)) {
+                places.entry(name.to_owned()).or_default().push(format!("src/{}.rs:{number}", source.name));
+            }
+        }
+    }
+    places
+        .retain(|name, places| places.len() > MOST_MEANINGS && !SHARED_NAMES.iter().any(|(shared, _)| shared == name));
+    assert!(places.is_empty(), "{places:#?}");
+}
+
 #[test]
 fn public_types_have_names_of_their_own() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -152,8 +170,16 @@ fn public_type(line: &str) -> Option<&str> {
         Some(scope) => scope.split_once(')')?.1,
         None => rest,
     };
-    let rest = rest.strip_prefix(' ')?;
-    let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|keyword| rest.strip_prefix(keyword))?;
+    declared(rest.strip_prefix(' ')?, &["struct ", "enum ", "trait ", "type "])
+}
+
+/// The name of the type that a line declares for its own file. A `type` that is indented is one that a trait asks for.
+fn private_type(line: &str) -> Option<&str> {
+    declared(line, &["type "]).or_else(|| declared(line.trim_start(), &["struct ", "enum ", "trait "]))
+}
+
+fn declared<'a>(line: &'a str, keywords: &[&str]) -> Option<&'a str> {
+    let rest = keywords.iter().find_map(|keyword| line.strip_prefix(keyword))?;
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     Some(&rest[..end]).filter(|name| !name.is_empty())
 }
@@ -171,4 +197,6 @@ fn reader_of_sources_finds_public_types() {
     ] {
         assert_eq!(public_type(line), name, "{line}");
     }
+    assert_eq!(private_type("    struct Private;"), Some("Private"));
+    assert_eq!(private_type("    type Err = ParseError;"), None);
 }

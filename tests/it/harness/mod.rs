@@ -27,6 +27,8 @@ pub(crate) mod process_acts;
 pub(crate) mod process_proposals;
 #[cfg(feature = "client")]
 pub(crate) mod process_records;
+#[cfg(feature = "client")]
+pub(crate) mod programs;
 pub(crate) mod relay;
 pub(crate) mod scratch;
 #[cfg(feature = "client")]

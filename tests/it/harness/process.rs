@@ -256,7 +256,8 @@ impl Server {
 /// Sends a process a signal, such as `TERM`.
 pub(crate) async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("a process that was not waited for has its number").to_string();
-    assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap().success());
+    // The shell's own: not every machine has `kill` as a program.
+    assert!(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await.unwrap().success());
 }
 
 /// The next state that a process reports to its service manager.

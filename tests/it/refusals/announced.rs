@@ -54,7 +54,7 @@ async fn awaited_document_passes_the_quotas_once(store: Store) {
     let before = stage.census().await;
     let (status, told) = send(&stage, "ISR:avi", proposal, &annex).await;
     assert_eq!(status, 409, "{told}");
-    assert!(told.contains("no more than 1 documents of one party in one slot"), "{told}");
+    assert!(told.contains("no more than 1 document of one party in one slot"), "{told}");
     assert_eq!(stage.census().await, before);
     // The other party's quota is its own, and the work plan is awaited still.
     assert_eq!(send(&stage, "USA:bob", proposal, &annex).await.0, 201);
@@ -84,7 +84,7 @@ async fn awaited_document_that_a_colleague_sends_already_counts_as_any_other_unt
     let coming = tokio::spawn(put(&stage, "ISR:avi", proposal, &annex).body(body).send());
     until("the first bytes", async || (begun_in(&stage.plan.dir) > begun).then_some(())).await;
     let (status, told) = send(&stage, "ISR:avi", proposal, &annex).await;
-    assert!(status == 409 && told.contains("no more than 1 documents of one party in one slot"), "{told}");
+    assert!(status == 409 && told.contains("no more than 1 document of one party in one slot"), "{told}");
     // It breaks off, and is sent again.
     drop(hand_over);
     drop(coming.await.unwrap());

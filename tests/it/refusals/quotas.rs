@@ -194,7 +194,7 @@ async fn document_that_is_on_its_way_counts_as_one_that_is_here() {
         answer.json::<Problem>().await.unwrap().detail
     };
     let told = refused(proposal).await;
-    assert!(told.contains("no more than 1 documents of one party in one slot"), "{told}");
+    assert!(told.contains("no more than 1 document of one party in one slot"), "{told}");
     // The other proposal has room in the slot; two of these and the third have more bytes than the partner may keep.
     let (second, body) = in_pieces();
     let also_coming = tokio::spawn(put_annex(&stage, "ISR:avi", other, &sealed).body(body).send());
@@ -230,7 +230,7 @@ async fn member_has_so_much_on_its_way_and_colleagues_have_room() {
         answer.json::<Problem>().await.unwrap().detail
     };
     let slot = told(proposal).await;
-    assert!(slot.contains("no more than 1 documents of one member on their way to one slot"), "{slot}");
+    assert!(slot.contains("no more than 1 document of one member on their way to one slot"), "{slot}");
     let bytes = told(other).await;
     assert!(bytes.contains("no more than 120000 bytes of one member's documents that are on their way"), "{bytes}");
     // A colleague of the same party has room in the same slot, and what was let in arrives.
@@ -266,7 +266,7 @@ async fn parties_propose_so_many_versions() {
     put(&stage, "ISR:avi", proposal, "work-plan", "another").await.unwrap();
     let avi = stage.client("ISR:avi");
     let told = reached(avi.sign(&avi.plan_signature(proposal).await.unwrap()).await);
-    assert!(told.contains("no more than 1 versions of one proposal"), "{told}");
+    assert!(told.contains("no more than 1 version of one proposal"), "{told}");
     assert_eq!(avi.api().manifests(proposal).await.unwrap().len(), 1);
     stage.stop().await;
 }
@@ -391,7 +391,7 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
         drafter.api().withdraw_policy(&israel, version.version).await.unwrap();
     }
     let told = reached_today(propose().await);
-    assert!(told.contains("no more than 2 versions of policies that are proposed within 24 hours"), "{told}");
+    assert!(told.contains("no more than 2 versions of one owner's policies proposed within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
     stage.stop().await;
@@ -425,7 +425,7 @@ async fn member_gets_so_many_key_cards(store: Store) {
     }
     let before = stage.census().await;
     let told = reached_today(issue(&stage, "ISR:avi", false).await);
-    assert!(told.contains("no more than 3 key cards of one member that are published within 24 hours"), "{told}");
+    assert!(told.contains("no more than 3 key cards of one member published within 24 hours"), "{told}");
     assert_eq!(stage.census().await, before);
     issue(&stage, "ISR:tamar", false).await.unwrap();
     // A card in force is revoked at any time, once.

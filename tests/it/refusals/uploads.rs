@@ -44,7 +44,7 @@ async fn row(stage: &Stage, path: &str) -> UploadRow {
 async fn is_taken_once(store: Store) {
     let Some(stage) = with(store, &[("quotas.documents_per_slot", "1")]).await else { return };
     let (proposal, annex) = committed(&stage).await;
-    let none_of_them = "no more than 1 documents of one party in one slot";
+    let none_of_them = "no more than 1 document of one party in one slot";
     let [avi, bob] = ["ISR:avi", "USA:bob"].map(|member| Sender::new(&stage, member, proposal));
     let of_avi = avi.begin(annex.len(), None).await;
     // One that is sent at once is another one, with its digest as without, and so is one that takes its time.
@@ -78,7 +78,7 @@ async fn awaited_document_that_a_colleague_sends_over_time_counts_as_any_other()
     let [avi, tamar] = ["ISR:avi", "ISR:tamar"].map(|member| Sender::new(&stage, member, proposal));
     let path = avi.begin(annex.len(), None).await;
     let told = quota(tamar.beginning(annex.len(), None).send().await.unwrap()).await;
-    assert!(told.contains("no more than 1 documents of one party in one slot"), "{told}");
+    assert!(told.contains("no more than 1 document of one party in one slot"), "{told}");
     // Taken back, it is the colleague's to send; and beside one that comes at once none is begun.
     assert_eq!(avi.removing(&path).send().await.unwrap().status(), 204);
     let (hand_over, body) = in_pieces();
@@ -132,7 +132,7 @@ async fn member_has_so_many(store: Store) {
     address(avi.begins("work-plan", "application/pdf", bytes.len(), None).send().await.unwrap());
     let before = stage.census().await;
     let told = quota(elsewhere.beginning(bytes.len(), None).send().await.unwrap()).await;
-    assert!(told.contains("no more than 2 uploads of one member that are not at their end"), "{told}");
+    assert!(told.contains("no more than 2 unfinished uploads of one member"), "{told}");
     assert_eq!(stage.census().await, before);
     // One in the place of another is none more; a colleague has their own; and what is at its end counts no longer.
     avi.begin(bytes.len(), None).await;
