@@ -138,8 +138,8 @@ impl LongWorkQueues {
         take(&self.policy_texts, &principal.member).await
     }
 
-    /// A turn at evaluating policies for a list or a preview, which takes processor time that another nation's text decides.
-    pub(super) async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
+    /// A turn at evaluating policies for a read of many things, which takes processor time that another nation's text decides.
+    pub async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
         take(&self.evaluations, who).await
     }
 }
