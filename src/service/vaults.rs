@@ -6,9 +6,11 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, evaluation,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View, permit},
-    vault_access::{may_name, may_wrap, opens_call_vault, reads, require_other_holder, wrap_action, wrap_refused},
+    vault_access::{
+        may_name, may_wrap, opens_call_vault, reads, require_other_holder, said, wrap_action, wrap_refused,
+    },
     verified::Verified,
-    wraps::Wraps,
+    wraps::{VaultSought, Wraps},
 };
 use crate::{
     domain::{
@@ -160,8 +162,8 @@ pub async fn create_deliberation(
     id: ProposalId,
     body: &NewVault,
 ) -> Result<Answer> {
-    let wraps = Wraps::of(&body.keys).await?;
     let made_vault = Verified::of(&body.statement).await?;
+    let wraps = Wraps::of(&body.keys).await?.decided(exchange, context, VaultSought::Made(&made_vault)).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
@@ -177,7 +179,7 @@ pub async fn create_deliberation(
 
 /// Adds wrapped keys to a vault.
 pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId, body: &AddKeys) -> Result<Answer> {
-    let wraps = Wraps::of(&body.keys).await?;
+    let wraps = Wraps::of(&body.keys).await?.decided(exchange, context, VaultSought::Kept(id)).await?;
     let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     if let Some(proposal) = vault.proposal {
@@ -210,17 +212,18 @@ pub(super) async fn verified(
     proposal: Option<ProposalId>,
 ) -> Result<VaultRow> {
     let Signed { statement, jws, .. } = act.signed(verified).await?;
-    let VaultStatement { vault, kind: given, call: for_call, proposal: for_proposal, party, recipient } = statement;
+    let (given, for_call, for_proposal) = (statement.kind, statement.call, statement.proposal);
+    let vault = said(statement, jws, &act.me.id);
     if given != kind || for_call != call || for_proposal != proposal {
         let fault = "the vault's statement is for another kind, call or proposal".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
     // A member who uses an identifier that another member made gets the same answer whether there is a vault by that name or not.
-    if !vault.is_of(&act.me.id) {
+    if !vault.id.is_of(&act.me.id) {
         let fault = format!("the identifier of a vault that `{}` makes ends with a check that says so", act.me.id);
         return Err(Refusal::Statement { fault }.into());
     }
-    Ok(VaultRow { id: vault, kind, call, proposal, party, recipient, statement: jws, created_by: act.me.id.clone() })
+    Ok(vault)
 }
 
 /// Stores a vault and logs it. Who meets a taken name or place knows of it: they made the one, and see the other.
