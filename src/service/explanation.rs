@@ -245,8 +245,8 @@ async fn steps(
             if own.is_some_and(|own| owner != PolicyOwner::Partner(own.clone())) {
                 continue;
             }
-            let history = policies::history(&mut view.tx, &owner).await?;
-            let version = in_force(&history, view.now).map(|version| version.number);
+            let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
+            let version = in_force(&standing, view.now).map(|version| version.number);
             let version = version.or((owner == PolicyOwner::Guardrails).then_some(0));
             let reasons = verdict.reasons.iter().map(|reason| ExplainedReason {
                 policy: reason.policy.as_ref().map(|policy| policy.id.to_string()),

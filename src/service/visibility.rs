@@ -403,8 +403,8 @@ async fn versions(view: &mut View<'_>) -> Result<Vec<VersionInForce>> {
     owners.insert(PolicyOwner::Guardrails);
     let mut versions = Vec::with_capacity(owners.len());
     for owner in owners {
-        let history = policies::history(&mut view.tx, &owner).await?;
-        let version = in_force(&history, view.now).map(|version| version.number);
+        let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
+        let version = in_force(&standing, view.now).map(|version| version.number);
         if let Some(version) = version.or((owner == PolicyOwner::Guardrails).then_some(0)) {
             versions.push(VersionInForce { owner, version });
         }
