@@ -313,7 +313,7 @@ async fn publish_first(
     entries::append(&mut tx, &entry).await?;
     // From here on the caller is a member; the same request again finds its answer.
     let answer = Answer::json(200, &member(row));
-    let recorded = answer.recorded(idempotency.request_sha256, now);
+    let recorded = answer.recorded(idempotency, now);
     idempotency::record(&mut tx, id, &idempotency.key, &recorded).await?;
     super::outcome::commit(exchange, tx, Some((id, idempotency)), answer).await
 }
