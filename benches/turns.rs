@@ -54,6 +54,8 @@ const REVIEWERS: [&str; TIMES] = ["USA:carol", "ISR:yael", "ISR:maya"];
 const HOLDERS: [&str; 9] =
     ["USA:carol", "ISR:yael", "ISR:maya", "USA:frank", "ISR:eitan", "USA:bob", "ISR:avi", "ISR:tamar", "ISR:drafter"];
 const RECIPIENTS: usize = 16;
+/// As many members as a party may have.
+const MEMBERS: usize = 40;
 
 fn main() {
     if env::args().any(|argument| argument == "--test") {
@@ -78,6 +80,7 @@ async fn measure(engine: &str, stage: Stage) {
     for _ in 0..PROPOSALS {
         proposals.push(stage.submitted().await);
     }
+    let mut crowded = labels_of_crowds(&stage, &proposals[TIMES..2 * TIMES]).await;
     for proposal in &proposals[..TIMES] {
         for member in &HOLDERS[7..] {
             stage.joins("ISR:avi", *proposal, member).await;
@@ -109,10 +112,26 @@ async fn measure(engine: &str, stage: Stage) {
     report(engine, "one declaration", &mut one);
     report(engine, &format!("{} assignments", Assign::MOST), &mut assigned);
     report(engine, &format!("{KEYS} wrapped keys"), &mut wrapped);
+    report(engine, &format!("a label for {} holders", 2 * MEMBERS), &mut crowded);
     for (what, mut times) in others {
         report(engine, what, &mut times);
     }
     stage.stop().await;
+}
+
+/// The last signature under a label of a proposal whose parties have as many members as they may, each with a key to each vault.
+async fn labels_of_crowds(stage: &Stage, proposals: &[ProposalId]) -> Vec<Duration> {
+    let guests = bulk::guests(stage, &["ISR", "USA"], 2 * (MEMBERS - 1)).await;
+    let label = LabelChoice::Put { others: BTreeSet::new(), caveats: BTreeSet::from(["propin".parse().unwrap()]) };
+    let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
+    let mut labelled = Vec::new();
+    for proposal in proposals {
+        avi.sign_label(&avi.plan_label(*proposal, &label).await.unwrap()).await.unwrap();
+        let plan = bob.plan_label(*proposal, &label).await.unwrap();
+        bulk::hold_keys(stage, *proposal, &guests).await;
+        labelled.push(held(stage, async { drop(bob.sign_label(&plan).await.unwrap()) }).await);
+    }
+    labelled
 }
 
 /// Acts of one line that look at more than one thing.

@@ -113,23 +113,27 @@ pub fn in_force(versions: &[PolicyVersion], now: Timestamp) -> Option<&PolicyVer
 /// The next instant after `now` at which another version takes effect.
 #[must_use]
 pub fn next_change(versions: &[PolicyVersion], now: Timestamp) -> Option<Timestamp> {
-    let present = in_force(versions, now).map_or(0, |version| version.number);
+    let present = number_in_force(versions, now);
     let later = versions.iter().filter(|version| version.number > present).filter_map(PolicyVersion::effective_at);
     later.filter(|at| *at > now).min()
 }
 
-/// Where a version stands at `now`.
+/// The number of the version in force at `now`; 0 where none is.
 #[must_use]
-pub fn status(versions: &[PolicyVersion], number: u32, now: Timestamp) -> Option<PolicyStatus> {
-    let version = versions.iter().find(|version| version.number == number)?;
-    let present = in_force(versions, now).map_or(0, |version| version.number);
-    Some(match version.effective_at() {
+pub fn number_in_force(versions: &[PolicyVersion], now: Timestamp) -> u32 {
+    in_force(versions, now).map_or(0, |version| version.number)
+}
+
+/// Where a version stands while the one of number `present` is in force.
+#[must_use]
+pub fn status(version: &PolicyVersion, present: u32) -> PolicyStatus {
+    match version.effective_at() {
         _ if version.is_withdrawn => PolicyStatus::Withdrawn,
         None => PolicyStatus::Proposed,
-        Some(_) if number == present => PolicyStatus::InForce,
-        Some(_) if number < present => PolicyStatus::Superseded,
+        Some(_) if version.number == present => PolicyStatus::InForce,
+        Some(_) if version.number < present => PolicyStatus::Superseded,
         Some(_) => PolicyStatus::Scheduled,
-    })
+    }
 }
 
 /// The digest of the statement a new version must name as the one it follows.
@@ -139,9 +143,11 @@ pub fn followed(versions: &[PolicyVersion]) -> Option<Sha256> {
     approved.max_by_key(|version| version.number).map(|version| version.statement)
 }
 
-/// Checks that a version with this number, predecessor and time can be proposed now.
+/// Checks that a version with this number, predecessor and time can be proposed now. `last` is the highest number so far, that of versions
+/// which were taken back included; 0 before the first.
 pub fn check_proposal(
     versions: &[PolicyVersion],
+    last: u32,
     number: u32,
     follows: Option<Sha256>,
     active_at: Timestamp,
@@ -150,7 +156,7 @@ pub fn check_proposal(
     if let Some(open) = versions.iter().find(|version| version.is_open()) {
         return Err(Refusal::PolicyWaiting { version: open.number });
     }
-    let expected = versions.iter().map(|version| version.number).max().unwrap_or(0) + 1;
+    let expected = last + 1;
     if number != expected || follows != followed(versions) {
         return Err(Refusal::PolicyOutdated { given: number, expected });
     }
@@ -218,15 +224,16 @@ mod tests {
         }
     }
 
-    fn number_in_force(versions: &[PolicyVersion], now: i64) -> Option<u32> {
-        in_force(versions, at(now)).map(|version| version.number)
+    fn status_at(versions: &[PolicyVersion], number: u32, now: i64) -> PolicyStatus {
+        let version = versions.iter().find(|version| version.number == number).unwrap();
+        status(version, number_in_force(versions, at(now)))
     }
 
     #[test]
     fn version_takes_effect_at_its_time_and_never_before_it_was_approved() {
         let versions = [version(1, 0, Some(10)), version(2, 100, Some(20))];
-        for (now, expected) in [(9, None), (10, Some(1)), (99, Some(1)), (100, Some(2))] {
-            assert_eq!(number_in_force(&versions, now), expected, "{now}");
+        for (now, expected) in [(9, 0), (10, 1), (99, 1), (100, 2)] {
+            assert_eq!(number_in_force(&versions, at(now)), expected, "{now}");
         }
         assert_eq!(next_change(&versions, at(0)), Some(at(10)));
         assert_eq!(next_change(&versions, at(10)), Some(at(100)));
@@ -236,9 +243,9 @@ mod tests {
     #[test]
     fn earlier_version_does_not_come_back_when_its_own_time_comes_later() {
         let versions = [version(1, 0, Some(0)), version(2, 500, Some(10)), version(3, 100, Some(20))];
-        assert_eq!(number_in_force(&versions, 100), Some(3));
-        assert_eq!(number_in_force(&versions, 500), Some(3));
-        assert_eq!(status(&versions, 2, at(500)), Some(PolicyStatus::Superseded));
+        assert_eq!(number_in_force(&versions, at(100)), 3);
+        assert_eq!(number_in_force(&versions, at(500)), 3);
+        assert_eq!(status_at(&versions, 2, 500), PolicyStatus::Superseded);
         assert_eq!(next_change(&versions, at(100)), None);
     }
 
@@ -260,9 +267,8 @@ mod tests {
             PolicyStatus::Proposed,
         ];
         for (number, expected) in (1..).zip(expected) {
-            assert_eq!(status(&versions, number, at(60)), Some(expected), "{number}");
+            assert_eq!(status_at(&versions, number, 60), expected, "{number}");
         }
-        assert_eq!(status(&versions, 6, at(60)), None);
         assert_eq!(followed(&versions), Some(versions[3].statement));
     }
 
@@ -270,14 +276,16 @@ mod tests {
     fn proposal_names_the_next_number_and_what_it_follows() {
         let versions = [version(1, 0, Some(0)), version(2, 50, Some(10))];
         let follows = Some(versions[1].statement);
-        let check = |number, follows, active_at| check_proposal(&versions, number, follows, at(active_at), at(20));
+        let check = |number, follows, active_at| check_proposal(&versions, 2, number, follows, at(active_at), at(20));
         assert_eq!(check(3, follows, 0), Ok(()));
         assert_eq!(check(2, follows, 0), Err(Refusal::PolicyOutdated { given: 2, expected: 3 }));
         assert!(check(3, Some(versions[0].statement), 0).is_err());
         assert!(check(3, None, 0).is_err());
         assert!(check(3, follows, 400 * 86_400).is_err());
+        // One that was taken back keeps its number.
+        assert_eq!(check_proposal(&versions, 3, 4, follows, at(0), at(20)), Ok(()));
         let waiting = [version(1, 0, None)];
-        assert_eq!(check_proposal(&waiting, 2, None, at(0), at(0)), Err(Refusal::PolicyWaiting { version: 1 }));
+        assert_eq!(check_proposal(&waiting, 1, 2, None, at(0), at(0)), Err(Refusal::PolicyWaiting { version: 1 }));
     }
 
     #[test]

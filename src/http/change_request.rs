@@ -17,7 +17,6 @@ use super::{
     timeouts::BodyTooSlow,
 };
 use crate::{
-    domain::id::Sha256,
     policy::Action,
     reading::{self, ReadingFault},
     service::{
@@ -187,7 +186,8 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
             if length.is_none_or(|length| length > SMALL_BODY_BYTES as u64) {
                 let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
                 if let Some(about) = T::about(&ids, named) {
-                    first_look::check(api, &principal, &conditions.key, about?).await?;
+                    // The body is not here yet, and not asked for.
+                    first_look::check(api, &principal, &conditions.idempotency(&parts, &[]), about?).await?;
                 }
             }
             let (bytes, arrived_at) = body.whole(api, &parts.headers, limit).await?;
@@ -305,10 +305,7 @@ impl Conditions {
     /// What makes this request recognisable when it is sent again.
     fn idempotency(&self, parts: &Parts, said: &[u8]) -> Idempotency {
         let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
-        // No part can hold a line feed, so no two requests look alike.
-        let tag = self.if_match.as_deref().unwrap_or_default();
-        let request = format!("{}\n{address}\n{tag}\n{}", parts.method, Sha256::of(said));
-        Idempotency { key: self.key.clone(), request_sha256: Sha256::of(request.as_bytes()) }
+        Idempotency::of(&self.key, (parts.method.as_str(), address), self.if_match.as_deref(), said)
     }
 }
 
@@ -457,6 +454,7 @@ fn is_connection(error: &axum::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::Sha256;
     use axum::http::HeaderValue;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

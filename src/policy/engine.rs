@@ -18,7 +18,10 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fmt,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// All that a relay can be permitted, whatever the guardrails in force say: those of before there were relays forbid it nothing.
@@ -72,6 +75,7 @@ pub struct Engine {
     named: Vec<Named>,
     predicate_cache: PredicateCache,
     decision_cache: DecisionCache,
+    decisions: AtomicU64,
 }
 
 impl Engine {
@@ -90,6 +94,7 @@ impl Engine {
             partners,
             predicate_cache: PredicateCache::default(),
             decision_cache: DecisionCache::default(),
+            decisions: AtomicU64::new(0),
         }
     }
 
@@ -108,6 +113,11 @@ impl Engine {
     /// The partners whose policies are loaded; every other partner releases nothing and reads nothing.
     pub fn partners(&self) -> impl Iterator<Item = &PartnerCode> {
         self.partners.keys()
+    }
+
+    /// How often these policies were evaluated to decide on something. What may take no time of others is shown by it to decide nothing.
+    pub fn decisions_made(&self) -> u64 {
+        self.decisions.load(Ordering::Relaxed)
     }
 
     /// Decides whether `principal` may do `action` on `resource`.
@@ -204,6 +214,7 @@ impl Engine {
         if is_kept_from(principal, action) {
             return false;
         }
+        self.decisions.fetch_add(1, Ordering::Relaxed);
         let Some(request) = self.ask(action, world) else { return false };
         self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&request)))
     }
@@ -222,6 +233,7 @@ impl Engine {
         resource: Resource<'_>,
         is_asked: &dyn Fn(&Side) -> bool,
     ) -> AuthorizationTrace {
+        self.decisions.fetch_add(1, Ordering::Relaxed);
         let refusal = if action.view().is_some() { Standing::Hidden } else { Standing::Denied };
         if !resource.fits(action) {
             return undecidable(action, refusal, &"the action cannot be asked of such a resource");

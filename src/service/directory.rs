@@ -14,7 +14,7 @@ use crate::{
         Refusal,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         name::is_same,
-        policy::{self, PolicyOwner},
+        policy::PolicyOwner,
     },
     policy::{Action, Permit, Resource},
     sealing::{
@@ -248,9 +248,8 @@ async fn guardrails_resting_on(
     if *member.partner() != exchange.host {
         return Ok(resting);
     }
-    let history = policies::history(tx, &PolicyOwner::Guardrails).await?;
-    let present = policy::in_force(&history, now).map_or(0, |version| version.number);
-    for version in history.iter().filter(|version| version.number >= present && version.effective_at().is_some()) {
+    let standing = policies::standing(tx, &PolicyOwner::Guardrails, now).await?;
+    for version in standing.iter().filter(|version| version.effective_at().is_some()) {
         let Some(row) = policies::find(tx, &PolicyOwner::Guardrails, version.number).await? else { continue };
         let is_theirs = version.proposed_by == *member || row.approval.as_ref().is_some_and(|by| by.by == *member);
         if is_theirs && rules::verify(tx, &exchange.host, &row).await?.is_ok() {
@@ -320,7 +319,7 @@ async fn publish_first(
     entries::append(&mut tx, &entry).await?;
     // From here on the caller is a member; the same request again finds its answer.
     let answer = Answer::json(200, &member(row));
-    let recorded = answer.recorded(idempotency.request_sha256, now);
+    let recorded = answer.recorded(idempotency, now);
     idempotency::record(&mut tx, id, &idempotency.key, &recorded).await?;
     super::outcome::commit(exchange, tx, Some((id, idempotency)), answer).await
 }

@@ -3,6 +3,7 @@
 use super::{
     Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     cursors::SealedCursors,
+    evaluation,
     state::{self, CallState, ProgramState, ProposalState},
     stepwise::STEP,
     unit::View,
@@ -199,23 +200,23 @@ impl<'k> LogPage<'k> {
     async fn go_on(&mut self, reading: &mut LogReading<'_>, entries: u32) -> Result<Stopped> {
         while self.passed < PASSED {
             let (rows, until) = entries::page(&mut reading.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
-            let mut readables = Vec::new();
-            for row in rows {
-                let readable = if self.decided == entries { None } else { reading.may_read(&row).await? };
-                let Some(readable) = readable else {
-                    let fits = self.take(reading, &mut readables).await?;
-                    return Ok(if fits { Stopped::AtTheBounds } else { Stopped::Full });
-                };
-                (self.after, self.decided) = (row.seq, self.decided + 1);
-                if readable {
-                    readables.push(row);
+            let mut rows = rows.into_iter().peekable();
+            while rows.peek().is_some() {
+                let mut step = Vec::with_capacity(STEP as usize);
+                while step.len() < STEP as usize
+                    && self.decided < entries
+                    && let Some(row) = rows.peek()
+                    && reading.load(row).await?
+                {
+                    self.decided += 1;
+                    step.extend(rows.next());
                 }
-                if readables.len() == STEP as usize && !self.take(reading, &mut readables).await? {
+                if step.is_empty() {
+                    return Ok(Stopped::AtTheBounds);
+                }
+                if !self.take(reading, step).await? {
                     return Ok(Stopped::Full);
                 }
-            }
-            if !self.take(reading, &mut readables).await? {
-                return Ok(Stopped::Full);
             }
             let Some(until) = until else {
                 // Those of other kinds are passed as well, or they would be looked at again each time.
@@ -227,10 +228,13 @@ impl<'k> LogPage<'k> {
         Ok(Stopped::AtTheBounds)
     }
 
-    /// Takes entries that the caller may read, a few at a time, since a payload can be long. Returns whether all of them fit.
-    async fn take(&mut self, reading: &mut LogReading<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
-        entries::add_payloads(&mut reading.view.tx, readables).await?;
-        for row in readables.drain(..) {
+    /// Passes a few entries whose subjects are loaded, and takes those that the caller may read: few, since a payload can be long. Returns
+    /// whether all of them fit.
+    async fn take(&mut self, reading: &mut LogReading<'_>, step: Vec<EntryRow>) -> Result<bool> {
+        let last = step.last().map(|row| row.seq);
+        let mut readables = reading.readable(step).await?;
+        entries::add_payloads(&mut reading.view.tx, &mut readables).await?;
+        for row in readables {
             let item = entry(row, &reading.known);
             if !self.room.takes(&item) {
                 // It comes first on the next page.
@@ -239,6 +243,7 @@ impl<'k> LogPage<'k> {
             }
             self.items.push(item);
         }
+        self.after = last.unwrap_or(self.after);
         Ok(true)
     }
 }
@@ -248,7 +253,7 @@ impl<'k> LogPage<'k> {
 struct LoadedSubjects {
     programs: HashMap<ProgramId, Option<ProgramState>>,
     calls: HashMap<CallId, Option<Arc<CallState>>>,
-    proposals: HashMap<ProposalId, Option<ProposalState>>,
+    proposals: HashMap<ProposalId, Option<Arc<ProposalState>>>,
 }
 
 /// A look at the log in one snapshot.
@@ -259,53 +264,95 @@ struct LogReading<'e> {
     known: LoadedSubjects,
 }
 
+/// A question to the policies, of all that an entry is about.
+type Asked = (Action, Arc<ProposalState>);
+
 impl LogReading<'_> {
-    /// Whether the caller may read an entry; none if there is no room to load what it is about.
-    async fn may_read(&mut self, row: &EntryRow) -> Result<Option<bool>> {
-        if let Some(id) = row.proposal {
-            if !self.load_proposal(id).await? {
-                return Ok(None);
+    /// Whether what the entry is about is known now, or known not to be there: there is no room to load everything.
+    async fn load(&mut self, row: &EntryRow) -> Result<bool> {
+        match (row.proposal, row.call, row.program) {
+            (Some(id), _, _) => self.load_proposal(id).await,
+            (_, Some(id), _) => self.load_call(id).await,
+            (_, _, Some(id)) => self.load_program(id).await,
+            (None, None, None) => Ok(true),
+        }
+    }
+
+    /// Those of these entries that the caller may read. What they are about is loaded.
+    async fn readable(&self, rows: Vec<EntryRow>) -> Result<Vec<EntryRow>> {
+        let me = &self.view.me.id;
+        // What one did oneself one may read, as long as one may know of the proposal at all.
+        let by_circle = |row: &EntryRow| match row.readers {
+            _ if row.actor.as_ref() == Some(me) => Action::View,
+            Readers::Parties => Action::ViewPartyLog,
+            _ => Action::ViewOfficerLog,
+        };
+        let is_permitted = self.decided(rows.iter().map(|row| self.asked(row, by_circle(row))).collect()).await?;
+        let observed = rows.iter().zip(&is_permitted).map(|(row, is_permitted)| {
+            let is_asked = !is_permitted && row.kind.is_for_observers();
+            is_asked.then(|| self.asked(row, Action::ObserveProposal)).flatten()
+        });
+        let is_observed = self.decided(observed.collect()).await?;
+        let may_read = is_permitted.into_iter().zip(is_observed).map(|(one, other)| one || other);
+        let may_read = rows.into_iter().zip(may_read);
+        Ok(may_read
+            .filter(|(row, of_proposal)| *of_proposal || self.may_read_of_others(row))
+            .map(|(row, _)| row)
+            .collect())
+    }
+
+    /// The question about the proposal that an entry is about.
+    fn asked(&self, row: &EntryRow, action: Action) -> Option<Asked> {
+        let proposal = self.known.proposals.get(&row.proposal?).and_then(Option::as_ref)?;
+        Some((action, Arc::clone(proposal)))
+    }
+
+    /// Whether each is permitted to the caller; what is not asked is not.
+    async fn decided(&self, asked: Vec<Option<Asked>>) -> Result<Vec<bool>> {
+        let (policies, me) = (Arc::clone(&self.view.policies), Arc::new(self.view.me.clone()));
+        let steps = {
+            let (policies, me) = (Arc::clone(&policies), Arc::clone(&me));
+            move |some: &[Option<Asked>]| {
+                let is_known =
+                    |(action, proposal): &Asked| policies.known_decision(&me, *action, &proposal.facts).is_some();
+                // What a decision costs is for the owners' policies to say.
+                if some.iter().flatten().all(is_known) { some.len() } else { usize::MAX }
             }
-            let proposal = self.known.proposals.get(&id).and_then(Option::as_ref);
-            return Ok(Some(proposal.is_some_and(|proposal| {
-                // What one did oneself one may read, as long as one may know of the proposal at all.
-                let action = match row.readers {
-                    _ if row.actor.as_ref() == Some(&self.view.me.id) => Action::View,
-                    Readers::Parties => Action::ViewPartyLog,
-                    _ => Action::ViewOfficerLog,
-                };
-                let facts = &proposal.facts;
-                self.view.may(action, Resource::Proposal(facts))
-                    || row.kind.is_for_observers() && self.view.may(Action::ObserveProposal, Resource::Proposal(facts))
-            })));
+        };
+        let decide = move |some: Vec<Option<Asked>>| -> Vec<bool> {
+            let is_permitted = |asked: Option<Asked>| {
+                asked.is_some_and(|(action, proposal)| policies.decides(&me, action, &proposal.facts))
+            };
+            some.into_iter().map(is_permitted).collect()
+        };
+        evaluation::decided(self.view.exchange, &self.view.asker, asked, steps, decide).await
+    }
+
+    /// Whether the caller may read an entry that is about no proposal. The guardrails alone are asked about it.
+    fn may_read_of_others(&self, row: &EntryRow) -> bool {
+        if row.proposal.is_some() {
+            return false;
         }
         if let Some(id) = row.call {
-            if !self.load_call(id).await? {
-                return Ok(None);
-            }
             let action = if row.readers == Readers::Call { Action::ViewCall } else { Action::ViewCallLog };
-            return Ok(Some(match self.known.calls.get(&id).and_then(Option::as_ref) {
+            return match self.known.calls.get(&id).and_then(Option::as_ref) {
                 Some(call) => self.view.may(action, Resource::Call(&call.facts)),
                 // A draft that was deleted: each reads on what they did themselves.
                 None => row.actor.as_ref() == Some(&self.view.me.id),
-            }));
+            };
         }
         if let Some(id) = row.program {
-            if !self.load_program(id).await? {
-                return Ok(None);
-            }
             let program = self.known.programs.get(&id).and_then(Option::as_ref);
-            return Ok(Some(
-                program.is_some_and(|program| self.view.may(Action::ViewProgram, Resource::Program(&program.facts))),
-            ));
+            return program
+                .is_some_and(|program| self.view.may(Action::ViewProgram, Resource::Program(&program.facts)));
         }
-        Ok(Some(match (row.readers, &row.actor) {
+        match (row.readers, &row.actor) {
             (Readers::Members, _) => true,
             (Readers::PolicyOfficers, Some(actor)) => {
                 self.view.may(Action::ViewPolicyDrafts, Resource::Partner(actor.partner()))
             }
             _ => false,
-        }))
+        }
     }
 
     /// Whether one more thing may be loaded.
@@ -331,7 +378,7 @@ impl LogReading<'_> {
                     return Ok(false);
                 }
                 let call = self.known.calls.get(&row.call).and_then(Option::as_ref).ok_or(ServiceError::Hidden)?;
-                Some(state::proposal_state(row, Arc::clone(call), self.view.now))
+                Some(Arc::new(state::proposal_state(row, Arc::clone(call), self.view.now)))
             }
         };
         self.known.proposals.insert(id, proposal);
@@ -374,7 +421,7 @@ fn entry(row: EntryRow, known: &LoadedSubjects) -> Entry {
         program: row.program,
         call: row.call,
         proposal: row.proposal,
-        reference: proposal.map(ProposalState::reference),
+        reference: proposal.map(|proposal| proposal.reference()),
         code: call.map(|call| call.text.code.clone()),
         payload: row.payload,
         salt: BASE64_STANDARD.encode(row.salt),

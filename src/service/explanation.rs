@@ -66,27 +66,37 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
             return Err(ServiceError::Hidden);
         }
     }
-    let resource = match (&request.owner, request.action) {
-        (Some(owner), Action::ReadStaff) if proposal.facts.parties.contains(owner) => {
-            Resource::StaffSlots { proposal: &proposal.facts, owner }
-        }
-        (None, action) if action.is_three_sided() && action != Action::ReadStaff => Resource::Proposal(&proposal.facts),
-        _ => return Err(ServiceError::Malformed("name the party with `ReadStaff`, and with no other action".into())),
+    let is_asked_of_all_sides = match (&request.owner, request.action) {
+        (Some(owner), Action::ReadStaff) => proposal.facts.parties.contains(owner),
+        (None, action) => action.is_three_sided() && action != Action::ReadStaff,
+        _ => false,
     };
-    let decision = view.policies.explain(&facts, request.action, resource);
+    if !is_asked_of_all_sides {
+        return Err(ServiceError::Malformed("name the party with `ReadStaff`, and with no other action".into()));
+    }
     // Why another nation's member is kept out may be a conflict or that nation's own reasons: one learns that, not why.
-    let is_others_secret = subject.partner() != view.me.id.partner() && decision.standing != Standing::Permitted;
-    let would_permit = if is_others_secret {
-        Vec::new()
-    } else {
-        view.policies.what_would_permit(&facts, request.action, &proposal.facts, request.owner.as_ref())
+    let is_of_another = subject.partner() != view.me.id.partner();
+    let (reference, policies) = (proposal.reference(), Arc::clone(&view.policies));
+    let (action, owner) = (request.action, request.owner.clone());
+    // What would change a decision is found by many more, and what each costs is for the nations' policies to say.
+    let decide = move || {
+        let on = &proposal.facts;
+        let resource =
+            owner.as_ref().map_or(Resource::Proposal(on), |owner| Resource::StaffSlots { proposal: on, owner });
+        let decision = policies.explain(&facts, action, resource);
+        let is_others_secret = is_of_another && decision.standing != Standing::Permitted;
+        let would_permit =
+            if is_others_secret { Vec::new() } else { policies.what_would_permit(&facts, action, on, owner.as_ref()) };
+        (decision, is_others_secret, would_permit)
     };
+    let (decision, is_others_secret, would_permit) =
+        evaluation::done(exchange, &view.me.id, usize::MAX, decide).await?;
     let own = is_others_secret.then(|| view.me.id.partner().clone());
     let steps = steps(&mut view, &decision, own.as_ref()).await?;
     Ok(Explanation {
         member: subject,
         proposal: request.proposal,
-        reference: proposal.reference(),
+        reference,
         action: request.action.to_string(),
         outcome: decision.standing.to_string(),
         steps,
@@ -235,8 +245,8 @@ async fn steps(
             if own.is_some_and(|own| owner != PolicyOwner::Partner(own.clone())) {
                 continue;
             }
-            let history = policies::history(&mut view.tx, &owner).await?;
-            let version = in_force(&history, view.now).map(|version| version.number);
+            let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
+            let version = in_force(&standing, view.now).map(|version| version.number);
             let version = version.or((owner == PolicyOwner::Guardrails).then_some(0));
             let reasons = verdict.reasons.iter().map(|reason| ExplainedReason {
                 policy: reason.policy.as_ref().map(|policy| policy.id.to_string()),

@@ -3,7 +3,7 @@
 //! The check uses the address alone and facts that need no body; the act decides everything again.
 
 use super::{
-    Exchange, Principal, Result, ServiceError, parties, policies, state,
+    Exchange, Idempotency, Principal, Result, ServiceError, parties, policies, state,
     unit::View,
     vault_access::{may_wrap, wrap_action},
 };
@@ -38,10 +38,12 @@ pub enum About {
     Policies(PolicyOwner),
 }
 
-/// Refuses a caller who could not do it in any case. A request that was answered before under its key is left to the act.
-pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about: About) -> Result<()> {
+/// Refuses a caller who could not do it in any case. A request to the same address that was answered before under its key is left to the act:
+/// its sender may have lost the right by it.
+pub async fn check(exchange: &Exchange, principal: &Principal, request: &Idempotency, about: About) -> Result<()> {
     let mut view = View::open(exchange, principal).await?;
-    if idempotency::find(&mut view.tx, &principal.member, key).await?.is_some() {
+    let earlier = idempotency::find(&mut view.tx, &principal.member, &request.key).await?;
+    if earlier.is_some_and(|earlier| earlier.address_sha256 == Some(request.address_sha256)) {
         return Ok(());
     }
     match about {

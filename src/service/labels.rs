@@ -7,14 +7,15 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
+    decided_readers::DecidedReaders,
     described::describe,
     explanation::Hearing,
+    label_losses::{self, ProposalKeys, with_label},
     preview::note,
     quotas,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
-    vault_access::reads,
     vaults,
     verified::Verified,
     versions,
@@ -26,14 +27,13 @@ use crate::{
         label::Label,
         proposal::Status,
     },
-    policy::{Action, Engine, Permit, Resource},
+    policy::{Action, Permit, Resource},
     sealing::statement::{LabelStatement, Signed},
     storage::{
         StoreError, Tx,
         labels::{self, LabelRow},
         partners,
         proposals::SignatureRow,
-        vaults as vault_store,
         vaults::VaultRow,
     },
     wire::{
@@ -43,13 +43,20 @@ use crate::{
         proposal::{LabelPreview, SignLabel, SignedLabel},
     },
 };
-use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Proposes a relabelling of the version that stands, or adds the caller's party's signature to the one that waits. The last
 /// signature puts it in force.
 pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId, body: &SignLabel) -> Result<Answer> {
     let verified = Verified::<LabelStatement>::of(&body.statement).await?;
+    // A rehearsal ends before a label takes effect.
+    let decided = match verified.statement().filter(|_| !context.is_rehearsal) {
+        Some(statement) => label_losses::before_label(exchange, &context.principal, id, statement).await?,
+        None => DecidedReaders::default(),
+    };
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
@@ -90,7 +97,8 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
     if signatures.len() == proposal.row.parties.len() {
         labels::complete(&mut act.tx, &permit, id, expected, now).await?;
         let label = signed.statement.label.as_ref();
-        take_effect(&mut act, &permit, &proposal, label, signed.statement.manifest_sha256, Some(expected)).await?;
+        let said = (label, signed.statement.manifest_sha256, Some(expected));
+        take_effect(&mut act, &permit, &proposal, said, &decided).await?;
     }
     let proposal = act.proposal(id).await?;
     let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me, &act.policies).await?);
@@ -168,7 +176,7 @@ pub async fn preview(
         label.check(owners)?;
         check_place_in(&mut view.tx, &proposal, label).await?;
     }
-    let then = with_label(&proposal, label.as_ref());
+    let (proposal, then) = (Arc::new(proposal.clone()), Arc::new(with_label(&proposal, label.as_ref())));
     let (now, policies) = (view.now, view.policies.clone());
     let mut comparison = Comparison::new(exchange, &view.me.id, policies.clone(), policies.clone(), now);
     let mut items = Vec::new();
@@ -176,7 +184,9 @@ pub async fn preview(
     comparison.add(&mut view.tx, (&proposal, &then), everybody, &mut items).await?;
     note(&mut view.tx, &mut items).await?;
     let mut keys_removed = BTreeMap::new();
-    for (_, holder, count) in losing(exchange, &mut view.tx, &policies, now, &proposal, &then).await? {
+    let held = ProposalKeys::of(exchange, &mut view.tx, now, id, label.as_ref()).await?;
+    let decided = held.decided(exchange, &view.me.id, &policies, &proposal, &then).await?;
+    for (_, holder, count) in held.lost(&decided, &policies, &proposal, &then)? {
         *keys_removed.entry(holder.partner().clone()).or_default() += count;
     }
     let count = |which: fn(&PreviewedChange) -> bool| items.iter().filter(|change| which(change)).count() as u64;
@@ -199,7 +209,12 @@ pub(super) async fn check_place(act: &mut Act<'_>, proposal: &ProposalState, lab
 
 /// Puts in force what the newest version that stands says, or what its parties signed for it since. Before any stands, what
 /// the newest one says that all have signed.
-pub(super) async fn follow_versions(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
+pub(super) async fn follow_versions(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    decided: &DecidedReaders,
+) -> Result<()> {
     let signed = proposal.row.versions.iter().filter(|version| version.committed_at.is_some());
     let Some(version) = signed.max_by_key(|version| (version.complete_at.is_some(), version.number)).cloned() else {
         return Ok(());
@@ -211,70 +226,26 @@ pub(super) async fn follow_versions(act: &mut Act<'_>, permit: &Permit, proposal
     if label == proposal.row.label {
         return Ok(());
     }
-    take_effect(act, permit, proposal, label.as_ref(), version.manifest, number).await
+    take_effect(act, permit, proposal, (label.as_ref(), version.manifest, number), decided).await
 }
 
+/// Puts in force what a relabelling of that number, or else a manifest, says.
 async fn take_effect(
     act: &mut Act<'_>,
     permit: &Permit,
     proposal: &ProposalState,
-    label: Option<&Label>,
-    manifest: Sha256,
-    number: Option<u32>,
+    (label, manifest, number): (Option<&Label>, Sha256, Option<u32>),
+    decided: &DecidedReaders,
 ) -> Result<()> {
     let id = proposal.row.id;
     labels::put(&mut act.tx, permit, id, label).await?;
     let payload = LabelInForce { number, manifest_sha256: manifest, label: label.cloned() };
     act.log(Subject::proposal(proposal), payload).await?;
     let then = act.proposal(id).await?;
-    let (exchange, policies, now) = (act.exchange, act.policies.clone(), act.now);
-    let losing = losing(exchange, &mut act.tx, &policies, now, proposal, &then).await?;
-    let held: Vec<_> = losing.into_iter().map(|(vault, holder, _)| (Subject::proposal(&then), vault, holder)).collect();
-    vaults::remove_held_keys(act, permit, &held).await
-}
-
-/// The holders of keys from whom a label takes what their keys open, and how many keys: everybody outside it, and everybody whom the
-/// policies let read with the label before and not with this one.
-async fn losing(
-    exchange: &Exchange,
-    tx: &mut Tx,
-    policies: &Engine,
-    now: Timestamp,
-    before: &ProposalState,
-    after: &ProposalState,
-) -> Result<Vec<(VaultRow, MemberId, u64)>> {
-    let mut holding = Vec::new();
-    for vault in vault_store::of_proposal(tx, before.row.id).await? {
-        for (holder, count) in vault_store::member_holders(tx, vault.id).await? {
-            holding.push((vault.clone(), holder, count));
-        }
-    }
-    let is_outside = |holder: &MemberId| after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
-    // Of those outside nothing more needs to be known; the others are read at once.
-    let inside: BTreeSet<&MemberId> =
-        holding.iter().map(|(_, holder, _)| holder).filter(|id| !is_outside(id)).collect();
-    let inside: Vec<MemberId> = inside.into_iter().cloned().collect();
-    let known = state::members(exchange, tx, &inside, now).await?;
-    let mut found = Vec::new();
-    for (vault, holder, count) in holding {
-        let loses = match known.get(&holder) {
-            // Most read with the new label as before, which one look settles.
-            Some(facts) => !reads(facts, policies, &vault, after)? && reads(facts, policies, &vault, before)?,
-            None => is_outside(&holder),
-        };
-        if loses {
-            found.push((vault, holder, count));
-        }
-    }
-    Ok(found)
-}
-
-/// The proposal as it would be with this label.
-fn with_label(proposal: &ProposalState, label: Option<&Label>) -> ProposalState {
-    let mut then = proposal.clone();
-    then.facts.label = label.cloned();
-    then.row.label = label.cloned();
-    then
+    let held = ProposalKeys::of(act.exchange, &mut act.tx, act.now, id, label).await?;
+    let lost = held.lost(decided, &act.policies, proposal, &then)?;
+    let lost = lost.into_iter().map(|(vault, holder, _)| (Subject::proposal(&then), VaultRow::clone(&vault), holder));
+    vaults::remove_held_keys(act, permit, &lost.collect::<Vec<_>>()).await
 }
 
 async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, statement: &LabelStatement) -> Result<()> {

@@ -3,8 +3,9 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, announcements,
     cursors::SealedCursors,
+    decided_readers::DecidedReaders,
     described::describe,
-    labels, parties, quotas,
+    label_losses, labels, parties, quotas,
     state::ProposalState,
     stepwise::StepwisePage,
     unit::{Act, Subject, View},
@@ -42,6 +43,13 @@ pub async fn sign(
     body: &SignManifest,
 ) -> Result<Answer> {
     let verified = Verified::<Manifest>::of(&body.manifest).await?;
+    // A rehearsal ends before a label takes effect.
+    let decided = match verified.clone().signed() {
+        Ok(signed) if !context.is_rehearsal => {
+            label_losses::before_version(exchange, &context.principal, id, &signed).await?
+        }
+        _ => DecidedReaders::default(),
+    };
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
@@ -102,8 +110,8 @@ pub async fn sign(
     if signatures.len() == proposal.row.parties.len() {
         proposals::advance(&mut act.tx, &permit, id, version.number, at, None).await?;
         let proposal = act.proposal(id).await?;
-        labels::follow_versions(&mut act, &permit, &proposal).await?;
-        complete_if_all_here(&mut act, &permit, &proposal).await?;
+        labels::follow_versions(&mut act, &permit, &proposal, &decided).await?;
+        complete_if_all_here(&mut act, &permit, &proposal, &decided).await?;
     }
     let proposal = act.proposal(id).await?;
     announcements::recount(&mut act, &permit, &proposal).await?;
@@ -167,7 +175,12 @@ async fn require_letters_vault(act: &mut Act<'_>, proposal: &ProposalState, part
 }
 
 /// Lets a committed version stand once its last byte is here.
-pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
+pub(super) async fn complete_if_all_here(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    decided: &DecidedReaders,
+) -> Result<()> {
     let id = proposal.row.id;
     let Some(version) = proposal.versions.committed().cloned() else { return Ok(()) };
     let manifest = of_version(&mut act.tx, id, version.number).await?;
@@ -186,7 +199,7 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     let payload = ProposalSubmitted { version: version.number, manifest_sha256: version.manifest };
     act.log(Subject::proposal(proposal), payload).await?;
     let proposal = act.proposal(id).await?;
-    labels::follow_versions(act, permit, &proposal).await
+    labels::follow_versions(act, permit, &proposal, decided).await
 }
 
 async fn add_version(

@@ -12,6 +12,7 @@ pub mod cancellation;
 pub mod comparison;
 mod cursors;
 pub mod damage;
+mod decided_readers;
 pub mod decisions;
 pub mod declines;
 mod described;
@@ -26,6 +27,7 @@ pub mod feed;
 pub mod first_look;
 mod foreseen;
 pub mod inbox;
+mod label_losses;
 pub mod labels;
 pub mod leftover_keys;
 pub mod lists;
@@ -138,8 +140,8 @@ impl LongWorkQueues {
         take(&self.policy_texts, &principal.member).await
     }
 
-    /// A turn at evaluating policies for a list or a preview, which takes processor time that another nation's text decides.
-    pub(super) async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
+    /// A turn at evaluating policies for a read of many things, which takes processor time that another nation's text decides.
+    pub async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
         take(&self.evaluations, who).await
     }
 }
@@ -227,6 +229,20 @@ pub struct Idempotency {
     pub key: String,
     /// Digest over method, path, precondition and body.
     pub request_sha256: Sha256,
+    /// Digest over method and path.
+    pub address_sha256: Sha256,
+}
+
+impl Idempotency {
+    /// The request of that method and path, for the state that its sender saw; `said` is its body, or whatever stands for it.
+    #[must_use]
+    pub fn of(key: &str, (method, path): (&str, &str), if_match: Option<&str>, said: &[u8]) -> Self {
+        // No part can hold a line feed, so no two requests look alike.
+        let address = format!("{method}\n{path}");
+        let request = format!("{address}\n{}\n{}", if_match.unwrap_or_default(), Sha256::of(said));
+        let [request_sha256, address_sha256] = [&request, &address].map(|text| Sha256::of(text.as_bytes()));
+        Self { key: key.to_owned(), request_sha256, address_sha256 }
+    }
 }
 
 /// The context of a request: everything about it that is not its body.
@@ -412,9 +428,10 @@ impl Answer {
         Self { body: Vec::new(), etag: None, location: None, ..self }
     }
 
-    fn recorded(&self, request_sha256: Sha256, created_at: Timestamp) -> Recorded {
+    fn recorded(&self, idempotency: &Idempotency, created_at: Timestamp) -> Recorded {
         Recorded {
-            request_sha256,
+            request_sha256: idempotency.request_sha256,
+            address_sha256: Some(idempotency.address_sha256),
             status: self.status,
             content_type: (!self.body.is_empty()).then(|| "application/json".to_owned()),
             body: self.body.clone(),

@@ -7,6 +7,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     cursors::SealedCursors,
     quotas,
+    stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
     verified::Verified,
 };
@@ -61,22 +62,20 @@ pub async fn list_versions(
 ) -> Result<Page<wire::PolicyVersion>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadPolicies, Resource::Exchange)?;
-    let history = policies::history(&mut view.tx, owner).await?;
     let cursors = SealedCursors::of(exchange, "versions of policies", &principal.member).within("owner", owner);
-    let after: Option<u32> = cursors.open(cursor)?;
-    let shown = |version: &&PolicyVersion| {
-        version.number > after.unwrap_or(0) && may_know(&view, owner, &history, version.number)
-    };
-    let mut numbers: Vec<u32> = history.iter().filter(shown).map(|version| version.number).collect();
-    let more = numbers.len() > limit as usize;
-    numbers.truncate(limit as usize);
-    let mut items = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
-        items.push(without_text(describe(row, &history, view.now)?));
+    let mut page = StepwisePage::<u32, _>::new(limit, cursors, cursor)?;
+    let (is_writer, present) = (is_writer(&view, owner), number_in_force(&mut view.tx, owner, view.now).await?);
+    while page.is_open() {
+        let after = page.after().copied().unwrap_or(0);
+        let rows = if is_writer || is_announced_to_all(owner) {
+            policies::some(&mut view.tx, owner, is_writer, after, STEP).await?
+        } else {
+            let in_force = policies::find(&mut view.tx, owner, present).await?;
+            in_force.into_iter().filter(|row| row.version.number > after).collect()
+        };
+        page.add(rows.into_iter().map(|row| (row.version.number, without_text(describe(row, present)))).collect());
     }
-    let next = items.last().filter(|_| more).map(|last| cursors.seal(last.version));
-    Ok(Page { items, next })
+    Ok(page.finish())
 }
 
 /// One version, with its text.
@@ -88,12 +87,12 @@ pub async fn show_version(
 ) -> Result<wire::PolicyVersion> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadPolicies, Resource::Exchange)?;
-    let history = policies::history(&mut view.tx, owner).await?;
-    if !may_know(&view, owner, &history, number) {
+    let present = number_in_force(&mut view.tx, owner, view.now).await?;
+    let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    if !is_writer(&view, owner) && !is_known_to_others(owner, rules::status(&row.version, present)) {
         return Err(ServiceError::Hidden);
     }
-    let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
-    describe(row, &history, view.now)
+    Ok(describe(row, present))
 }
 
 /// Proposes the next version of an owner's policies. A text that a database cannot evaluate is refused here, not at the first list.
@@ -134,8 +133,9 @@ pub async fn propose(
         let fault = "it is for another owner or another text".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    let history = policies::history(&mut act.tx, owner).await?;
-    rules::check_proposal(&history, says.version, says.follows, says.active_at, act.now)?;
+    let standing = policies::standing(&mut act.tx, owner, act.now).await?;
+    let last = policies::last(&mut act.tx, owner).await?;
+    rules::check_proposal(&standing, last, says.version, says.follows, says.active_at, act.now)?;
     quotas::check_policies(&mut act, owner).await?;
     let row = PolicyRow {
         owner: owner.clone(),
@@ -161,9 +161,8 @@ pub async fn propose(
         statement: body.statement.clone(),
     };
     act.log(Subject::default(), payload).await?;
-    let history = policies::history(&mut act.tx, owner).await?;
     let location = format!("/v1/policies/{owner}/versions/{}", says.version);
-    let answer = Answer::created(location, &describe(row, &history, act.now)?);
+    let answer = Answer::created(location, &describe(row, rules::number_in_force(&standing, act.now)));
     act.finish(answer).await
 }
 
@@ -216,7 +215,7 @@ pub async fn approve(
     let (by, preview) = (act.me.id.clone(), body.preview.clone());
     let approval = ApprovalRow { statement: body.approval.clone(), by, at: now, preview };
     policies::approve(&mut act.tx, &permit, &partner, owner, number, &approval).await?;
-    let history = policies::history(&mut act.tx, owner).await?;
+    let present = number_in_force(&mut act.tx, owner, now).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
     // Key cards can have changed since it was proposed. What would not count takes the place of nothing that does.
     if let Err(fault) = super::rules::verify(&mut act.tx, &exchange.host, &row).await? {
@@ -231,7 +230,7 @@ pub async fn approve(
         approval: body.approval.clone(),
     };
     act.log(Subject::default(), payload).await?;
-    let answer = Answer::json(200, &describe(row, &history, now)?);
+    let answer = Answer::json(200, &describe(row, present));
     act.finish(answer).await
 }
 
@@ -253,9 +252,9 @@ pub async fn withdraw(
     let now = act.now;
     policies::withdraw(&mut act.tx, &permit, &partner, owner, number, now).await?;
     act.log(Subject::default(), PolicyWithdrawn { owner: owner.clone(), version: number }).await?;
-    let history = policies::history(&mut act.tx, owner).await?;
+    let present = number_in_force(&mut act.tx, owner, now).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
-    let answer = Answer::json(200, &describe(row, &history, now)?);
+    let answer = Answer::json(200, &describe(row, present));
     act.finish(answer).await
 }
 
@@ -279,27 +278,36 @@ async fn check_text(owner: &PolicyOwner, text: String, turn: Option<Turn>) -> Re
     aside(read).await?.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
 }
 
-/// Whether the caller may know of a version: its writers of all, everybody of what is in force and of what was announced for all.
-fn may_know(view: &View<'_>, owner: &PolicyOwner, history: &[PolicyVersion], number: u32) -> bool {
-    let writer = owner.written_by(&view.exchange.host);
-    if view.may(Action::ViewPolicyDrafts, Resource::Partner(writer)) {
-        return true;
-    }
-    let is_announced_to_all = *owner == PolicyOwner::Guardrails;
-    rules::status(history, number, view.now).is_some_and(|status| match status {
+/// Whether the caller is of those who write an owner's policies, and so knows of all versions.
+fn is_writer(view: &View<'_>, owner: &PolicyOwner) -> bool {
+    view.may(Action::ViewPolicyDrafts, Resource::Partner(owner.written_by(&view.exchange.host)))
+}
+
+/// Whether everybody hears of a version before it is in force.
+fn is_announced_to_all(owner: &PolicyOwner) -> bool {
+    *owner == PolicyOwner::Guardrails
+}
+
+/// Whether all members may know of an owner's version: of what is in force, and of what was announced to all.
+fn is_known_to_others(owner: &PolicyOwner, status: PolicyStatus) -> bool {
+    match status {
         PolicyStatus::InForce => true,
-        PolicyStatus::Scheduled | PolicyStatus::Superseded => is_announced_to_all,
+        PolicyStatus::Scheduled | PolicyStatus::Superseded => is_announced_to_all(owner),
         PolicyStatus::Proposed | PolicyStatus::Withdrawn => false,
-    })
+    }
+}
+
+/// The number of an owner's version in force; 0 where none is.
+async fn number_in_force(tx: &mut Tx, owner: &PolicyOwner, now: jiff::Timestamp) -> Result<u32> {
+    Ok(rules::number_in_force(&policies::standing(tx, owner, now).await?, now))
 }
 
 async fn present(view: &mut View<'_>, owner: &PolicyOwner) -> Result<Option<wire::PolicyVersion>> {
-    let history = policies::history(&mut view.tx, owner).await?;
-    let Some(version) = rules::in_force(&history, view.now) else {
-        return Ok((*owner == PolicyOwner::Guardrails).then(built_in));
-    };
-    let row = policies::find(&mut view.tx, owner, version.number).await?.ok_or(ServiceError::Hidden)?;
-    describe(row, &history, view.now).map(Some)
+    let present = number_in_force(&mut view.tx, owner, view.now).await?;
+    match policies::find(&mut view.tx, owner, present).await? {
+        Some(row) => Ok(Some(describe(row, present))),
+        None => Ok((*owner == PolicyOwner::Guardrails).then(built_in)),
+    }
 }
 
 /// The guardrails that come with the program, while no others were put in their place.
@@ -323,10 +331,11 @@ fn without_text(version: wire::PolicyVersion) -> wire::PolicyVersion {
     wire::PolicyVersion { text: None, ..version }
 }
 
-fn describe(row: PolicyRow, history: &[PolicyVersion], now: jiff::Timestamp) -> Result<wire::PolicyVersion> {
-    let status = rules::status(history, row.version.number, now).ok_or(ServiceError::Hidden)?;
+/// A version while the one of number `present` is in force.
+fn describe(row: PolicyRow, present: u32) -> wire::PolicyVersion {
+    let status = rules::status(&row.version, present);
     let (withdrawn_by, withdrawn_at) = row.withdrawn.unzip();
-    Ok(wire::PolicyVersion {
+    wire::PolicyVersion {
         owner: row.owner,
         version: row.version.number,
         status,
@@ -346,5 +355,5 @@ fn describe(row: PolicyRow, history: &[PolicyVersion], now: jiff::Timestamp) -> 
         }),
         withdrawn_by,
         withdrawn_at: withdrawn_at.map(Into::into),
-    })
+    }
 }

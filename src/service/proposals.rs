@@ -9,7 +9,7 @@ use super::{
     unit::{Act, Subject, View},
     vaults,
     verified::Verified,
-    wraps::{Holders, Wraps},
+    wraps::{Holders, VaultSought, Wraps},
 };
 use crate::{
     domain::{
@@ -146,8 +146,8 @@ pub async fn create_staff_vault(
     id: ProposalId,
     body: &crate::wire::proposal::NewVault,
 ) -> Result<Answer> {
-    let wraps = Wraps::of(&body.keys).await?;
     let made_vault = Verified::of(&body.statement).await?;
+    let wraps = Wraps::of(&body.keys).await?.decided(exchange, context, VaultSought::Made(&made_vault)).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;

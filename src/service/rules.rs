@@ -150,9 +150,9 @@ impl Rules {
         let (mut guardrails, mut partners, mut faults, mut until) = (None, Vec::new(), Vec::new(), None);
         let mut guardrails_fault = false;
         for owner in policies::owners(tx).await? {
-            let history = policies::history(tx, &owner).await?;
-            until = [until, next_change(&history, now)].into_iter().flatten().min();
-            let Some(version) = in_force(&history, now) else { continue };
+            let standing = policies::standing(tx, &owner, now).await?;
+            until = [until, next_change(&standing, now)].into_iter().flatten().min();
+            let Some(version) = in_force(&standing, now) else { continue };
             let row = policies::find(tx, &owner, version.number).await?.ok_or(ServiceError::Hidden)?;
             let read = match verify(tx, host, &row).await? {
                 Ok(()) => match &owner {

@@ -248,7 +248,7 @@ impl<'e> Act<'e> {
     async fn record_and_commit(mut self, answer: Answer) -> Result<Answer> {
         let RequestContext { principal, idempotency, .. } = &self.context;
         if let Some(idempotency) = idempotency {
-            let recorded = answer.recorded(idempotency.request_sha256, self.now);
+            let recorded = answer.recorded(idempotency, self.now);
             idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
         }
         let asker = idempotency.as_ref().map(|idempotency| (&principal.member, idempotency));

@@ -289,7 +289,8 @@ fn announced(row: &UploadRow, here_at: Option<Timestamp>) -> Announced {
 
 /// By what its end is recognised when it is not known whether the database kept it. No client sends a key with a space.
 fn of_its_end(row: &UploadRow) -> Idempotency {
-    Idempotency { key: format!("upload {}", row.id), request_sha256: Sha256::of(row.id.to_string().as_bytes()) }
+    let sha256 = Sha256::of(row.id.to_string().as_bytes());
+    Idempotency { key: format!("upload {}", row.id), request_sha256: sha256, address_sha256: sha256 }
 }
 
 async fn offset(exchange: &Exchange, row: &UploadRow) -> Result<u64> {

@@ -11,6 +11,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{self, Action, Authorization, Resource, facts::MemberFacts},
+    sealing::statement::VaultStatement,
     storage::{
         StoreError, Tx,
         vaults::{self, VaultRow},
@@ -74,6 +75,12 @@ pub(super) fn may_wrap(
 
 pub(super) fn wrap_action(vault: &VaultRow) -> Action {
     if vault.kind == VaultKind::Deliberation { Action::WrapDeliberation } else { Action::WrapKey }
+}
+
+/// The vault that a statement makes.
+pub(super) fn said(statement: VaultStatement, jws: String, by: &MemberId) -> VaultRow {
+    let VaultStatement { vault, kind, call, proposal, party, recipient } = statement;
+    VaultRow { id: vault, kind, call, proposal, party, recipient, statement: jws, created_by: by.clone() }
 }
 
 fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {

@@ -3,12 +3,14 @@
 //! The server never sees an identity. It holds wrapped keys and hands each to its holder only; which ones it takes is said in `wraps`.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, evaluation,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View, permit},
-    vault_access::{may_name, may_wrap, opens_call_vault, reads, require_other_holder, wrap_action, wrap_refused},
+    vault_access::{
+        may_name, may_wrap, opens_call_vault, reads, require_other_holder, said, wrap_action, wrap_refused,
+    },
     verified::Verified,
-    wraps::Wraps,
+    wraps::{VaultSought, Wraps},
 };
 use crate::{
     domain::{
@@ -30,6 +32,7 @@ use crate::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use std::sync::Arc;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Page<Vault>> {
@@ -81,20 +84,38 @@ pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) 
 pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    let mut items = Vec::new();
-    for vault in vaults::of_proposal(&mut view.tx, id).await? {
-        if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
-            continue;
-        }
+    let (proposal, vaults) = (Arc::new(proposal), vaults::of_proposal(&mut view.tx, id).await?);
+    let (who, policies, of) = (view.me.clone(), Arc::clone(&view.policies), Arc::clone(&proposal));
+    let wraps = move |vault: &VaultRow| may_wrap(&who, &policies, vault, &of);
+    let mut lacking = Vec::new();
+    for vault in those(&view, vaults, wraps).await? {
         let mut holders = candidates(&proposal);
         holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
-        for (member, facts, recipients) in without_key(&mut view, vault.id, &holders).await? {
-            if reads(&facts, &view.policies, &vault, &proposal)? {
-                items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member, recipients });
-            }
-        }
+        let vault = Arc::new(vault);
+        let lack = without_key(&mut view, vault.id, &holders).await?.into_iter();
+        lacking.extend(lack.map(|(holder, facts, recipients)| (Arc::clone(&vault), holder, facts, recipients)));
     }
-    Ok(Page { items, next: None })
+    let policies = Arc::clone(&view.policies);
+    let read =
+        move |(vault, _, facts, _): &(Arc<VaultRow>, _, MemberFacts, _)| reads(facts, &policies, vault, &proposal);
+    let missing = those(&view, lacking, read).await?.into_iter().map(|(vault, holder, _, recipients)| {
+        let (vault, kind) = (vault.id, vault.kind);
+        MissingKey { vault, kind, holder, recipients }
+    });
+    Ok(Page { items: missing.collect(), next: None })
+}
+
+/// Those for which a decision says so. What each costs is for the nations' policies to say.
+async fn those<A: Send + 'static>(
+    view: &View<'_>,
+    all: Vec<A>,
+    is_one: impl Fn(&A) -> Result<bool> + Clone + Send + 'static,
+) -> Result<Vec<A>> {
+    let decide = move |some: Vec<A>| -> Vec<Result<Option<A>>> {
+        some.into_iter().map(|one| Ok(is_one(&one)?.then_some(one))).collect()
+    };
+    let decided = evaluation::decided(view.exchange, &view.asker, all, |_| usize::MAX, decide).await?;
+    decided.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// The officers of a call who lack a key to its vault for a recipient of their key card in force; for officers.
@@ -141,8 +162,8 @@ pub async fn create_deliberation(
     id: ProposalId,
     body: &NewVault,
 ) -> Result<Answer> {
-    let wraps = Wraps::of(&body.keys).await?;
     let made_vault = Verified::of(&body.statement).await?;
+    let wraps = Wraps::of(&body.keys).await?.decided(exchange, context, VaultSought::Made(&made_vault)).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
@@ -158,7 +179,7 @@ pub async fn create_deliberation(
 
 /// Adds wrapped keys to a vault.
 pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId, body: &AddKeys) -> Result<Answer> {
-    let wraps = Wraps::of(&body.keys).await?;
+    let wraps = Wraps::of(&body.keys).await?.decided(exchange, context, VaultSought::Kept(id)).await?;
     let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     if let Some(proposal) = vault.proposal {
@@ -191,17 +212,18 @@ pub(super) async fn verified(
     proposal: Option<ProposalId>,
 ) -> Result<VaultRow> {
     let Signed { statement, jws, .. } = act.signed(verified).await?;
-    let VaultStatement { vault, kind: given, call: for_call, proposal: for_proposal, party, recipient } = statement;
+    let (given, for_call, for_proposal) = (statement.kind, statement.call, statement.proposal);
+    let vault = said(statement, jws, &act.me.id);
     if given != kind || for_call != call || for_proposal != proposal {
         let fault = "the vault's statement is for another kind, call or proposal".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
     // A member who uses an identifier that another member made gets the same answer whether there is a vault by that name or not.
-    if !vault.is_of(&act.me.id) {
+    if !vault.id.is_of(&act.me.id) {
         let fault = format!("the identifier of a vault that `{}` makes ends with a check that says so", act.me.id);
         return Err(Refusal::Statement { fault }.into());
     }
-    Ok(VaultRow { id: vault, kind, call, proposal, party, recipient, statement: jws, created_by: act.me.id.clone() })
+    Ok(vault)
 }
 
 /// Stores a vault and logs it. Who meets a taken name or place knows of it: they made the one, and see the other.

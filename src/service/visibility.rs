@@ -6,7 +6,7 @@
 //! does not grow with the length of the manifest, and the snapshot does not wait for the reader.
 
 use super::{
-    Exchange, Principal, Result, ServiceError,
+    Exchange, Principal, Result, ServiceError, evaluation,
     explanation::{Hearing, parts},
     state::{self, CallState, ProposalState},
     unit::View,
@@ -17,7 +17,7 @@ use crate::{
         member::CallRole,
         policy::{PolicyOwner, in_force},
     },
-    policy::{Action, Resource, Side, Standing, facts::MemberFacts},
+    policy::{Action, Engine as Policies, Resource, Side, Standing, facts::MemberFacts},
     sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
     share_table::LONGEST_MANIFEST,
     storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals},
@@ -212,12 +212,10 @@ impl Manifest<'_> {
             for row in rows {
                 after = Some(row.id);
                 let call = self.call(row.call).await?;
-                let proposal = state::proposal_state(row, call, self.view.now);
+                let proposal = Arc::new(state::proposal_state(row, call, self.view.now));
                 if let Some(line) = self.proposal(&proposal).await? {
                     self.lines.add(&Line::Proposal(line)).await?;
                 }
-                // Decisions are work: others are let on between two proposals.
-                tokio::task::yield_now().await;
             }
             if is_last {
                 return Ok(());
@@ -226,26 +224,34 @@ impl Manifest<'_> {
     }
 
     /// The manifest's lines about a proposal.
-    async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
-        let (facts, me) = (&proposal.facts, &self.view.me);
-        let hearing = Hearing::of(me, facts);
+    async fn proposal(&mut self, proposal: &Arc<ProposalState>) -> Result<Option<SeenProposal>> {
+        let facts = &proposal.facts;
+        let hearing = Hearing::of(&self.view.me, facts);
         if matches!(hearing, Hearing::Nobody) {
             return Ok(None);
         }
         let is_own = facts.parties.contains(self.partner) && self.view.may(Action::Explain, Resource::Proposal(facts));
-        let mut access = Vec::new();
+        let mut asked = Vec::new();
         for (member, parts) in parts(proposal) {
             let is_ours = member.partner() == self.partner;
             if !is_ours && !is_own || !hearing.of_member(&member) {
                 continue;
             }
-            let Some(who) = self.member(&member).await? else { continue };
-            let found = self.access(&who, parts, proposal, is_ours);
-            if found.sees || is_ours && is_own {
-                self.named.insert(member);
-                access.push(found);
+            if let Some(who) = self.member(&member).await? {
+                asked.push((who, parts, is_ours));
             }
         }
+        let (policies, of) = (Arc::clone(&self.view.policies), Arc::clone(proposal));
+        let decide = move |some: Vec<_>| -> Vec<MemberAccess> {
+            let found = some.into_iter().filter_map(|(who, parts, is_ours): (Arc<MemberFacts>, _, _)| {
+                let found = access(&policies, &who, parts, &of, is_ours);
+                (found.sees || is_ours && is_own).then_some(found)
+            });
+            found.collect()
+        };
+        // What a decision costs is for the owners' policies to say.
+        let access = evaluation::decided(self.view.exchange, &self.view.asker, asked, |_| usize::MAX, decide).await?;
+        self.named.extend(access.iter().map(|found| found.member.clone()));
         if access.is_empty() && !is_own {
             return Ok(None);
         }
@@ -261,50 +267,6 @@ impl Manifest<'_> {
             labels: facts.label.as_ref().map(|label| [label.to_string()].into()),
             access,
         }))
-    }
-
-    fn access(
-        &self,
-        who: &MemberFacts,
-        parts: BTreeSet<String>,
-        proposal: &ProposalState,
-        is_ours: bool,
-    ) -> MemberAccess {
-        let (facts, policies) = (&proposal.facts, &self.view.policies);
-        let may =
-            |action, resource: Resource<'_>| policies.explain(who, action, resource).standing == Standing::Permitted;
-        let whole = Resource::Proposal(facts);
-        let on_read = policies.explain(who, Action::Read, whole);
-        let reads = on_read.standing == Standing::Permitted;
-        let decision = if reads { on_read } else { policies.explain(who, Action::View, whole) };
-        let verdicts = decision.steps.iter().flat_map(|step| &step.verdicts);
-        let decisive = verdicts.filter(|verdict| verdict.permitted == (decision.standing == Standing::Permitted));
-        let by = decisive.flat_map(|verdict| {
-            let owner = match &verdict.side {
-                Side::Guardrails => PolicyOwner::Guardrails,
-                Side::Release(code) | Side::Reader(code) => PolicyOwner::Partner(code.clone()),
-            };
-            let policies = verdict.reasons.iter().filter_map(|reason| reason.policy.as_ref());
-            policies.map(move |policy| format!("{owner}/{}", policy.id))
-        });
-        let by = by.collect();
-        let restricted = |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner });
-        let declared = || match (facts.conflicts.contains(&who.id), facts.declared_clear.contains(&who.id)) {
-            (true, _) => Some(true),
-            (false, true) => Some(false),
-            (false, false) => None,
-        };
-        MemberAccess {
-            member: who.id.clone(),
-            parts,
-            sees: decision.standing == Standing::Permitted,
-            reads,
-            reads_restricted_of: facts.parties.iter().filter(restricted).cloned().collect(),
-            reads_reviews: may(Action::ViewDeliberation, whole),
-            conflict: is_ours.then(declared).flatten(),
-            reviewed: is_ours.then(|| facts.reviewed.contains(&who.id)),
-            by,
-        }
     }
 
     /// Every member of the partner with a key card in force, and who was named.
@@ -350,6 +312,50 @@ impl Manifest<'_> {
         }
         let call = state::call(&mut self.view.tx, id, self.view.now).await?.ok_or(ServiceError::Hidden)?;
         Ok(Arc::clone(self.calls.entry(id).or_insert(Arc::new(call))))
+    }
+}
+
+/// What a member may do on a proposal, and by which policies.
+fn access(
+    policies: &Policies,
+    who: &MemberFacts,
+    parts: BTreeSet<String>,
+    proposal: &ProposalState,
+    is_ours: bool,
+) -> MemberAccess {
+    let facts = &proposal.facts;
+    let may = |action, resource: Resource<'_>| policies.explain(who, action, resource).standing == Standing::Permitted;
+    let whole = Resource::Proposal(facts);
+    let on_read = policies.explain(who, Action::Read, whole);
+    let reads = on_read.standing == Standing::Permitted;
+    let decision = if reads { on_read } else { policies.explain(who, Action::View, whole) };
+    let verdicts = decision.steps.iter().flat_map(|step| &step.verdicts);
+    let decisive = verdicts.filter(|verdict| verdict.permitted == (decision.standing == Standing::Permitted));
+    let by = decisive.flat_map(|verdict| {
+        let owner = match &verdict.side {
+            Side::Guardrails => PolicyOwner::Guardrails,
+            Side::Release(code) | Side::Reader(code) => PolicyOwner::Partner(code.clone()),
+        };
+        let policies = verdict.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+        policies.map(move |policy| format!("{owner}/{}", policy.id))
+    });
+    let by = by.collect();
+    let restricted = |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner });
+    let declared = || match (facts.conflicts.contains(&who.id), facts.declared_clear.contains(&who.id)) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    MemberAccess {
+        member: who.id.clone(),
+        parts,
+        sees: decision.standing == Standing::Permitted,
+        reads,
+        reads_restricted_of: facts.parties.iter().filter(restricted).cloned().collect(),
+        reads_reviews: may(Action::ViewDeliberation, whole),
+        conflict: is_ours.then(declared).flatten(),
+        reviewed: is_ours.then(|| facts.reviewed.contains(&who.id)),
+        by,
     }
 }
 
@@ -399,8 +405,8 @@ async fn versions(view: &mut View<'_>) -> Result<Vec<VersionInForce>> {
     owners.insert(PolicyOwner::Guardrails);
     let mut versions = Vec::with_capacity(owners.len());
     for owner in owners {
-        let history = policies::history(&mut view.tx, &owner).await?;
-        let version = in_force(&history, view.now).map(|version| version.number);
+        let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
+        let version = in_force(&standing, view.now).map(|version| version.number);
         if let Some(version) = version.or((owner == PolicyOwner::Guardrails).then_some(0)) {
             versions.push(VersionInForce { owner, version });
         }

@@ -6,21 +6,22 @@
 //! about them is read for all at once; then each is judged in its order, as if those before it were written; then all are written.
 
 use super::{
-    Result, aside,
+    Exchange, RequestContext, Result, aside,
+    decided_readers::{DecidedReaders, VaultReaders},
     sealed_bytes::Base64Ciphertext,
-    state::{CallState, ProposalState},
-    unit::{Act, Subject},
-    vault_access::{last_key, may_name, opens_call_vault, reads, wrap_refused},
+    state::{self, CallState, ProposalState},
+    unit::{Act, Subject, View},
+    vault_access::{last_key, may_name, opens_call_vault, reads, said, wrap_action, wrap_refused},
     verified::Verified,
 };
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, PartnerCode, WrappedKeyId},
+        id::{MemberId, PartnerCode, VaultId, WrappedKeyId},
         vault::VaultKind,
     },
-    policy::{Permit, facts::MemberFacts},
-    sealing::statement::{Signed, WrapStatement, WrapTarget},
+    policy::{Action, Permit, Resource, facts::MemberFacts},
+    sealing::statement::{Signed, VaultStatement, WrapStatement, WrapTarget},
     storage::{
         members, partners,
         vaults::{self, HeldKeyRow, VaultRow, WrappedKeyRow},
@@ -30,7 +31,10 @@ use crate::{
         proposal::WrappedKeyIn,
     },
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Most keys in one request. A proposal begins with fewer, since its request writes invitations besides (`CreateProposal::MOST_KEYS`).
 pub const MOST: usize = 128;
@@ -40,7 +44,22 @@ pub const MAX_WRAPPED_KEY: usize = 16 << 10;
 /// Wrapped keys to one vault, each with its own fault. Faults are reported in the turn, because a caller who may not add keys learns only
 /// that.
 #[derive(Debug)]
-pub(super) struct Wraps(Vec<Wrap>);
+pub(super) struct Wraps {
+    keys: Vec<Wrap>,
+    /// What was decided about their holders before the turn.
+    decided: DecidedReaders,
+}
+
+/// So many holders are decided on in the turn: to look at them before would take as long.
+const FEW: usize = 2;
+
+/// The vault that keys are for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum VaultSought<'s> {
+    Kept(VaultId),
+    /// The act makes it.
+    Made(&'s Verified<VaultStatement>),
+}
 
 #[derive(Debug)]
 struct Wrap {
@@ -52,7 +71,49 @@ impl Wraps {
     /// Looks at the keys to one vault.
     pub(super) async fn of(keys: &[WrappedKeyIn]) -> Result<Self> {
         let all = Self::of_all(&[keys], MOST).await?;
-        Ok(Self(all.into_iter().flat_map(|wraps| wraps.0).collect()))
+        let keys = all.into_iter().flat_map(|wraps| wraps.keys).collect();
+        Ok(Self { keys, decided: DecidedReaders::default() })
+    }
+
+    /// Decides about the holders of keys to a proposal's vault before the turn, for a caller who may wrap them.
+    pub(super) async fn decided(
+        mut self,
+        exchange: &Exchange,
+        context: &RequestContext,
+        sought: VaultSought<'_>,
+    ) -> Result<Self> {
+        let members = self.said().filter_map(|said| match &said.to {
+            WrapTarget::Member(member) => Some(member.clone()),
+            WrapTarget::Vault(_) => None,
+        });
+        let mut holders: BTreeSet<MemberId> = members.collect();
+        if holders.len() <= FEW {
+            return Ok(self);
+        }
+        let mut view = View::open(exchange, &context.principal).await?;
+        let vault = match sought {
+            VaultSought::Kept(id) => vaults::find(&mut view.tx, id).await?,
+            VaultSought::Made(made) => {
+                made.statement().map(|statement| said(statement.clone(), String::new(), &view.me.id))
+            }
+        };
+        // What is wrong with it is said in the turn.
+        let Some((vault, id)) = vault.and_then(|vault| vault.proposal.map(|id| (vault, id))) else { return Ok(self) };
+        let Some(proposal) = state::proposal(&mut view.tx, id, view.now).await? else { return Ok(self) };
+        let may =
+            [wrap_action(&vault), Action::Upload].map(|action| view.may(action, Resource::Proposal(&proposal.facts)));
+        if !may.contains(&true) {
+            return Ok(self);
+        }
+        holders.retain(|holder| may_name(&view.me, &proposal, holder));
+        let ids: Vec<MemberId> = holders.into_iter().collect();
+        let facts = state::members(exchange, &mut view.tx, &ids, view.now).await?;
+        let View { tx, asker, policies, .. } = view;
+        drop(tx);
+        let vault = Arc::new(vault);
+        let asked: Vec<_> = facts.into_values().map(|facts| (facts, Arc::clone(&vault))).collect();
+        self.decided.decide(exchange, &asker, &policies, &Arc::new(proposal), &asked).await?;
+        Ok(self)
     }
 
     /// Looks at the keys to several vaults, so many at most.
@@ -65,7 +126,11 @@ impl Wraps {
             )));
         }
         let keys: Vec<Vec<WrappedKeyIn>> = keys.iter().map(|keys| keys.to_vec()).collect();
-        aside(move || keys.iter().map(|keys| Self(keys.iter().map(Wrap::look).collect())).collect()).await
+        let looked = |keys: &Vec<WrappedKeyIn>| Self {
+            keys: keys.iter().map(Wrap::look).collect(),
+            decided: DecidedReaders::default(),
+        };
+        aside(move || keys.iter().map(looked).collect()).await
     }
 
     /// Adds the keys to a proposal's vault.
@@ -95,7 +160,9 @@ impl Wraps {
     ) -> Result<()> {
         // The holders who were judged, and whether a key is of use to them.
         let (mut keys, mut judged) = (VaultKeys::of(act, &self, vault).await?, HashMap::new());
-        for wrap in self.0 {
+        let policies = Arc::clone(&act.policies);
+        let readers = self.decided.on(&policies, proposal);
+        for wrap in self.keys {
             let (to, row) = wrap.for_vault(act, vault).await?;
             match to {
                 WrapTarget::Vault(id) => {
@@ -108,9 +175,8 @@ impl Wraps {
                     let facts = holders.find(act, &holder, &row.recipient)?;
                     if !judged.contains_key(&holder) {
                         let is_asked = asked.contains(&holder);
-                        check_reader(act, proposal, vault, facts, is_asked)?;
-                        let is_of_use = !is_asked
-                            || proposal.facts.invites(&holder) && reads(facts, &act.policies, vault, proposal)?;
+                        check_reader(act, readers, vault, facts, is_asked)?;
+                        let is_of_use = !is_asked || proposal.facts.invites(&holder) && readers.reads(facts, vault)?;
                         judged.insert(holder.clone(), is_of_use);
                     }
                     if !judged[&holder] {
@@ -134,7 +200,7 @@ impl Wraps {
     ) -> Result<()> {
         let holders = Holders::of(act, std::slice::from_ref(&self), call).await?;
         let (mut keys, mut admitted) = (VaultKeys::of(act, &self, vault).await?, HashSet::new());
-        for wrap in self.0 {
+        for wrap in self.keys {
             let (to, row) = wrap.for_vault(act, vault).await?;
             let WrapTarget::Member(holder) = to else {
                 return Err(wrap_refused("a call's vault is wrapped to members only"));
@@ -152,7 +218,7 @@ impl Wraps {
     }
 
     fn said(&self) -> impl Iterator<Item = &WrapStatement> {
-        self.0.iter().filter_map(|wrap| wrap.statement.statement())
+        self.keys.iter().filter_map(|wrap| wrap.statement.statement())
     }
 }
 
@@ -240,12 +306,12 @@ impl Holders {
 /// this act is evaluated as if they had no other part: the inviting member must not learn of it.
 fn check_reader(
     act: &Act<'_>,
-    proposal: &ProposalState,
+    readers: VaultReaders<'_>,
     vault: &VaultRow,
     holder: &MemberFacts,
     is_asked: bool,
 ) -> Result<()> {
-    let id = &holder.id;
+    let (id, proposal) = (&holder.id, readers.proposal());
     // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
     let may_hear_of = may_name(&act.me, proposal, id) || is_asked;
     if let Some(label) = proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(id.partner())) {
@@ -255,9 +321,11 @@ fn check_reader(
         )));
     }
     let would_read = || {
-        let alone =
-            is_asked.then(|| ProposalState { facts: proposal.facts.with_invitation_alone(id), ..proposal.clone() });
-        reads(holder, &act.policies, vault, alone.as_ref().unwrap_or(proposal))
+        if !is_asked {
+            return readers.reads(holder, vault);
+        }
+        let alone = ProposalState { facts: proposal.facts.with_invitation_alone(id), ..proposal.clone() };
+        reads(holder, &act.policies, vault, &alone)
     };
     if !may_hear_of || !would_read()? {
         return Err(wrap_refused(&format!("policy does not let `{id}` read what this vault protects")));

@@ -2,7 +2,8 @@
 //! second effect.
 //!
 //! The record is written in the unit of work of the effect itself: either both are there or neither. The caller takes
-//! `request_sha256` over method, path and body; it shows whether a request is the same.
+//! `request_sha256` over method, path and body; it shows whether a request is the same. `address_sha256` is over method and path alone, and is
+//! compared where the body is not here yet.
 
 use super::{
     db::{Db, Tx, WriteTx},
@@ -17,6 +18,8 @@ use jiff::Timestamp;
 pub struct Recorded {
     /// The digest of the request.
     pub request_sha256: Sha256,
+    /// The digest of its method and address alone; none of one that was kept before there were such digests.
+    pub address_sha256: Option<Sha256>,
     /// The HTTP status of the answer.
     pub status: u16,
     /// Its `Content-Type`.
@@ -35,7 +38,7 @@ pub struct Recorded {
 pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Recorded>, StoreError> {
     let row = tx
         .fetch_optional(
-            "SELECT request_sha256, status, content_type, body, etag, location, created_at FROM idempotency_keys \
+            "SELECT request_sha256, address_sha256, status, content_type, body, etag, location, created_at FROM idempotency_keys \
              WHERE member = $1 AND key = $2",
             args![member, key],
         )
@@ -43,6 +46,7 @@ pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Re
     row.map(|row| {
         Ok(Recorded {
             request_sha256: row.parse("request_sha256")?,
+            address_sha256: row.opt_parse("address_sha256")?,
             status: u16::try_from(row.int("status")?).map_err(|_| StoreError::corrupt("status", "an HTTP status"))?,
             content_type: row.opt_text("content_type")?,
             body: row.bytes("body")?,
@@ -74,12 +78,13 @@ pub async fn find_settled(db: &Db, member: &MemberId, key: &str) -> Result<Optio
 pub async fn record(tx: &mut WriteTx, member: &MemberId, key: &str, answer: &Recorded) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO idempotency_keys \
-         (member, key, request_sha256, status, content_type, body, etag, location, created_at, hours) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT hours FROM pulse))",
+         (member, key, request_sha256, address_sha256, status, content_type, body, etag, location, created_at, hours) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT hours FROM pulse))",
         args![
             member,
             key,
             answer.request_sha256,
+            answer.address_sha256,
             answer.status,
             answer.content_type,
             answer.body,

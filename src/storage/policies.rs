@@ -48,11 +48,33 @@ pub async fn owners(tx: &mut Tx) -> Result<Vec<PolicyOwner>, StoreError> {
     rows.iter().map(|row| row.parse("owner")).collect()
 }
 
-/// The versions of an owner as the rules see them, lowest first. Texts are left out: there may be many.
-pub async fn history(tx: &mut Tx, owner: &PolicyOwner) -> Result<Vec<PolicyVersion>, StoreError> {
-    let sql = "SELECT version, statement_sha256, active_at, proposed_by, approved_at, withdrawn_at FROM policy_versions \
-               WHERE owner = $1 ORDER BY version";
-    tx.fetch_all(sql, args![owner.to_string()]).await?.iter().map(version).collect()
+/// The versions of an owner that count now or can later, lowest first, without texts: the one in force, and later ones that were not taken
+/// back. However many there were before, and however many were taken back, they are few.
+pub async fn standing(tx: &mut Tx, owner: &PolicyOwner, now: Timestamp) -> Result<Vec<PolicyVersion>, StoreError> {
+    let sql = "SELECT version, statement_sha256, active_at, proposed_by, approved_at FROM policy_versions \
+               WHERE owner = $1 AND withdrawn_at IS NULL AND version >= COALESCE((SELECT version FROM policy_versions \
+               WHERE owner = $1 AND withdrawn_at IS NULL AND approved_at <= $2 AND active_at <= $2 \
+               ORDER BY version DESC LIMIT 1), 0) ORDER BY version";
+    tx.fetch_all(sql, args![owner.to_string(), now]).await?.iter().map(|row| version(row, false)).collect()
+}
+
+/// The highest number of an owner's versions, that of those which were taken back included; 0 before the first.
+pub async fn last(tx: &mut Tx, owner: &PolicyOwner) -> Result<u32, StoreError> {
+    let sql = "SELECT COALESCE(MAX(version), 0) AS version FROM policy_versions WHERE owner = $1";
+    number(&tx.fetch_one(sql, args![owner.to_string()]).await?)
+}
+
+/// A stretch of an owner's versions, lowest first: of all, or of those alone that count, did or will.
+pub async fn some(
+    tx: &mut Tx,
+    owner: &PolicyOwner,
+    is_all: bool,
+    after: u32,
+    limit: u32,
+) -> Result<Vec<PolicyRow>, StoreError> {
+    let which = if is_all { "" } else { "AND approved_at IS NOT NULL AND withdrawn_at IS NULL" };
+    let sql = Sql::built(format!("{COLUMNS} WHERE owner = $1 AND version > $2 {which} ORDER BY version LIMIT $3"));
+    tx.fetch_all(sql, args![owner.to_string(), after, limit]).await?.iter().map(read).collect()
 }
 
 /// When the last of so many versions of an owner's policies was proposed after then, the newest first, if there are as many.
@@ -163,14 +185,18 @@ async fn changed(tx: &mut WriteTx) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn version(row: &Row) -> Result<PolicyVersion, StoreError> {
+fn number(row: &Row) -> Result<u32, StoreError> {
+    u32::try_from(row.int("version")?).map_err(|_| StoreError::corrupt("version", "a small number"))
+}
+
+fn version(row: &Row, is_withdrawn: bool) -> Result<PolicyVersion, StoreError> {
     Ok(PolicyVersion {
-        number: u32::try_from(row.int("version")?).map_err(|_| StoreError::corrupt("version", "a small number"))?,
+        number: number(row)?,
         statement: row.parse("statement_sha256")?,
         proposed_by: row.parse("proposed_by")?,
         active_at: row.time("active_at")?,
         approved_at: row.opt_time("approved_at")?,
-        is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
+        is_withdrawn,
     })
 }
 
@@ -185,7 +211,7 @@ fn read(row: &Row) -> Result<PolicyRow, StoreError> {
         owner: row.parse("owner")?,
         text: row.text("text")?,
         statement: row.text("statement")?,
-        version: version(row)?,
+        version: version(row, row.opt_time("withdrawn_at")?.is_some())?,
         proposed_at: row.time("proposed_at")?,
         approval,
         withdrawn: row.opt_parse("withdrawn_by")?.zip(row.opt_time("withdrawn_at")?),

@@ -53,6 +53,7 @@ async fn is_recorded(db: &Db, key: &str) -> bool {
 fn recorded() -> Recorded {
     Recorded {
         request_sha256: Sha256::of(b"POST"),
+        address_sha256: None,
         status: 204,
         content_type: None,
         body: Vec::new(),

@@ -54,7 +54,8 @@ async fn first_key_card_is_refused_when_its_certificate_is_revoked_before_its_tu
         named: Some(registrar.member.clone()),
         not_after: Timestamp::MAX,
     })];
-    let idempotency = Idempotency { key: "first".to_owned(), request_sha256: Sha256::of(b"PUT") };
+    let sha256 = Sha256::of(b"PUT");
+    let idempotency = Idempotency { key: "first".to_owned(), request_sha256: sha256, address_sha256: sha256 };
     let publish = || directory::publish_first_card(&exchange, &idempotency, &peer, &registrar.member, &body, &judged);
     let published = async || {
         let found = members::find(&mut exchange.db.read().await.unwrap(), &registrar.member).await;

@@ -17,7 +17,7 @@ use entente::{
     policy::GUARDRAILS,
     sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     service::operator,
-    storage::args,
+    storage::{args, policies},
     wire::policy::PolicyVersion,
 };
 use jiff::SignedDuration;
@@ -212,6 +212,47 @@ async fn guardrails_are_the_hosts_announced_to_everybody_and_never_let_a_strange
     assert!(problem["detail"].as_str().unwrap().contains("no programs are set up for now"), "{problem}");
     assert_eq!(foreign.policy(&guardrails).await.unwrap().version, 2);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_that_were_taken_back_are_read_by_their_own_list_alone() {
+    const TAKEN_BACK: u32 = 500;
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(stage) = Stage::open_on(store).await else { continue };
+        let (exchange, isr) = (&stage.server.exchange, owner("ISR"));
+        let mut tx = exchange.db.write().await.unwrap();
+        for number in 2..2 + TAKEN_BACK {
+            let sql = "INSERT INTO policy_versions (owner, version, text, statement, statement_sha256, active_at, proposed_by, \
+                       proposed_at, withdrawn_by, withdrawn_at) VALUES ('ISR', $1, $2, 'a.b.c', $3, 0, 'ISR:drafter', 0, \
+                       'ISR:drafter', 0)";
+            tx.execute(sql, args![number, SHUT, Sha256::of(SHUT.as_bytes())]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        // What acts, looks and the engine read.
+        let mut tx = exchange.db.read().await.unwrap();
+        let standing = policies::standing(&mut tx, &isr, stage.clock.now()).await.unwrap();
+        assert_eq!(standing.iter().map(|version| version.number).collect::<Vec<_>>(), [1]);
+        let engine = exchange.rules.at(&mut tx, &exchange.host, stage.clock.now()).await.unwrap();
+        drop(tx);
+        let before = engine.decisions_made();
+        let raw = stage.raw(Some(stage.credential("ISR:drafter")));
+        let page = raw.request(Method::GET, "/v1/policies/ISR/versions?limit=200").send().await.unwrap();
+        let page: Value = page.json().await.unwrap();
+        assert_eq!((page["items"].as_array().unwrap().len(), page["next"].is_string()), (200, true));
+        assert_eq!(engine.decisions_made() - before, 2, "it may read policies, and it may read drafts");
+        let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
+        assert_eq!(drafter.api().policy_versions(&isr).await.unwrap().len(), 501);
+        assert_eq!(stage.client("USA:drafter").api().policy_versions(&isr).await.unwrap().len(), 1);
+
+        // Their numbers stay taken.
+        let proposed = drafter.propose_policy(&isr, "ISR", OPEN, None).await.unwrap();
+        assert_eq!((proposed.version, proposed.status), (TAKEN_BACK + 2, PolicyStatus::Proposed));
+        assert_eq!(approved(approver, &proposed).await.unwrap().status, PolicyStatus::InForce);
+        let status = |number| drafter.api().policy_version(&isr, number);
+        assert_eq!(status(1).await.unwrap().status, PolicyStatus::Superseded);
+        assert_eq!(status(2).await.unwrap().status, PolicyStatus::Withdrawn);
+        stage.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

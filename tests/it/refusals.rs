@@ -6,6 +6,7 @@ mod announced;
 mod arrivals;
 mod bulk;
 mod certificates;
+mod evaluations;
 mod innocents;
 mod intake;
 mod invitations;

@@ -504,6 +504,7 @@ async fn answers_are_recorded_found_and_expired(store: Store) {
     let member: MemberId = "USA:grace".parse().unwrap();
     let answer = Recorded {
         request_sha256: Sha256::of(b"POST /v1/proposals"),
+        address_sha256: None,
         status: 201,
         content_type: Some("application/json".to_owned()),
         body: b"{}".to_vec(),

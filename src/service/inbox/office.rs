@@ -5,7 +5,7 @@ use crate::{
     domain::{
         expiry::{FIRST_DAYS, horizon},
         inbox::ItemKind,
-        policy::{self as rules, GUARDRAILS_NOTICE, PolicyOwner, PolicyStatus},
+        policy::{self as rules, GUARDRAILS_NOTICE, PolicyOwner},
     },
     policy::{Action, Resource},
     service::{Result, unit::View},
@@ -25,11 +25,8 @@ impl FoundItems {
             if !is_written_here || !view.may(approve_action(&owner), Resource::Partner(partner)) {
                 continue;
             }
-            let history = policies::history(&mut view.tx, &owner).await?;
-            let waiting = history.iter().find(|version| {
-                rules::status(&history, version.number, now) == Some(PolicyStatus::Proposed)
-                    && rules::check_approval(&owner, version, &me, now).is_ok()
-            });
+            let standing = policies::standing(&mut view.tx, &owner, now).await?;
+            let waiting = standing.iter().find(|version| rules::check_approval(&owner, version, &me, now).is_ok());
             if let Some(version) = waiting {
                 let notice = owner == PolicyOwner::Guardrails;
                 let due = if notice { version.active_at - GUARDRAILS_NOTICE } else { version.active_at };

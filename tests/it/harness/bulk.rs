@@ -9,7 +9,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
-        id::{MemberId, ProposalId, Sha256, VaultId},
+        id::{MemberId, ProposalId, Sha256, VaultId, WrappedKeyId},
         proposal::Parties,
         vault::{VaultKind, WrapTarget},
     },
@@ -21,10 +21,10 @@ use entente::{
             AcceptanceStatement, InvitationStatement, VaultStatement, WrapStatement, sign_statement, verify_signed,
         },
     },
-    storage::args,
+    storage::{args, vaults},
     wire::proposal::{AcceptInvitation, CreateProposal, NewVault, WrappedKeyIn},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most keys in one request that only adds keys.
 pub(crate) const KEYS: usize = 128;
@@ -63,6 +63,24 @@ pub(crate) async fn guests(stage: &Stage, nations: &[&str], count: usize) -> Vec
     tx.commit().await.unwrap();
     many::index(db).await;
     guests
+}
+
+/// These become members of the proposal's parties and hold a key to each of its vaults, by the tables alone.
+pub(crate) async fn hold_keys(stage: &Stage, proposal: ProposalId, guests: &[(MemberId, String)]) {
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    let vaults = vaults::of_proposal(&mut tx, proposal).await.unwrap();
+    let members: BTreeSet<&MemberId> = guests.iter().map(|(member, _)| member).collect();
+    for member in members {
+        let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, 0)";
+        tx.execute(sql, args![proposal, member, member.partner()]).await.unwrap();
+        for vault in &vaults {
+            let key = WrappedKeyId::new(&SystemClock, &SystemRng);
+            let sql = "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
+                       VALUES ($1, $2, $3, 'age1', 'a.b.c', $4, 'ISR:avi', 0)";
+            tx.execute(sql, args![key, vault.id, member, vec![1_u8]]).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
 }
 
 /// A proposal of Avi's that asks all of these to join, with as many keys as it may begin with: for each of them to the panel's vault, and

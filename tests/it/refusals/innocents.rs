@@ -227,6 +227,14 @@ async fn innocent_acts_beside_readers(store: Store) {
     // It leaves an entry.
     let vaults = format!("/v1/proposals/{proposal}/vaults");
     beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &vaults))).await;
+    // Under the worst text in force each decision costs most, and these make many.
+    stage.client("ISR:drafter").api().withdraw_policy(&israel, draft).await.unwrap();
+    stage.israel_adds(&text).await;
+    let why = format!("/v1/proposals/{proposal}/explanation?action=ReadStaff&owner=USA");
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &why))).await;
+    let missing = format!("/v1/proposals/{proposal}/missing-keys");
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, &missing))).await;
+    beside(&stage, flood(&stage, "ISR:avi", false, |raw| get(raw, "/v1/entries"))).await;
     stage.stop().await;
 }
 

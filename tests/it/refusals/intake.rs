@@ -119,6 +119,24 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     stage.stop().await;
 }
 
+/// An answer that a member got is no ticket for bodies that are about something else.
+#[tokio::test]
+async fn large_body_under_a_key_that_another_request_used_is_not_waited_for() {
+    let (stage, proposal) = Stage::at(Step::Begun).await;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let key = fresh_key();
+    let withdraw = raw.request(Method::POST, &format!("/v1/proposals/{proposal}/withdraw"));
+    let done = withdraw.header("Idempotency-Key", &key).send().await.unwrap();
+    assert_eq!(done.status(), 200);
+    for path in ["/v1/policies/ISR/versions", "/v1/policies/ISR/versions/1/approve"] {
+        let body = reqwest::Body::wrap_stream(stream::pending::<io::Result<Vec<u8>>>());
+        let request = raw.request(Method::POST, path).header("Idempotency-Key", &key);
+        let request = request.header("Content-Type", "application/json").body(body);
+        stage.refuses_raw(403, "denied", request).await;
+    }
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn large_body_of_something_new_is_read_only_if_its_address_says_what_it_is_about() {
     let stage = Stage::open().await;

@@ -1,8 +1,12 @@
 //! Releasability labels with the real client over mutual TLS: who is left out has nothing of the proposal, no key is wrapped past
 //! the label, and it is the owners' to change, all of them together.
 
-use super::lies::{key_of, tamper};
+use super::{
+    evaluations::decisions_in_turn,
+    lies::{key_of, tamper},
+};
 use crate::harness::{
+    bulk,
     stage::{NATIONS, Stage, code, id, slug, text},
     world::{Store, TestWorld},
 };
@@ -252,6 +256,33 @@ async fn narrower_label_takes_keys_and_sight_once_every_owner_has_signed() {
     relabel(&stage, proposal, &LabelChoice::Remove).await;
     assert_eq!(stage.client("USA:carol").api().proposal(proposal).await.unwrap().label, None);
     crate::lists::acts_kept_what_lists_go_by(&stage.server.exchange.db).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn label_is_decided_on_before_its_turn_for_all_holders_of_keys() {
+    let stage = three_nations().await;
+    let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
+    let guests = bulk::guests(&stage, &["ISR", "USA"], 6).await;
+    // Those who hold keys come in between, so that no client looks at members whom nobody asked.
+    let mut made = Vec::new();
+    for guests in [&[][..], &guests] {
+        let prepared = stage.prepared().await;
+        avi.sign(&avi.plan_labelled(prepared, false, &to(&["KOR"], &[])).await.unwrap()).await.unwrap();
+        let plan = bob.plan_signature(prepared).await.unwrap();
+        bulk::hold_keys(&stage, prepared, guests).await;
+        let (signed, of_version) = decisions_in_turn(&stage, bob.sign(&plan)).await;
+        assert_eq!(signed.unwrap().label, label(&["KOR"], &[]));
+
+        let proposal = submitted(&stage, &to(&["KOR"], &[])).await;
+        avi.sign_label(&avi.plan_label(proposal, &to(&[], &[])).await.unwrap()).await.unwrap();
+        let plan = bob.plan_label(proposal, &LabelChoice::Keep).await.unwrap();
+        bulk::hold_keys(&stage, proposal, guests).await;
+        let (signed, of_label) = decisions_in_turn(&stage, bob.sign_label(&plan)).await;
+        assert_eq!(signed.unwrap().label, label(&[], &[]));
+        made.push([of_version, of_label]);
+    }
+    assert_eq!(made[0], made[1]);
     stage.stop().await;
 }
 

@@ -116,7 +116,7 @@ async fn amendment_counts_before_its_turn_and_keeps_nobody_from_writing() {
 }
 
 /// Takes all turns that there are for one, and waits for another.
-async fn greedy<F: Future<Output = service::Result<Turn>>>(
+pub(super) async fn greedy<F: Future<Output = service::Result<Turn>>>(
     mut ask: impl FnMut() -> F,
     held: &mut Vec<Turn>,
 ) -> Pin<Box<F>> {

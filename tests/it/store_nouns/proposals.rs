@@ -497,6 +497,7 @@ async fn answer_is_remembered_once_and_expires(store: Store) {
     let (avi, bob) = (is::<MemberId>("ISR:avi"), is::<MemberId>("USA:bob"));
     let answer = |second| Recorded {
         request_sha256: Sha256::of(b"request"),
+        address_sha256: Some(Sha256::of(b"address")),
         status: 201,
         content_type: Some("application/json".into()),
         body: vec![0, 255],
