@@ -61,7 +61,7 @@ pub const ALL: &[Migration] = &[
     migration!(33, "upload_instants", "0033_upload_instants"),
     migration!(34, "letters_to_one_party", "0034_letters_to_one_party"),
     migration!(35, "declarations", "0035_declarations"),
-    migration!(37, "bounded_reads", "0037_bounded_reads"),
+    migration!(36, "bounded_reads", "0036_bounded_reads"),
 ];
 
 #[cfg(test)]
