@@ -98,7 +98,7 @@ pub(super) async fn append_upload(State(api): State<Api>, ids: PathIds, more: Mo
     let MoreBytes { context, offset, bytes, here_at, peer } = more;
     let appended = async {
         let continuation = Continuation { proposal: ids.id("proposal")?, upload: ids.id("upload")?, offset, here_at };
-        uploads::append(api.exchange(), &context, continuation, while_accepted(peer.clone(), bytes)).await
+        Box::pin(uploads::append(api.exchange(), &context, continuation, while_accepted(peer.clone(), bytes))).await
     };
     spoken(match appended.await {
         Ok(upload) => (StatusCode::NO_CONTENT, progress(&upload)).into_response(),

@@ -65,8 +65,9 @@ impl DecidedReaders {
 
     /// Who reads what is in the vaults of a proposal.
     pub(super) fn on<'d>(&'d self, policies: &'d Engine, proposal: &'d ProposalState) -> VaultReaders<'d> {
-        let is_it =
-            |decided: &&OnProposal| ptr::eq(&*decided.policies, policies) && decided.proposal.facts == proposal.facts;
+        let is_it = |decided: &&OnProposal| {
+            ptr::eq(Arc::as_ptr(&decided.policies), policies) && decided.proposal.facts == proposal.facts
+        };
         let known = self.0.iter().find(is_it).map(|decided| &decided.known);
         VaultReaders { policies, proposal, known }
     }

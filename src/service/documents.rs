@@ -168,8 +168,7 @@ pub(super) async fn adopt(
     let arrived_at = announced.here_at.unwrap_or(arrived.arrived_at);
     let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
     let (id, slot, sha256) = (announced.proposal, &announced.slot, arrived.staged.sha256());
-    let decided = label_losses::before_document(exchange, &context.principal, id, slot, sha256);
-    let decided = Box::pin(decided).await?;
+    let decided = label_losses::before_document(exchange, &context.principal, id, slot, sha256).await?;
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced.proposal).await?;
@@ -212,8 +211,7 @@ pub(super) async fn adopt(
     };
     act.log(Subject::proposal(&place.proposal), payload).await?;
     if named.is_some() {
-        // It is seldom all, and needs much room where it is.
-        Box::pin(manifests::complete_if_all_here(&mut act, &permit, &place.proposal, &decided)).await?;
+        manifests::complete_if_all_here(&mut act, &permit, &place.proposal, &decided).await?;
     }
     announcements::recount_after_upload(&mut act, &permit, announced.proposal).await?;
     let location = format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot);

@@ -117,7 +117,7 @@ fn exporter_who_puts_a_dossier_together_wrongly_is_found_out() {
         (
             "a change of roles left out",
             Box::new(|_, dossier| drop(dossier.roles.remove(1))),
-            "`ISR:yael` signed as reviewer, and by the signed roles was none",
+            "`ISR:yael` signed as reviewer, but did not have that role",
         ),
         ("roles swapped", Box::new(|_, dossier| dossier.roles.swap(0, 1)), "is missing, or not in its place"),
         (
