@@ -100,6 +100,8 @@ pub const WAIT_FOR_LONG_WORK: Duration = Duration::from_mins(1);
 pub const LONGEST_READ: Duration = Duration::from_mins(1);
 /// The same of a long look.
 pub const LONGEST_LOOK: Duration = Duration::from_mins(2);
+/// For so long an act looks, before its turn at writing, at what it would otherwise decide there.
+pub const LOOK_BEFORE_TURN: Duration = Duration::from_secs(20);
 /// For so long a request is worked on: it waits for its turn, takes it, and there is time to answer. Nobody who waits for the answer is cut
 /// before.
 pub const LONGEST_WORK: Duration = Duration::from_secs(WAIT_FOR_LONG_WORK.as_secs() + LONGEST_LOOK.as_secs() + 30);

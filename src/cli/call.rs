@@ -236,7 +236,7 @@ nothing and fetches nothing. A published call is printed once its signature veri
   entente call chase $CALL
   entente --csv call chase $CALL > chase.csv
 
-By reviewer: how many are assigned, declared, readable (with a key), in, late, set aside and declined. By proposal: what is to be done \
+By reviewer: how many are assigned, declared, readable (with a key), in, in late, late (not in), set aside and declined. By proposal: what is to be done \
 next, and by whom; those with a late review first. Only submitted proposals that are not decided are shown.
 
 If reviews need more time, move the date; everybody sees the new one: `entente call extend $CALL --reviews --until ... --reason ...`.")]

@@ -50,8 +50,9 @@ script says `--yes`: that yours is not the last one, nobody but the exchange say
 
 With `--from`, the lines of a file are signed after one look and one yes, each by a signature of its own. Done again, it goes on with the \
 lines that are left. The file is one of these; a proposal is named by its reference:
-  CSV       columns `proposal`, `outcome`, perhaps `amount` and `reason`: what
-            `entente decision sheet` writes; a row without an outcome is left
+  CSV       columns `proposal`, `outcome`, perhaps `amount`, and `reason` where
+            a final decision is superseded: what `entente decision sheet`
+            writes; a row without an outcome is left
   Markdown  a list under `fund:`, `reserve:` or `decline:`
   TOML      fund = [\"BIRD26-48179\"]
 Amounts are summed up for you, and not signed. A signature whose signer has declared a conflict since, works for a party now, or has lost the \

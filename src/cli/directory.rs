@@ -75,7 +75,7 @@ pub(super) async fn me(context: &Context) -> Result<()> {
     if let Some(ended) = &me.ended {
         context.out.note(&format!(
             "ask your registrar to invite you again, by `entente member replace {}`; `entente join --identity` answers with the identity that \
-             you have, so that nobody wraps keys again",
+             you have, so that nobody wraps keys again. Your nation's only registrar publishes a card of their own by `entente key-card issue`",
             ended.member
         ));
         return Ok(());

@@ -363,9 +363,14 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
         .help("ask them, then add `--unproven`; ssh keys and plugins cannot answer by themselves"));
     }
     let Some((_, first)) = faults.first() else { return Ok(checked) };
-    let (exit, help) = (first.exit, first.help.clone());
+    let (exit, help) = (first.exit, first.help.clone().filter(|_| faults.len() == 1));
+    // Each has its own way out.
+    let helped = |error: &CliError| match &error.help {
+        Some(help) if faults.len() > 1 => format!("{}; {help}", error.message),
+        _ => error.message.clone(),
+    };
     let lines: Vec<String> =
-        faults.iter().map(|(path, error)| format!("`{}`: {}", path.display(), error.message)).collect();
+        faults.iter().map(|(path, error)| format!("`{}`: {}", path.display(), helped(error))).collect();
     Err(CliError { message: lines.join("\n"), exit, help, problem: None })
 }
 

@@ -87,7 +87,8 @@ the place of what stands.")]
   entente ranking note $PROPOSAL 'strong team, high cost'
   entente ranking note $PROPOSAL --remove
 
-A second note takes the place of the first.")]
+A second note takes the place of the first. `--remove` also takes out what was sent on the proposal until then, when you send the \
+ranking the next time.")]
     Note(Note),
 }
 
@@ -150,7 +151,7 @@ pub(super) async fn run(command: RankingCommand, context: &Context) -> Result<()
                     return context.out.done(&format!("the note on {found} is removed"));
                 }
                 return context.out.done(&format!(
-                    "this machine has no note on {found}; one that another officer sent goes when you send the ranking"
+                    "this machine has no note on {found}; one that was sent until now goes when you send the ranking"
                 ));
             };
             client.note_for_ranking(found.id, &text).await?;

@@ -155,6 +155,21 @@ impl LogReader {
         &mut self,
         fetch: &impl AsyncFn(Paging, Duration) -> Result<EntryPage>,
         keep: usize,
+        wait: Duration,
+    ) -> Result<ReadEntries> {
+        let before = (self.cursor.clone(), self.seen);
+        let read = self.to_the_end(fetch, keep, wait).await;
+        if read.is_err() {
+            // INVARIANT: the reader is never past entries that nobody was given.
+            (self.cursor, self.seen) = before;
+        }
+        read
+    }
+
+    async fn to_the_end(
+        &mut self,
+        fetch: &impl AsyncFn(Paging, Duration) -> Result<EntryPage>,
+        keep: usize,
         mut wait: Duration,
     ) -> Result<ReadEntries> {
         let (mut read, mut pages) = (ReadEntries::default(), Pages::default());
@@ -242,6 +257,21 @@ mod tests {
             Some("second") => EntryPage { items: vec![entry(4), entry(7)], next: None, bookmark: Some("end".into()) },
             _ => EntryPage { items: vec![], next: None, bookmark: Some("later".into()) },
         })
+    }
+
+    #[tokio::test]
+    async fn reader_that_met_a_failure_goes_on_where_it_was() {
+        let is_broken = std::cell::Cell::new(true);
+        let fetch_once_broken = async |paging: Paging, wait: Duration| {
+            if paging.cursor.is_some() && is_broken.replace(false) {
+                return Err(ClientError::usage("the line broke", "try again"));
+            }
+            fetch(paging, wait).await
+        };
+        let mut reader = LogReader::new(LogFilter::default(), None);
+        reader.rest_by(&fetch_once_broken, 9, Duration::ZERO).await.unwrap_err();
+        assert_eq!(reader.bookmark(), None);
+        assert_eq!(numbers(&reader.rest_by(&fetch_once_broken, 9, Duration::ZERO).await.unwrap()), [1, 2, 4, 7]);
     }
 
     #[tokio::test]

@@ -4,16 +4,18 @@
 //! members does so before its turn, off the threads that serve others. In its turn it takes an answer where the policies, the facts about the
 //! proposal and those about the member are the same as before: a decision follows from nothing else. Where one differs, it decides again.
 
-use super::{Exchange, Result, evaluation, state::ProposalState, vault_access::reads};
+use super::{Exchange, Result, ServiceError, evaluation, state::ProposalState, vault_access::reads};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode},
         vault::VaultKind,
     },
     policy::{Engine, facts::MemberFacts},
+    share_table::LOOK_BEFORE_TURN,
     storage::vaults::VaultRow,
 };
 use std::{collections::HashMap, ptr, sync::Arc};
+use tokio::time::timeout;
 
 /// What was decided before a turn.
 #[derive(Debug, Default)]
@@ -39,6 +41,15 @@ pub(super) struct VaultReaders<'d> {
 }
 
 impl DecidedReaders {
+    /// What a look before a turn decided. INVARIANT: nobody is refused, or late, for a look that fails or takes long because others are busy:
+    /// what it did not decide is decided in the turn.
+    pub(super) async fn of(look: impl Future<Output = Result<Self>>) -> Result<Self> {
+        match timeout(LOOK_BEFORE_TURN, look).await {
+            Ok(Err(ServiceError::Store(_))) | Err(_) => Ok(Self::default()),
+            Ok(decided) => decided,
+        }
+    }
+
     /// Decides whether these members read what is in these vaults of the proposal: whether each does, in their order. They take turns of `who`.
     pub(super) async fn decide(
         &mut self,
@@ -87,4 +98,20 @@ impl<'d> VaultReaders<'d> {
 
 fn key(member: &MemberFacts, vault: &VaultRow) -> (MemberId, VaultKind, Option<PartnerCode>) {
     (member.id.clone(), vault.kind, vault.party.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StoreError;
+    use std::future::pending;
+
+    #[tokio::test(start_paused = true)]
+    async fn look_that_fails_or_takes_long_refuses_nobody() {
+        let busy = async { Err(ServiceError::Store(StoreError::Unavailable("others read".into()))) };
+        assert!(DecidedReaders::of(busy).await.unwrap().0.is_empty());
+        assert!(DecidedReaders::of(pending()).await.unwrap().0.is_empty());
+        let hidden = DecidedReaders::of(async { Err(ServiceError::Hidden) }).await;
+        assert!(matches!(hidden, Err(ServiceError::Hidden)));
+    }
 }

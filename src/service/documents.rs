@@ -4,8 +4,9 @@
 //! them than is visible without a key.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage, label_losses, manifests,
-    quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage,
+    decided_readers::DecidedReaders,
+    label_losses, manifests, quotas,
     sealed_bytes::{self, ArrivedBytes, ExpectedBytes},
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
@@ -168,7 +169,8 @@ pub(super) async fn adopt(
     let arrived_at = announced.here_at.unwrap_or(arrived.arrived_at);
     let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
     let (id, slot, sha256) = (announced.proposal, &announced.slot, arrived.staged.sha256());
-    let decided = label_losses::before_document(exchange, &context.principal, id, slot, sha256).await?;
+    let look = label_losses::before_document(exchange, &context.principal, id, slot, sha256);
+    let decided = DecidedReaders::of(look).await?;
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced.proposal).await?;

@@ -54,7 +54,9 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
     let verified = Verified::<LabelStatement>::of(&body.statement).await?;
     // A rehearsal ends before a label takes effect.
     let decided = match verified.statement().filter(|_| !context.is_rehearsal) {
-        Some(statement) => label_losses::before_label(exchange, &context.principal, id, statement).await?,
+        Some(statement) => {
+            DecidedReaders::of(label_losses::before_label(exchange, &context.principal, id, statement)).await?
+        }
         None => DecidedReaders::default(),
     };
     let mut act = Act::begin(exchange, context).await?;

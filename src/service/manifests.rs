@@ -46,7 +46,7 @@ pub async fn sign(
     // A rehearsal ends before a label takes effect.
     let decided = match verified.clone().signed() {
         Ok(signed) if !context.is_rehearsal => {
-            label_losses::before_version(exchange, &context.principal, id, &signed).await?
+            DecidedReaders::of(label_losses::before_version(exchange, &context.principal, id, &signed)).await?
         }
         _ => DecidedReaders::default(),
     };

@@ -237,7 +237,10 @@ async fn look_through(exchange: Arc<Exchange>, permit: Permit, mut row: UploadRo
     let mut tx = exchange.db.read_for(Whose::Member(row.member.clone())).await?;
     let present = uploads::find(&mut tx, row.id).await?.ok_or(ServiceError::Hidden)?;
     drop(tx);
-    if present.whole_at == row.whole_at && present.whole_sha256.is_some() {
+    if present.whole_at != row.whole_at {
+        return Err(ServiceError::UploadBusy);
+    }
+    if present.whole_sha256.is_some() {
         row.whole_sha256 = present.whole_sha256;
         return Ok(row);
     }

@@ -88,17 +88,19 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
     let (who, policies, of) = (view.me.clone(), Arc::clone(&view.policies), Arc::clone(&proposal));
     let wraps = move |vault: &VaultRow| may_wrap(&who, &policies, vault, &of);
     let mut lacking = Vec::new();
-    for vault in those(&view, vaults, wraps).await? {
+    for vault in those((exchange, &view.asker), vaults, wraps).await? {
         let mut holders = candidates(&proposal);
         holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
         let vault = Arc::new(vault);
         let lack = without_key(&mut view, vault.id, &holders).await?.into_iter();
         lacking.extend(lack.map(|(holder, facts, recipients)| (Arc::clone(&vault), holder, facts, recipients)));
     }
-    let policies = Arc::clone(&view.policies);
+    // A place at reading is not kept while a turn is waited for.
+    let View { tx, asker, policies, .. } = view;
+    drop(tx);
     let read =
         move |(vault, _, facts, _): &(Arc<VaultRow>, _, MemberFacts, _)| reads(facts, &policies, vault, &proposal);
-    let missing = those(&view, lacking, read).await?.into_iter().map(|(vault, holder, _, recipients)| {
+    let missing = those((exchange, &asker), lacking, read).await?.into_iter().map(|(vault, holder, _, recipients)| {
         let (vault, kind) = (vault.id, vault.kind);
         MissingKey { vault, kind, holder, recipients }
     });
@@ -107,14 +109,14 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
 
 /// Those for which a decision says so. What each costs is for the nations' policies to say.
 async fn those<A: Send + 'static>(
-    view: &View<'_>,
+    (exchange, who): (&Exchange, &MemberId),
     all: Vec<A>,
     is_one: impl Fn(&A) -> Result<bool> + Clone + Send + 'static,
 ) -> Result<Vec<A>> {
     let decide = move |some: Vec<A>| -> Vec<Result<Option<A>>> {
         some.into_iter().map(|one| Ok(is_one(&one)?.then_some(one))).collect()
     };
-    let decided = evaluation::decided(view.exchange, &view.asker, all, |_| usize::MAX, decide).await?;
+    let decided = evaluation::decided(exchange, who, all, |_| usize::MAX, decide).await?;
     decided.into_iter().filter_map(Result::transpose).collect()
 }
 

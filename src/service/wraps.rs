@@ -82,13 +82,24 @@ impl Wraps {
         context: &RequestContext,
         sought: VaultSought<'_>,
     ) -> Result<Self> {
+        self.decided = DecidedReaders::of(self.holders_decided(exchange, context, sought)).await?;
+        Ok(self)
+    }
+
+    async fn holders_decided(
+        &self,
+        exchange: &Exchange,
+        context: &RequestContext,
+        sought: VaultSought<'_>,
+    ) -> Result<DecidedReaders> {
+        let mut decided = DecidedReaders::default();
         let members = self.said().filter_map(|said| match &said.to {
             WrapTarget::Member(member) => Some(member.clone()),
             WrapTarget::Vault(_) => None,
         });
         let mut holders: BTreeSet<MemberId> = members.collect();
         if holders.len() <= FEW {
-            return Ok(self);
+            return Ok(decided);
         }
         let mut view = View::open(exchange, &context.principal).await?;
         let vault = match sought {
@@ -98,12 +109,14 @@ impl Wraps {
             }
         };
         // What is wrong with it is said in the turn.
-        let Some((vault, id)) = vault.and_then(|vault| vault.proposal.map(|id| (vault, id))) else { return Ok(self) };
-        let Some(proposal) = state::proposal(&mut view.tx, id, view.now).await? else { return Ok(self) };
+        let Some((vault, id)) = vault.and_then(|vault| vault.proposal.map(|id| (vault, id))) else {
+            return Ok(decided);
+        };
+        let Some(proposal) = state::proposal(&mut view.tx, id, view.now).await? else { return Ok(decided) };
         let may =
             [wrap_action(&vault), Action::Upload].map(|action| view.may(action, Resource::Proposal(&proposal.facts)));
         if !may.contains(&true) {
-            return Ok(self);
+            return Ok(decided);
         }
         holders.retain(|holder| may_name(&view.me, &proposal, holder));
         let ids: Vec<MemberId> = holders.into_iter().collect();
@@ -112,8 +125,8 @@ impl Wraps {
         drop(tx);
         let vault = Arc::new(vault);
         let asked: Vec<_> = facts.into_values().map(|facts| (facts, Arc::clone(&vault))).collect();
-        self.decided.decide(exchange, &asker, &policies, &Arc::new(proposal), &asked).await?;
-        Ok(self)
+        decided.decide(exchange, &asker, &policies, &Arc::new(proposal), &asked).await?;
+        Ok(decided)
     }
 
     /// Looks at the keys to several vaults, so many at most.

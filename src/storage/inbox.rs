@@ -147,16 +147,19 @@ pub async fn unsigned_labels(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<V
     tx.fetch_all(sql, args![me, me.partner(), limit]).await?.iter().map(row).collect()
 }
 
-/// The letters about the member's own proposals that the member has not fetched, the oldest first.
+/// The letters about the member's own proposals that the member has not fetched, so many of each: the first of each, then the second, the
+/// oldest first. Many about one proposal keep no other from sight.
 pub async fn unread_letters(tx: &mut Tx, me: &MemberId, limit: u32) -> Result<Vec<UnreadLetter>, StoreError> {
     // What was fetched is on the log alone. Payloads are canonical JSON, so that of a letter has one form.
-    let sql = "SELECT l.proposal_id, l.letter_id, l.sent_at FROM proposal_members q \
+    let sql = "SELECT proposal_id, letter_id, sent_at FROM (SELECT l.proposal_id, l.letter_id, l.sent_at, \
+               ROW_NUMBER() OVER (PARTITION BY l.proposal_id ORDER BY l.sent_at, l.letter_id) AS place \
+               FROM proposal_members q \
                JOIN letters l ON l.proposal_id = q.proposal_id \
                WHERE q.member = $1 AND l.withdrawn_at IS NULL AND (l.party IS NULL OR l.party = $2) \
                AND NOT EXISTS (SELECT 1 FROM log_entries e \
                     WHERE e.proposal_id = l.proposal_id AND e.actor = $1 AND e.kind = 'letter.fetched' \
-                    AND e.payload = '{\"letter\":\"' || l.letter_id || '\"}') \
-               ORDER BY l.sent_at, l.letter_id LIMIT $3";
+                    AND e.payload = '{\"letter\":\"' || l.letter_id || '\"}')) AS unread \
+               WHERE place <= 5 ORDER BY place, sent_at, letter_id LIMIT $3";
     let row = |row: &Row| {
         Ok(UnreadLetter {
             proposal: row.parse("proposal_id")?,

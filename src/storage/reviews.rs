@@ -160,8 +160,8 @@ pub async fn some_assignments(
     limit: u32,
 ) -> Result<Vec<AssignmentRow>, StoreError> {
     let sql = "SELECT reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at, \
-               (SELECT r.submitted_at FROM reviews r WHERE r.proposal_id = a.proposal_id AND r.reviewer = a.reviewer \
-               AND r.revision = 1) AS handed_in_at FROM (\
+               CASE WHEN declined_at IS NULL THEN (SELECT r.submitted_at FROM reviews r \
+               WHERE r.proposal_id = a.proposal_id AND r.reviewer = a.reviewer AND r.revision = 1) END AS handed_in_at FROM (\
                SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, NULL AS reason, NULL AS declined_at, \
                NULL AS replaced_at FROM assignments \
                UNION ALL SELECT proposal_id, reviewer, assigned_by, assigned_at, statement, reason, declined_at, replaced_at \

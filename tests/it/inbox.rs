@@ -256,6 +256,11 @@ async fn panel_is_told_to_declare_to_read_to_review_and_to_decide_until_it_is_do
         stage.client("ISR:avi").read_letter(proposal, first).await.unwrap();
         assert_eq!(waits(&stage, "ISR:avi").await, NOTHING);
         assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::ReadLetter; 2], "each reads them by themselves");
+        // Many about one proposal keep no other from sight.
+        for _ in 0..4 {
+            stage.client("USA:dana").send_letter(proposal, "And another thing.").await.unwrap();
+        }
+        assert_eq!(waits(&stage, "USA:bob").await, [ItemKind::ReadLetter; 5]);
         stage.stop().await;
     }
 }

@@ -10,12 +10,12 @@ use crate::{
     refusals::lies::tamper,
 };
 use entente::{
-    client::{ClientError, ExitClass},
+    client::{ClientError, ExitClass, roles::RoleChange},
     domain::{
         ambient::{Clock, SystemClock},
         entry::EntryKind,
         id::ProposalId,
-        member::ConflictGround,
+        member::{CallRole, ConflictGround},
         review::Points,
     },
     storage::args,
@@ -124,12 +124,29 @@ async fn notes_of_another_officer_stay_and_ones_own_go_where_they_were_removed()
     assert_eq!(send(&stage, "ISR:noa").await, (0, 3), "nor does it go by her sending again");
 
     // Where it was removed, it goes.
-    assert!(dana.remove_note(low).unwrap() && !noa.remove_note(low).unwrap());
+    stage.clock.set(stage.clock.now() + SignedDuration::from_secs(1));
+    assert!(dana.remove_note(low).unwrap());
     let plan = dana.plan_ranking(stage.call).await.unwrap();
     assert_eq!((plan.kept_notes.len(), &plan.dropped_notes, plan.lines.len()), (0, &[low].into(), 1));
     dana.send_ranking(stage.call, &plan).await.unwrap();
     assert!(frank.sent_ranking(stage.call).await.unwrap().ranking.notes.is_empty());
     assert_eq!(send(&stage, "ISR:noa").await, (0, 3));
+
+    // What another officer notes afterwards is theirs.
+    noa.note_for_ranking(low, "new partner").await.unwrap();
+    stage.clock.set(stage.clock.now() + SignedDuration::from_secs(1));
+    assert_eq!(send(&stage, "ISR:noa").await, (1, 2));
+    let plan = dana.plan_ranking(stage.call).await.unwrap();
+    assert_eq!((plan.kept_notes.len(), plan.dropped_notes.len(), plan.lines.len()), (1, 0, 0));
+
+    // A line that no officer of now sent is not read, so it is said that a note in it goes.
+    let lays_down = RoleChange::Remove([CallRole::Officer].into());
+    let lays_down = noa.plan_roles(stage.call, &id("ISR:noa"), &lays_down).await.unwrap();
+    noa.change_roles(&lays_down, None).await.unwrap();
+    let plan = dana.plan_ranking(stage.call).await.unwrap();
+    assert_eq!((plan.unread.len(), plan.lines.get(&low)), (1, Some(&true)));
+    let forecast = dana.forecast_ranking(&plan, code);
+    assert!(forecast.effects.iter().any(|effect| effect.what.contains("a note in it goes with it")), "{forecast:?}");
     stage.stop().await;
 }
 

@@ -263,6 +263,11 @@ impl Client {
             "note that was sent before is left out, for you removed it",
             "notes that were sent before are left out, for you removed them",
         );
+        tell(
+            plan.unread.len(),
+            "line that stands does not verify or open here, and a note in it goes with it",
+            "lines that stand do not verify or open here, and notes in them go with them",
+        );
         let undo = Undo::Yourself(format!("entente ranking withdraw {code}"));
         Forecast::new(format!("sending the ranking of {code}"), effects, undo)
     }
@@ -273,6 +278,7 @@ impl Client {
         let effects = [
             Effect::that(format!("nobody can open {} any more", counted(lines, "line", "lines"))),
             Effect::that("who opened them keeps what they read"),
+            Effect::that("sent again, they have your notes and no longer those of other officers"),
         ];
         let undo = Undo::Yourself(format!("entente ranking send {code}"));
         Forecast::new(format!("taking back the ranking of {code}"), effects, undo)

@@ -7,14 +7,15 @@ use crate::{
     domain::id::ProposalId,
     sealing::seal::{open_bytes, seal_bytes},
 };
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// The longest note, in characters: a line of a table, not a review.
 pub const MAX_NOTE: usize = 500;
 
-/// What stands in the place of a note that was removed.
-const REMOVED: &[u8] = b"";
+/// What stands in the place of a note that was removed begins so, and goes on with when. No sealed note does.
+const REMOVED: &str = "removed ";
 
 impl Client {
     /// Keeps a note on a proposal that the caller may know of, in the place of an earlier one.
@@ -29,15 +30,16 @@ impl Client {
     /// one on this machine.
     pub fn remove_note(&self, id: ProposalId) -> Result<bool> {
         let path = self.home().note_path(&self.profile().name, id);
-        let had = files::read(&path)?.is_some_and(|note| !note.is_empty());
-        files::write(&path, REMOVED)?;
+        let had = files::read(&path)?.is_some_and(|note| !note.starts_with(REMOVED.as_bytes()));
+        files::write(&path, format!("{REMOVED}{}", self.exchange_now()).as_bytes())?;
         Ok(had)
     }
 
-    /// Whether the note on a proposal was removed on this machine.
-    pub(super) fn is_note_removed(&self, id: ProposalId) -> Result<bool> {
+    /// When the note on a proposal was removed on this machine, if it was: what others wrote since stays.
+    pub(super) fn note_removed_at(&self, id: ProposalId) -> Result<Option<Timestamp>> {
         let note = files::read(&self.home().note_path(&self.profile().name, id))?;
-        Ok(note.is_some_and(|note| note == REMOVED))
+        let text = note.as_deref().and_then(|note| str::from_utf8(note).ok());
+        Ok(text.and_then(|text| text.strip_prefix(REMOVED)?.parse().ok()))
     }
 
     /// The notes that are kept on this machine on any of these proposals.
@@ -48,7 +50,7 @@ impl Client {
         let mut sealed = Vec::new();
         for id in proposals {
             let note = files::read(&self.home().note_path(&self.profile().name, *id))?;
-            sealed.extend(note.filter(|note| note != REMOVED).map(|note| (*id, note)));
+            sealed.extend(note.filter(|note| !note.starts_with(REMOVED.as_bytes())).map(|note| (*id, note)));
         }
         if sealed.is_empty() {
             return Ok(BTreeMap::new());

@@ -86,6 +86,8 @@ pub struct RankingPlan {
     pub kept_notes: BTreeSet<ProposalId>,
     /// Notes that were sent and removed on this machine: they go with their lines.
     pub dropped_notes: BTreeSet<ProposalId>,
+    /// Proposals whose line stands and does not verify or open here: nobody knows whether it has a note.
+    pub unread: BTreeSet<ProposalId>,
     stated_at: Timestamp,
 }
 
@@ -136,26 +138,34 @@ impl Client {
         }
         let shown = self.api().all_proposals(Some(id)).await?;
         let (mut lines, mut unchanged, mut latest) = (BTreeMap::new(), BTreeSet::new(), None);
-        let (mut kept_notes, mut dropped_notes) = (BTreeSet::new(), BTreeSet::new());
+        let (mut kept_notes, mut dropped_notes, mut unread) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for line in &ranking.lines {
             let Some(proposal) = shown.iter().find(|proposal| proposal.id == line.proposal) else { continue };
             let stands = if proposal.ranking_sent_at.is_some() {
-                let stands = self.sent_body(proposal, &call, &roles).await.ok();
-                latest = latest.max(stands.as_ref().map(|(_, line)| line.sent_at.0));
-                stands.map(|(body, _)| body)
+                match self.sent_body(proposal, &call, &roles).await {
+                    Ok((body, line)) => {
+                        latest = latest.max(Some(line.sent_at.0));
+                        Some((body, line.sent_at.0))
+                    }
+                    Err(error) if error.ends_a_series() => return Err(error),
+                    Err(_) => {
+                        unread.insert(proposal.id);
+                        None
+                    }
+                }
             } else {
                 None
             };
-            let note = stands.as_ref().and_then(|body| body.note.clone());
-            if let Some(note) = note.filter(|_| !ranking.notes.contains_key(&proposal.id)) {
-                if self.is_note_removed(proposal.id)? {
+            let noted = stands.as_ref().and_then(|(body, at)| Some((body.note.clone()?, *at)));
+            if let Some((note, at)) = noted.filter(|_| !ranking.notes.contains_key(&proposal.id)) {
+                if self.note_removed_at(proposal.id)?.is_some_and(|removed| at <= removed) {
                     dropped_notes.insert(proposal.id);
                 } else {
                     kept_notes.insert(proposal.id);
                     ranking.notes.insert(proposal.id, note);
                 }
             }
-            if stands.is_some_and(|body| body == LineBody::of(&ranking, line)) {
+            if stands.is_some_and(|(body, _)| body == LineBody::of(&ranking, line)) {
                 unchanged.insert(proposal.id);
             } else {
                 lines.insert(proposal.id, proposal.ranking_sent_at.is_some());
@@ -166,7 +176,7 @@ impl Client {
         let stated_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         // After those that they replace, also where the clock of another officer's machine goes ahead.
         let stated_at = latest.map_or(stated_at, |latest| stated_at.max(latest + SignedDuration::from_millis(1)));
-        Ok(RankingPlan { ranking, lines, unchanged, kept_notes, dropped_notes, stated_at })
+        Ok(RankingPlan { ranking, lines, unchanged, kept_notes, dropped_notes, unread, stated_at })
     }
 
     /// Seals, signs and sends what was planned, each line to those who may read its proposal's reviews. Done again, it goes on where it
