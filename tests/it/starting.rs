@@ -277,7 +277,8 @@ fn contents(site: &Site) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(site.config().parent().unwrap()).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_file() {
+        // SQLite notes beside a database which of its pages are read: that is no content.
+        if path.is_file() && !path.to_string_lossy().ends_with("-shm") {
             found.insert(path.display().to_string(), fs::read(&path).unwrap());
         }
     }
