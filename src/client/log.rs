@@ -158,7 +158,7 @@ impl LogReader {
         wait: Duration,
     ) -> Result<ReadEntries> {
         let before = (self.cursor.clone(), self.seen);
-        let read = self.to_the_end(fetch, keep, wait).await;
+        let read = self.read_to_the_end(fetch, keep, wait).await;
         if read.is_err() {
             // INVARIANT: the reader is never past entries that nobody was given.
             (self.cursor, self.seen) = before;
@@ -166,7 +166,7 @@ impl LogReader {
         read
     }
 
-    async fn to_the_end(
+    async fn read_to_the_end(
         &mut self,
         fetch: &impl AsyncFn(Paging, Duration) -> Result<EntryPage>,
         keep: usize,

@@ -44,7 +44,7 @@ impl DecidedReaders {
     /// What a look before a turn decided. INVARIANT: nobody is refused, or late, for a look that fails or takes long because others are busy:
     /// what it did not decide is decided in the turn.
     pub(super) async fn of(look: impl Future<Output = Result<Self>>) -> Result<Self> {
-        match timeout(LOOK_BEFORE_TURN, look).await {
+        match timeout(LOOK_BEFORE_TURN, Box::pin(look)).await {
             Ok(Err(ServiceError::Store(_))) | Err(_) => Ok(Self::default()),
             Ok(decided) => decided,
         }
