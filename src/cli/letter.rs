@@ -147,8 +147,8 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
                     .help("send what it makes with `--template` and the call"));
             }
             if consent.is_given() && !dry_run.is_meant() && outcome.is_none() {
-                return Err(CliError::usage("nobody looks at the letter beside the decision that it is about")
-                    .help("with `--yes` say which outcome the text is about: `--outcome fund`, say"));
+                return Err(CliError::usage("with `--yes` nobody compares the letter with the decision")
+                    .help("say which outcome the text is about: `--outcome fund`, say"));
             }
             let name: ProposalName =
                 subject.parse().map_err(|error: ReferenceError| CliError::usage(error.to_string()))?;

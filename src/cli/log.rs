@@ -165,7 +165,7 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let goes_on = bookmark.is_some();
     let mut reader = LogReader::new(args.filter(&client).await?, bookmark);
     let first = reader.rest(client.api(), args.keep(), Duration::ZERO).await;
-    let ReadEntries { entries, left_out } = first.map_err(|error| place_gone(error, args.bookmark.as_deref()))?;
+    let ReadEntries { entries, left_out } = first.map_err(|error| refused_bookmark(error, args.bookmark.as_deref()))?;
     let programs = programs(context, &client, &entries).await;
     if args.follow {
         context.out.note(&format!("times are in {}", zone.name()));
@@ -206,7 +206,7 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
                 tokio::time::sleep(pause(PAUSE, failures, &*context.ambient.rng)).await;
                 continue;
             }
-            Err(error) => return Err(place_gone(error, args.bookmark.as_deref())),
+            Err(error) => return Err(refused_bookmark(error, args.bookmark.as_deref())),
         };
         if std::mem::take(&mut failures) > 0 {
             context.out.note("the exchange answers again");
@@ -221,12 +221,12 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
 }
 
 /// A bookmark that is refused: there is nothing to go on from, and the reader says where to begin again.
-fn place_gone(error: ClientError, bookmark: Option<&Path>) -> CliError {
+fn refused_bookmark(error: ClientError, bookmark: Option<&Path>) -> CliError {
     let is_refused = error.slug() == Some(Kind::BadCursor.slug());
     match bookmark {
         Some(path) if is_refused => CliError::usage(format!(
             "the exchange does not take the bookmark in `{}`: it is for the member who got it and for the kinds that were asked for, and \
-             a log that was restored may be shorter than it is",
+             a log that was restored may end before it",
             path.display()
         ))
         .help("remove the file, and the log is read from its beginning; or name another one with `--bookmark`"),

@@ -35,6 +35,11 @@ impl TableRow {
 /// What the line above a header begins with that says how cells are separated.
 pub(super) const SEPARATOR_LINE: &str = "sep=";
 
+/// Whether a file whose first line is this holds a table.
+pub(super) fn is_table(first: &str) -> bool {
+    first.starts_with(SEPARATOR_LINE) || first.contains([',', ';', '\t'])
+}
+
 /// The rows of a table that has the columns `wanted` and may have the columns `taken`; other columns are passed over.
 ///
 /// # Errors

@@ -429,7 +429,7 @@ fn check_reason(reason: Option<&str>, in_force: Option<&Decision>) -> Result<()>
             "leave the reason out: what the parties are to know goes into their letter, which is sealed",
         )),
         Some(reason) if !is_reason(reason) => {
-            Err(ClientError::usage(format!("a reason has 1 to {MAX_REASON} characters"), "shorten it"))
+            Err(ClientError::usage(format!("a reason has 1 to {MAX_REASON} characters"), "write one that long"))
         }
         _ => Ok(()),
     }

@@ -45,7 +45,8 @@ use tokio_util::io::ReaderStream;
 const TRIES: u32 = 3;
 /// The longest wait that a `Retry-After` can ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// How long an answer in JSON may take, and how long the next piece of a document.
+/// How long an answer in JSON may take, and how long the next piece of a document: longer than an exchange works on a request
+/// (`share_table::LONGEST_WORK`).
 const PATIENCE: Duration = Duration::from_mins(4);
 /// The longest answer in JSON that is taken, in bytes.
 const MAX_ANSWER: usize = 64 << 20;

@@ -183,7 +183,8 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
             check_media_type(&parts.headers, "application/json")?;
             let length = check_length(&parts.headers, limit)?;
             let named = T::named(&parts.uri)?;
-            if length.is_none_or(|length| length > SMALL_BODY_BYTES as u64) {
+            let is_coming = matches!(body, Arriving::Coming(_));
+            if is_coming && length.is_none_or(|length| length > SMALL_BODY_BYTES as u64) {
                 let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
                 if let Some(about) = T::about(&ids, named) {
                     // The body is not here yet, and not asked for.

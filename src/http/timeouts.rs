@@ -119,7 +119,7 @@ impl ConnectionActivity {
             } else {
                 answers.values().map(|answer| self.instant(&answer.moved_at) + limit(answer)).min()
             };
-            // Without an answer it is not the client who is waited for, but for a body, which has limits of its own.
+            // Without an answer the exchange is at work. A body that is still to come has limits of its own.
             return (due.unwrap_or_else(|| self.instant(&self.moved_at) + ours), Overrun::Stall);
         }
         if self.head_since.load(Ordering::Acquire) > 0 {

@@ -165,13 +165,8 @@ pub async fn append<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         note_whole(exchange, &permit, &mut row, Some(arrived_at), None).await?;
     }
     if taken.at() == row.size && row.whole_sha256.is_none() && !taken.came_at_once() {
-        let blob = row.blob.clone();
         let looking = tokio::spawn(look_through(Arc::clone(exchange), permit, row));
-        let looked = looking.await.map_err(|_| ServiceError::Interrupted)?;
-        if matches!(looked, Err(ServiceError::NotSealed(_))) {
-            exchange.blobs.remove_resumable(&blob).await?;
-        }
-        row = looked?;
+        row = looking.await.map_err(|_| ServiceError::Interrupted)??;
     }
     let Some(arrived) = sealed_bytes::whole(exchange, &row, &mut taken).await? else {
         let at = told(&row, taken.at());
@@ -230,7 +225,7 @@ async fn still(
 }
 
 /// Looks through the bytes of an upload that came over several requests, and notes their digest. It goes on when the request has gone: else a
-/// look that takes longer than a request lasts would begin from the first byte with each.
+/// look that takes longer than a request lasts would begin from the first byte with each. An upload that is not sealed is empty again.
 async fn look_through(exchange: Arc<Exchange>, permit: Permit, mut row: UploadRow) -> Result<UploadRow> {
     let turn = exchange.long_work.upload(&row.member).await?;
     // While the turn was waited for, the look of an earlier request may have come to its end.
@@ -244,16 +239,23 @@ async fn look_through(exchange: Arc<Exchange>, permit: Permit, mut row: UploadRo
         row.whole_sha256 = present.whole_sha256;
         return Ok(row);
     }
-    let sha256 = sealed_bytes::look_through(&exchange, &row, turn).await?;
+    let looked = sealed_bytes::look_through(&exchange, &row, turn).await;
+    if looked.as_ref().is_err_and(|error| !matches!(error, ServiceError::NotSealed(_))) {
+        return Err(looked.err().unwrap_or(ServiceError::Interrupted));
+    }
     let mut tx = exchange.db.write_for(Whose::Member(row.member.clone())).await?;
     // INVARIANT: a digest is noted of the bytes that were looked through. Others came where they were here at another instant.
     let present = uploads::find(&mut tx, row.id).await?.ok_or(ServiceError::Hidden)?;
     if present.whole_at != row.whole_at {
         return Err(ServiceError::UploadBusy);
     }
-    uploads::note_whole(&mut tx, &permit, &row, row.whole_at, Some(sha256)).await?;
+    let noted = looked.as_ref().ok().copied();
+    uploads::note_whole(&mut tx, &permit, &row, row.whole_at.filter(|_| noted.is_some()), noted).await?;
     tx.commit().await?;
-    row.whole_sha256 = Some(sha256);
+    if noted.is_none() {
+        exchange.blobs.remove_resumable(&row.blob).await?;
+    }
+    row.whole_sha256 = Some(looked?);
     Ok(row)
 }
 

@@ -1,10 +1,19 @@
 //! The officer's way through the panel: a suggestion that changes nothing, a file that is merged, and who the call waits for.
 
-use crate::harness::stage::{Stage, Step, id, review, run};
+use crate::{
+    harness::{
+        stage::{Stage, Step, id, review, run},
+        world::Store,
+    },
+    rankings::judged,
+};
 use entente::{
     client::{chase::BlockKind, suggest::SuggestionRules},
     domain::{ambient::Clock, member::ConflictGround},
-    wire::{proposal::Proposal, review::DeclineAssignment},
+    wire::{
+        proposal::Proposal,
+        review::{Assignment, DeclineAssignment},
+    },
 };
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -154,4 +163,34 @@ async fn officer_in_conflict_has_no_line_of_it() {
     let refusals: Vec<_> = lines[0].candidates.iter().filter_map(|candidate| candidate.refusal.as_ref()).collect();
     assert!(!refusals.is_empty() && refusals.iter().all(|refusal| refusal.problem == "not-declared"), "{refusals:?}");
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn both_lists_of_assignments_say_when_a_review_was_handed_in() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(stage) = Stage::open_on(store).await else { continue };
+        let [proposal, ..] = judged(&stage).await;
+        let handed_in = stage.clock.now();
+        let (dana, maya) = (stage.client("USA:dana"), stage.client("ISR:maya"));
+        let lists = async || {
+            let panel = dana.api().panel(stage.call, false).await.unwrap();
+            let panel = panel.into_iter().find(|line| line.proposal == proposal).unwrap().assignments;
+            let said = |lines: Vec<Assignment>| -> Vec<_> {
+                lines.into_iter().map(|line| (line.reviewer.to_string(), line.handed_in_at.map(|at| at.0))).collect()
+            };
+            let lists = [said(dana.api().assignments(proposal).await.unwrap()), said(panel)];
+            assert_eq!(lists[0], lists[1]);
+            lists.into_iter().next().unwrap()
+        };
+        let carol = ("USA:carol".to_owned(), Some(handed_in));
+        assert_eq!(lists().await, [("ISR:maya".to_owned(), None), carol.clone()]);
+        stage.clock.set(handed_in + SignedDuration::from_hours(1));
+        maya.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+        let maya_too = ("ISR:maya".to_owned(), Some(handed_in + SignedDuration::from_hours(1)));
+        assert_eq!(lists().await, [maya_too, carol]);
+        // A reviewer is shown their own line alone.
+        let own = maya.api().assignments(proposal).await.unwrap();
+        assert_eq!(own.iter().map(|line| line.reviewer.to_string()).collect::<Vec<_>>(), ["ISR:maya"]);
+        stage.stop().await;
+    }
 }

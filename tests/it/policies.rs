@@ -23,7 +23,7 @@ use entente::{
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 const SHUT: &str = r#"@id("nobody") @side("release") @reason("nothing is released")
 forbid(principal, action, resource is Proposal);"#;
@@ -232,14 +232,24 @@ async fn versions_that_were_taken_back_are_read_by_their_own_list_alone() {
         let mut tx = exchange.db.read().await.unwrap();
         let standing = policies::standing(&mut tx, &isr, stage.clock.now()).await.unwrap();
         assert_eq!(standing.iter().map(|version| version.number).collect::<Vec<_>>(), [1]);
-        let engine = exchange.rules.at(&mut tx, &exchange.host, stage.clock.now()).await.unwrap();
         drop(tx);
-        let before = engine.decisions_made();
+        let in_force = async || {
+            let mut tx = exchange.db.read().await.unwrap();
+            exchange.rules.at(&mut tx, &exchange.host, stage.clock.now()).await.unwrap()
+        };
         let raw = stage.raw(Some(stage.credential("ISR:drafter")));
-        let page = raw.request(Method::GET, "/v1/policies/ISR/versions?limit=200").send().await.unwrap();
-        let page: Value = page.json().await.unwrap();
-        assert_eq!((page["items"].as_array().unwrap().len(), page["next"].is_string()), (200, true));
-        assert_eq!(engine.decisions_made() - before, 2, "it may read policies, and it may read drafts");
+        let made = loop {
+            let engine = in_force().await;
+            let before = engine.decisions_made();
+            let page = raw.request(Method::GET, "/v1/policies/ISR/versions?limit=200").send().await.unwrap();
+            let page: Value = page.json().await.unwrap();
+            assert_eq!((page["items"].as_array().unwrap().len(), page["next"].is_string()), (200, true));
+            // Somebody else can read new policies at the same moment, and the last reading is kept: it is counted on that one.
+            if Arc::ptr_eq(&engine, &in_force().await) {
+                break engine.decisions_made() - before;
+            }
+        };
+        assert_eq!(made, 2, "it may read policies, and it may read drafts");
         let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
         assert_eq!(drafter.api().policy_versions(&isr).await.unwrap().len(), 501);
         assert_eq!(stage.client("USA:drafter").api().policy_versions(&isr).await.unwrap().len(), 1);

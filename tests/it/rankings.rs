@@ -146,7 +146,7 @@ async fn notes_of_another_officer_stay_and_ones_own_go_where_they_were_removed()
     let plan = dana.plan_ranking(stage.call).await.unwrap();
     assert_eq!((plan.unread.len(), plan.lines.get(&low)), (1, Some(&true)));
     let forecast = dana.forecast_ranking(&plan, code);
-    assert!(forecast.effects.iter().any(|effect| effect.what.contains("a note in it goes with it")), "{forecast:?}");
+    assert!(forecast.effects.iter().any(|effect| effect.what.contains("a note on it is lost")), "{forecast:?}");
     stage.stop().await;
 }
 

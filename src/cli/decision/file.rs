@@ -34,7 +34,7 @@ pub(super) fn read(content: &[u8]) -> Result<Vec<WrittenLine>, String> {
         csv(content)?
     } else if first.contains('=') && !first.contains(',') || is_list_in_toml(first) {
         toml(&text)?
-    } else if first.contains([',', ';', '\t']) {
+    } else if rows::is_table(first) {
         csv(content)?
     } else {
         markdown(&text)?

@@ -7,6 +7,7 @@ use crate::{
         error::{CliError, Result, read_input},
         form_faults,
         output::{Screen, Style},
+        rows,
         table::Table,
         titles::{TitleArgs, TitleUse},
     },
@@ -114,7 +115,7 @@ pub(super) fn read_back(
     let help = "see `entente review form --help`";
     let text = reading::text(content).map_err(|fault| CliError::usage(format!("`{shown}`: {fault}")).help(help))?;
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let (sections, faults) = if first.starts_with('#') || !first.contains([',', ';', '\t', '=']) {
+    let (sections, faults) = if first.starts_with('#') || !rows::is_table(first) {
         markdown::read(&text)
     } else {
         let sections = sheet::read(content);

@@ -265,8 +265,8 @@ impl Client {
         );
         tell(
             plan.unread.len(),
-            "line that stands does not verify or open here, and a note in it goes with it",
-            "lines that stand do not verify or open here, and notes in them go with them",
+            "line that was sent before cannot be read here: a note on it is lost",
+            "lines that were sent before cannot be read here: notes on them are lost",
         );
         let undo = Undo::Yourself(format!("entente ranking withdraw {code}"));
         Forecast::new(format!("sending the ranking of {code}"), effects, undo)

@@ -49,7 +49,7 @@ pub struct Limits {
     /// Between two requests on one connection; also between two pieces of a body.
     #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
     pub idle: Duration,
-    /// With requests open and no piece of a body moving either way.
+    /// With an answer of which nothing is taken.
     #[serde(rename = "stall_seconds", deserialize_with = "seconds")]
     pub stall: Duration,
     /// With a request open on which the exchange works, or waits its turn to: `stall` counts where it is longer.
