@@ -4,8 +4,9 @@
 use crate::harness::{
     exchange::Answered,
     many::{self, Proposal, Rows},
-    process::{PATIENCE, Site, ended, entente, signal, until},
+    process::{PATIENCE, Server, Site, ended, entente, signal, until},
     stage::{Stage, id, run},
+    wire::Wire,
     world::Store,
 };
 use entente::{
@@ -27,6 +28,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::{
     process::Stdio,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -241,8 +243,11 @@ async fn log_that_is_followed_goes_on_when_the_exchange_is_started_again() {
     let site = Site::new(None);
     site.world(&[USA, ISR]).await.stop().await;
     let server = site.serve().await;
-    let config = std::fs::read_to_string(site.config()).unwrap();
-    let home = site.point_home("ISR:drafter", &server).display().to_string();
+    // What the client dials stays, and leads to the exchange that runs at the time.
+    let address = |server: &Server| server.base().replace("https://localhost", "127.0.0.1").parse().unwrap();
+    let exchange = Arc::new(Mutex::new(Some(address(&server))));
+    let wire = Wire::to_present(Arc::clone(&exchange)).await;
+    let home = site.point_home_to("ISR:drafter", format!("https://localhost:{}", wire.port)).display().to_string();
     let words = ["--home", &home, "log", "--follow", "--limit", "0"];
     let mut command = entente(&words);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -256,12 +261,11 @@ async fn log_that_is_followed_goes_on_when_the_exchange_is_started_again() {
         }
     };
     hears("times are in").await;
-    // The same address as before, on which nobody listens for a while.
-    let address = server.base().replace("https://localhost", "127.0.0.1");
-    std::fs::write(site.config(), config.replacen("127.0.0.1:0", &address, 1)).unwrap();
+    *exchange.lock().unwrap() = None;
     assert!(server.stop().await.success());
     hears("the log goes on once the exchange answers").await;
     let server = site.serve().await;
+    *exchange.lock().unwrap() = Some(address(&server));
     hears("the exchange answers again").await;
     // What is done from then on is shown.
     let registrar = site.point_home("ISR:registrar", &server).display().to_string();

@@ -123,10 +123,15 @@ impl Site {
 
     /// Makes the profile of a member's home name this server.
     pub(crate) fn point_home(&self, member: &str, server: &Server) -> PathBuf {
+        self.point_home_to(member, server.base())
+    }
+
+    /// The same to this address.
+    pub(crate) fn point_home_to(&self, member: &str, server: String) -> PathBuf {
         let root = self.path("homes").join(member.replace(':', "."));
         let home = Home::locate(Some(&root)).unwrap();
         let profile = home.profile(None).unwrap();
-        home.save_profile(&Profile { server: server.base(), ..profile }).unwrap();
+        home.save_profile(&Profile { server, ..profile }).unwrap();
         root
     }
 

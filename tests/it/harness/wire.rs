@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -44,6 +44,24 @@ impl Wire {
                             // Neither more nor an end.
                             std::future::pending::<()>().await;
                         }
+                    }
+                });
+            }
+        });
+        Self { port }
+    }
+
+    /// Passes everything on, to the exchange that is there at the time; where there is none it hangs up.
+    pub(crate) async fn to_present(exchange: Arc<Mutex<Option<SocketAddr>>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let Some(exchange) = *exchange.lock().unwrap() else { continue };
+                tokio::spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(exchange).await {
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                     }
                 });
             }
