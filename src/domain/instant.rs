@@ -39,6 +39,9 @@ fn plain(text: &str) -> Option<String> {
         b'T' => b"Tt ".contains(&byte),
         other => byte == other,
     });
+    if !is_shaped {
+        return None;
+    }
     let (digits, offset) = match rest.strip_prefix('.') {
         Some(fraction) => {
             let (digits, offset) = fraction.split_at(fraction.find(|c: char| !c.is_ascii_digit())?);
@@ -54,7 +57,7 @@ fn plain(text: &str) -> Option<String> {
     let (date, time) = (&date_and_time[..10], &date_and_time[11..]);
     let kept = &digits[..digits.len().min(DIGITS)];
     let point = if kept.is_empty() { "" } else { "." };
-    is_shaped.then(|| format!("{date}T{time}{point}{kept}{offset}"))
+    Some(format!("{date}T{time}{point}{kept}{offset}"))
 }
 
 #[cfg(test)]
@@ -96,9 +99,16 @@ mod tests {
             let fault = instant(text).unwrap_err().to_string();
             assert!(fault.ends_with(&format!("not `{text}`")), "{fault}");
         }
-        for text in
-            ["2026-04-01T17:00:00+02:00[UTC]", "2026-04-01T15:00:00,5Z", "Quantum radar", "2026-04-01T15:00:0é0Z"]
-        {
+        for text in [
+            "2026-04-01T17:00:00+02:00[UTC]",
+            "2026-04-01T15:00:00,5Z",
+            "Quantum radar",
+            "2026-04-01T15:00:0é0Z",
+            // Letters of several bytes where the date ends.
+            "2026-04-0é15:00:00Z",
+            "2026-04-01é5:00:00Z",
+            "ZZ\"\u{c5699}Ku\u{c5699}K,]` ZZ",
+        ] {
             let fault = instant(text).unwrap_err().to_string();
             assert!(fault.ends_with("+02:00`"), "{fault}");
         }

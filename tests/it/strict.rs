@@ -80,7 +80,8 @@ async fn instant_is_taken_in_every_form_in_which_programs_write_it() {
         let drafted = drafted.expect_status(201).await;
         assert_eq!(drafted["text"]["schedule"]["deadline_at"], kept, "{written}");
     }
-    for written in [second, &second[..10], &format!("{second}Z[UTC]"), "next week"] {
+    // The third has letters of several bytes where a date ends: a fuzzer ended the connection with one.
+    for written in [second, &second[..10], "2026-04-0é15:00:00Z", &format!("{second}Z[UTC]"), "next week"] {
         let response = change(&dana, Method::POST, "/v1/calls", draft(&stage, written).to_string()).await;
         let problem = refused(response).await;
         assert!(is(&problem, 400, "malformed"), "{written}: {problem:?}");
