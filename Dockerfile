@@ -11,7 +11,7 @@ RUN apt-get update \
     && rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /src
 # Not `rust-toolchain.toml`: the image is the toolchain, and rustup would fetch one with the tools of development.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock askama.toml ./
 # Not built here, but cargo wants every target that `Cargo.toml` names.
 COPY benches benches
 COPY examples examples

@@ -11,7 +11,7 @@
 //!
 //! The tree shows the data's path; `docs/GUIDE.md` says where to start reading and `ARCHITECTURE.md` states the invariants. Import
 //! direction, held by a test: `domain ← {wire, policy, sealing, storage} ← service ← http ← bin/entente-server` and
-//! `{wire, policy, sealing} ← client ← cli ← bin/entente`.
+//! `{wire, policy, sealing} ← client ← {console, cli} ← bin/entente`.
 //!
 //! # Sealing and opening
 //!
@@ -62,6 +62,8 @@ compile_error!(
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "client")]
+pub mod console;
 #[cfg(feature = "client")]
 pub mod demo;
 #[cfg(feature = "client")]

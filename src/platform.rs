@@ -3,13 +3,15 @@
 //!
 //! Decides by `cfg(unix)` and `cfg(windows)`. Nothing else in the client does, but for the signals (`cli::signals`) and tests. It must
 //! never report something as private that it has not checked: [`UNCHECKED`] says what a system leaves open. [`holder`] has what a process
-//! that holds keys needs.
+//! that holds keys needs, [`loopback`] who is on the other side of a connection.
 
+pub(crate) mod browser;
 #[cfg(unix)]
 pub(crate) mod holder;
 #[cfg(windows)]
 #[path = "platform/no_holder.rs"]
 pub(crate) mod holder;
+pub(crate) mod loopback;
 
 use std::{
     env,

@@ -28,6 +28,7 @@ const ACTS: &[Act] = &[
     ("join", Oneself, "join --again: nothing counts before the registrar approves it", "", ""),
     ("unlock", Oneself, "lock", "", ""),
     ("lock", Oneself, "unlock", "", ""),
+    ("console", Oneself, "ending it: what is done in its pages asks there", "", ""),
     ("trust add", Oneself, "trust remove", "", ""),
     ("trust fetch", Oneself, "trust remove", "", ""),
     ("trust export", Oneself, "removing the file", "", ""),

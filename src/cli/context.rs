@@ -5,7 +5,7 @@ use super::{
     output::Out,
     progress::{Interrupted, Meter},
     prompt::Keyboard,
-    time::{self, Zone},
+    time::Zone,
 };
 use crate::{
     client::{Ambient, Client, Home, Profile, ProgressListener, api::Paging, pages::Pages, unlock::KeyHolder},
@@ -13,7 +13,7 @@ use crate::{
     wire::page::{MAX_PAGE, Page},
 };
 use clap::{Args, builder::FalseyValueParser};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -85,8 +85,6 @@ struct ShownWarnings {
     has_gone_back: bool,
 }
 
-/// A clock that differs by more than this from the exchange's is worth a warning: deadlines are the exchange's.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 /// A list stops after so many if nothing else is said.
 const USUAL_LIST: u32 = 100;
 
@@ -180,11 +178,10 @@ impl Context {
     /// and on says it after each round.
     pub async fn warn_of_exchange(&self) -> Result<()> {
         let Some(client) = self.in_use().clone() else { return Ok(()) };
-        let ahead = client.api().transport().clock().ahead();
-        if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE)
+        if let Some(apart) = client.api().transport().clock().apart()
             && !std::mem::replace(&mut self.said().of_the_clock, true)
         {
-            self.out.warn(&clocks_apart(ahead));
+            self.out.warn(&apart);
         }
         for older in client.older_states().await? {
             let mut said = self.said();
@@ -226,18 +223,11 @@ impl Context {
     /// The reader's zone: what was asked for, the profile's, that of the reader's partner, else UTC.
     pub fn zone(&self) -> Result<Zone> {
         if let Some(name) = &self.global.zone {
-            return Zone::named(name);
+            return Ok(Zone::named(name)?);
         }
         let home = self.home()?;
         let Ok(profile) = home.profile(self.global.profile.as_deref()) else { return Ok(Zone::utc()) };
-        if let Some(name) = &profile.zone {
-            return Zone::named(name);
-        }
-        let pinned = match &profile.member {
-            Some(member) => home.pinned(member.partner())?,
-            None => None,
-        };
-        pinned.map_or(Ok(Zone::utc()), |pinned| Zone::named(&pinned.card.zone))
+        Ok(home.reader_zone(&profile)?)
     }
 
     /// The zones of partners, from their pinned cards; partners that are not pinned are left out.
@@ -259,13 +249,6 @@ impl Context {
     pub fn meter(&self, label: impl Into<String>) -> Arc<dyn ProgressListener> {
         Arc::new(Meter::new(&self.out, label, &self.interrupted))
     }
-}
-
-/// That this machine's clock is not the exchange's, and which of them is ahead.
-fn clocks_apart(ahead: SignedDuration) -> String {
-    let apart = time::span(ahead.unsigned_abs().as_secs());
-    let side = if ahead.is_negative() { "ahead of" } else { "behind" };
-    format!("this machine's clock is {apart} {side} the exchange's; deadlines go by the exchange's, so set yours")
 }
 
 /// How much of a list to fetch.
@@ -359,13 +342,6 @@ mod tests {
             Ok(Page { items: (from..upto).collect(), next: (upto < 7).then(|| upto.to_string()) })
         };
         list.collect(pages).await.unwrap()
-    }
-
-    #[test]
-    fn clock_that_is_off_is_told_with_its_direction() {
-        let said = clocks_apart(SignedDuration::from_secs(-3700));
-        assert!(said.starts_with("this machine's clock is 1 h 1 min ahead of the exchange's"), "{said}");
-        assert!(clocks_apart(SignedDuration::from_secs(90)).contains("1 min 30 s behind"));
     }
 
     #[tokio::test]

@@ -10,8 +10,8 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::{directory::ListedPartner, joining::welcome_name},
-    domain::{expiry::near_end, id::PartnerCode, text::counted},
+    client::{directory::ListedPartner, own_standing::StandingNote},
+    domain::id::PartnerCode,
     wire::directory::{Me, Partner},
 };
 use clap::Subcommand;
@@ -50,11 +50,12 @@ may see them.")]
 /// Shows which member the certificate belongs to.
 pub(super) async fn me(context: &Context) -> Result<()> {
     let client = context.client().await?;
-    let me = client.api().me().await?;
     let zone = context.zone()?;
-    context.out.answer(&me, |screen| {
+    let standing = client.own_standing(&zone).await?;
+    let me = &standing.me;
+    context.out.answer(me, |screen| {
         screen.fields(&[
-            ("member", named(&me, &zone)),
+            ("member", named(me, &zone)),
             ("partner", me.partner.to_string()),
             ("organisation", me.organisation.clone().unwrap_or_default()),
             ("roles", joined(&me.roles)),
@@ -63,45 +64,10 @@ pub(super) async fn me(context: &Context) -> Result<()> {
             ("server time", zone.both(me.now.0)),
         ]);
     })?;
-    if let Some(suspended) = &me.suspended {
-        context.out.warn(&format!(
-            "{} is suspended since {}: {}; its registrar agrees with the host's operator when it takes part again",
-            me.partner,
-            zone.both(suspended.since.0),
-            suspended.reason.sentence()
-        ));
-        return Ok(());
-    }
-    if let Some(ended) = &me.ended {
-        context.out.note(&format!(
-            "ask your registrar to invite you again, by `entente member replace {}`; `entente join --identity` answers with the identity that \
-             you have, so that nobody wraps keys again. Your nation's only registrar publishes a card of their own by `entente key-card issue`",
-            ended.member
-        ));
-        return Ok(());
-    }
-    if me.member.is_none() {
-        context.out.note("ask your partner's registrar for an invitation, which `entente join` answers");
-        return Ok(());
-    }
-    // Where the own nation's card is not pinned, nothing is known of the key card.
-    if let Ok(expiry) = client.key_expiry().await
-        && let Some(near) = near_end(expiry.first(), client.exchange_now())
-    {
-        let what = if expiry.key_card <= expiry.certificate { "key card" } else { "certificate" };
-        let then = if near.is_last() { ", and then you are shut out" } else { "" };
-        let next = match me.member.filter(|member| client.home().awaits_welcome(member)) {
-            Some(member) => format!(
-                "your request is under way: `entente join {}` takes your registrar's answer",
-                welcome_name(&member)
-            ),
-            None => "renew it with `entente member renew`".to_owned(),
-        };
-        context.out.warn(&format!(
-            "your {what} ends in {}, on {}{then}: {next}",
-            counted(near.days_left, "day", "days"),
-            zone.both(expiry.first())
-        ));
+    match standing.note {
+        Some(StandingNote::Warning(sentence)) => context.out.warn(&sentence),
+        Some(StandingNote::Hint(sentence)) => context.out.note(&sentence),
+        None => {}
     }
     Ok(())
 }

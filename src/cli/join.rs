@@ -5,11 +5,11 @@ use super::{
     directory,
     error::{CliError, Result, read_input},
     handover::{Earlier, path_text, require_new, write_file},
-    trust::fingerprint_argument,
 };
 use crate::{
     client::{
         ClientError,
+        directory::typed_fingerprint,
         joining::{self, JoinAnswer, JoinChoice, VerifiedInvitation, handover_name, read_invitation, read_json_file},
     },
     domain::id::Sha256,
@@ -41,7 +41,7 @@ pub struct JoinArgs {
     /// The invitation, or the welcome
     file: PathBuf,
     /// SHA-256 of your nation's card, as officials told it; for an invitation
-    #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
+    #[arg(long, value_name = "SHA256", value_parser = typed_fingerprint)]
     fingerprint: Option<Sha256>,
     /// Use this age identity, ssh private key or plugin identity instead of a new one; may be given several times
     #[arg(long, value_name = "FILE")]

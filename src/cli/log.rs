@@ -14,24 +14,22 @@ use crate::{
     client::{
         Client, ClientError,
         log::{
-            EntriesLeftOut, LogFilter, LogReader, ReadEntries, read_bookmark,
-            words::{LogNames, sentence},
+            EntriesLeftOut, LogFilter, LogReader, ReadEntries,
+            names::{ProgramNames, ReaderNames},
+            read_bookmark,
+            words::sentence,
             write_bookmark,
         },
         naming::{CallName, ProposalName},
     },
-    domain::{
-        entry::EntryKind,
-        id::{MemberId, ProgramId},
-        text::counted,
-    },
+    domain::{entry::EntryKind, id::MemberId, text::counted},
     wire::{entry::Entry, problem::Kind},
 };
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -247,17 +245,9 @@ fn passed(EntriesLeftOut { count, first, since, last }: &EntriesLeftOut) -> Stri
     )
 }
 
-/// The names of programs.
-pub(super) type ProgramNames = BTreeMap<ProgramId, String>;
-
-/// What the programs are called that entries are about, as far as the exchange shows them. It is asked only where a sentence names one.
+/// What the programs are called that entries are about. It is asked only for people.
 async fn programs(context: &Context, client: &Client, entries: &VecDeque<Entry>) -> ProgramNames {
-    let is_about_one = |entry: &Entry| entry.program.is_some() && entry.call.is_none() && entry.proposal.is_none();
-    if context.out.is_json() || !entries.iter().any(is_about_one) {
-        return ProgramNames::new();
-    }
-    let programs = client.list_programs().await.unwrap_or_default();
-    programs.into_iter().map(|program| (program.id, program.name)).collect()
+    if context.out.is_json() { ProgramNames::new() } else { client.programs_of(entries).await }
 }
 
 fn show_each(context: &Context, entries: &VecDeque<Entry>, programs: &ProgramNames, zone: &Zone) -> Result<()> {
@@ -299,7 +289,7 @@ fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, 
         let (number, by) = (entry.seq.to_string(), entry.actor.as_ref().map(ToString::to_string));
         let about =
             [Some(entry.kind.to_string()), by, call, proposal].map(|name| TableCell::from(name.unwrap_or_default()));
-        let said = zone.cell_of(|instant| sentence(entry, &Names { instant, programs }));
+        let said = zone.cell_of(|instant| sentence(entry, &ReaderNames { instant, programs }));
         table.row([number.into(), zone.cell(entry.at.0)].into_iter().chain(about).chain([said]));
     }
     screen.table(&table, "no entries");
@@ -307,24 +297,8 @@ fn table<'e>(screen: &mut Screen, entries: impl IntoIterator<Item = &'e Entry>, 
 
 /// Number and time, and the sentence.
 fn line(entry: &Entry, programs: &ProgramNames, zone: &Zone) -> (String, String) {
-    let names = Names { instant: &|at| zone.here(at), programs };
+    let names = ReaderNames { instant: &|at| zone.here(at), programs };
     (format!("{:>6}  {}", entry.seq, zone.here(entry.at.0)), sentence(entry, &names))
-}
-
-/// Instants in sentences as the reader has them, and what programs are called.
-struct Names<'s> {
-    instant: &'s dyn Fn(Timestamp) -> String,
-    programs: &'s ProgramNames,
-}
-
-impl LogNames for Names<'_> {
-    fn program(&self, id: ProgramId) -> String {
-        self.programs.get(&id).map_or_else(|| format!("program {id}"), |name| format!("the program “{name}”"))
-    }
-
-    fn instant(&self, at: Timestamp) -> String {
-        (self.instant)(at)
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod call;
 mod card;
 mod cell;
 mod conflict;
+mod console;
 mod context;
 mod decision;
 mod directory;
@@ -109,6 +110,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
     Todo(todo::TodoArgs),
+    Console(console::ConsoleArgs),
     #[command(subcommand)]
     Partner(directory::PartnerCommand),
     #[command(subcommand)]
@@ -182,9 +184,9 @@ fn command_line() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo, the agent, the relay and what holds keys wait for the interruption themselves: it is their ordinary end.
+    // The demo, the agent, the relay, the console and what holds keys wait for the interruption themselves: it is their ordinary end.
     let ends_itself = match &cli.command {
-        Command::Demo(_) | Command::Agent(_) | Command::Relay(_) => true,
+        Command::Demo(_) | Command::Agent(_) | Command::Relay(_) | Command::Console(_) => true,
         Command::Unlock(args) => args.holds(),
         _ => false,
     };
@@ -254,6 +256,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
         Command::Todo(args) => todo::run(args, context).await,
+        Command::Console(args) => Box::pin(console::run(args, context)).await,
         Command::Partner(command) => directory::partner(command, context).await,
         Command::Member(command) => member::run(command, context).await,
         Command::KeyCard(command) => key_card::run(command, context).await,

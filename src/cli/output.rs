@@ -10,7 +10,7 @@ use super::{
     error::{CliError, Result},
     table::{Table, padded},
 };
-use crate::{domain::name::directs, platform, wire::problem::LineFault};
+use crate::{domain::name::misleads, platform, wire::problem::LineFault};
 use serde::Serialize;
 use std::{
     fmt::{Display, Write as _},
@@ -19,6 +19,9 @@ use std::{
 };
 use terminal_size::{Height, Width, terminal_size_of};
 use unicode_width::UnicodeWidthStr;
+
+/// Escapes what could make a terminal do or hide something.
+pub(super) use crate::domain::name::visible as clean;
 
 /// Where output goes and in what form. Clones write to the same place.
 #[derive(Clone)]
@@ -441,24 +444,11 @@ impl Screen {
     }
 }
 
-/// Escapes what could make a terminal do or hide something: control characters, and those that change the direction of text.
-pub(super) fn clean(text: &str) -> String {
-    let mut cleaned = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => cleaned.push(' '),
-            c if is_risky(c) => cleaned.extend(c.escape_unicode()),
-            c => cleaned.push(c),
-        }
-    }
-    cleaned
-}
-
-/// The same for JSON, which means what it meant: such characters stand within strings alone, but for the ends of its lines.
+/// [`clean`] for JSON, which means what it meant: such characters stand within strings alone, but for the ends of its lines.
 fn clean_json(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_risky(c) && c != '\n' {
+        if misleads(c) && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 write!(cleaned, "\\u{unit:04x}").expect("writing to memory does not fail");
             }
@@ -478,11 +468,6 @@ fn clean_csv(text: &str) -> String {
             clean(content) + end
         })
         .collect()
-}
-
-/// Control characters, line and paragraph separators, and what Unicode calls `Bidi_Control`.
-fn is_risky(c: char) -> bool {
-    directs(c) || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// What was written, for tests.

@@ -10,7 +10,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    client::{joining::read_json_file, profile::Pinned},
+    client::{directory::typed_fingerprint, joining::read_json_file, profile::Pinned},
     domain::{
         id::{PartnerCode, Sha256},
         text::counted,
@@ -33,7 +33,7 @@ Colons and capitals do not matter. Put a fingerprint that has blanks into quotat
         /// The card, JSON
         file: PathBuf,
         /// SHA-256 that the partner's officials confirmed
-        #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
+        #[arg(long, value_name = "SHA256", value_parser = typed_fingerprint)]
         fingerprint: Sha256,
     },
     /// Fetch a partner card from the exchange and pin it if its fingerprint is the confirmed one
@@ -45,7 +45,7 @@ Colons and capitals do not matter. Put a fingerprint that has blanks into quotat
         /// The partner's code
         partner: PartnerCode,
         /// SHA-256 that the partner's officials confirmed
-        #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
+        #[arg(long, value_name = "SHA256", value_parser = typed_fingerprint)]
         fingerprint: Sha256,
     },
     /// Write the cards that are pinned here as a list for the members of your nation (registrars)
@@ -95,12 +95,7 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
         TrustCommand::Fetch { partner, fingerprint } => {
-            let offered = context.client().await?.offered_partner(&partner).await?.card;
-            if offered.code != partner {
-                return Err(CliError::unverified(format!("the exchange answered with the card of `{}`", offered.code)));
-            }
-            let card = offered.canonical().map_err(CliError::unverified)?;
-            let pinned = home.pin_partner(&card, &fingerprint)?;
+            let pinned = context.client().await?.pin_offered(&partner, &fingerprint).await?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
         TrustCommand::Export { file } => {
@@ -162,14 +157,6 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
     }
 }
 
-/// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
-pub(super) fn fingerprint_argument(text: &str) -> Result<Sha256, &'static str> {
-    let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
-    let wrong =
-        "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";
-    digits.to_ascii_lowercase().parse().map_err(|_| wrong)
-}
-
 fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
     screen.fields(&[
         ("partner", card.code.to_string()),
@@ -192,26 +179,4 @@ pub(super) fn lines(screen: &mut Screen, pins: &[Pinned]) {
 
 fn as_json(pinned: &Pinned) -> Value {
     json!({ "fingerprint": pinned.fingerprint, "card": pinned.card })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprint_is_taken_as_people_write_it_down() {
-        let digest = Sha256::of(b"card");
-        let plain = digest.to_string();
-        let pairs: Vec<&str> = plain.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap()).collect();
-        let colons = pairs.join(":").to_uppercase();
-        let groups: Vec<String> = pairs.chunks(4).map(<[_]>::concat).collect();
-        for written in [&plain, &colons, &groups.join(" "), &format!("  {}\n", groups.join("-"))] {
-            assert_eq!(fingerprint_argument(written).as_ref(), Ok(&digest), "{written}");
-        }
-        for wrong in
-            [&plain[1..], &plain.replace(&plain[..1], "g"), &format!("{plain}0"), "", &plain.replace(&plain[..1], ".")]
-        {
-            assert!(fingerprint_argument(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -110,6 +110,14 @@ impl NewKeyCard {
     }
 }
 
+/// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
+pub fn typed_fingerprint(text: &str) -> Result<Sha256, &'static str> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
+    let wrong =
+        "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";
+    digits.to_ascii_lowercase().parse().map_err(|_| wrong)
+}
+
 /// The pin of the first certificate in a PEM: SHA-256 of its public key info.
 pub fn certificate_pin(pem: &[u8]) -> Result<Sha256> {
     let help = "give a certificate in PEM";
@@ -126,6 +134,18 @@ impl Client {
         cache.members.retain(|member| *member.partner() != pinned.card.code);
         cache.lineages.retain(|member| *member.partner() != pinned.card.code);
         Ok(pinned)
+    }
+
+    /// Pins the card of a partner as the exchange holds it, if its fingerprint is the one that the partner's officials confirmed.
+    pub async fn pin_offered(&self, code: &PartnerCode, expected: &Sha256) -> Result<Pinned> {
+        let offered = self.offered_partner(code).await?.card;
+        if offered.code != *code {
+            return Err(ClientError::unverified(
+                format!("the exchange answered with the card of `{}`", offered.code),
+                "tell the host's operator",
+            ));
+        }
+        self.pin_partner(&offered.canonical()?, expected)
     }
 
     /// The card of a partner as the exchange holds it, and its fingerprint. Not verified: compare it out of band, then pin it.
@@ -467,5 +487,22 @@ mod tests {
         let other_keys = KeyCard { recipients: noa.card.recipients, ..avi.card.clone() };
         let replayed = verify_member(&home, &isr.card, id, &isr.issue(&other_keys)).unwrap_err();
         assert!(replayed.to_string().contains("serial 1"), "{replayed}");
+    }
+
+    #[test]
+    fn fingerprint_is_taken_as_people_write_it_down() {
+        let digest = Sha256::of(b"card");
+        let plain = digest.to_string();
+        let pairs: Vec<&str> = plain.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap()).collect();
+        let colons = pairs.join(":").to_uppercase();
+        let groups: Vec<String> = pairs.chunks(4).map(<[_]>::concat).collect();
+        for written in [&plain, &colons, &groups.join(" "), &format!("  {}\n", groups.join("-"))] {
+            assert_eq!(typed_fingerprint(written).as_ref(), Ok(&digest), "{written}");
+        }
+        for wrong in
+            [&plain[1..], &plain.replace(&plain[..1], "g"), &format!("{plain}0"), "", &plain.replace(&plain[..1], ".")]
+        {
+            assert!(typed_fingerprint(wrong).is_err(), "{wrong}");
+        }
     }
 }

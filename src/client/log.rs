@@ -2,6 +2,7 @@
 //!
 //! What an entry says is the exchange's word, as all of the log is. [`words`] says it in a sentence.
 
+pub mod names;
 pub mod words;
 
 use super::{ClientError, Result, api::ApiClient, api::Paging, files, pages::Pages};
@@ -121,6 +122,24 @@ impl ReadEntries {
     }
 }
 
+/// Where pages of the log come from.
+trait EntrySource: Sync {
+    /// The page at a cursor; if there is nothing yet, it may come so much later.
+    fn page(&self, paging: Paging, wait: Duration) -> impl Future<Output = Result<EntryPage>> + Send;
+}
+
+/// The exchange, asked for some kinds.
+struct EntriesOfExchange<'a> {
+    api: &'a ApiClient,
+    kinds: &'a [EntryKind],
+}
+
+impl EntrySource for EntriesOfExchange<'_> {
+    async fn page(&self, paging: Paging, wait: Duration) -> Result<EntryPage> {
+        self.api.new_entries(self.kinds, &paging, wait).await
+    }
+}
+
 /// A reader, and where in the log it is.
 #[derive(Debug)]
 pub struct LogReader {
@@ -147,18 +166,12 @@ impl LogReader {
     /// Everything to the end of the log, the latest `keep` of what is wanted, oldest first. If there is nothing yet, the exchange waits so long.
     pub async fn rest(&mut self, api: &ApiClient, keep: usize, wait: Duration) -> Result<ReadEntries> {
         let kinds = self.kinds.clone();
-        self.rest_by(&async |paging: Paging, wait: Duration| api.new_entries(&kinds, &paging, wait).await, keep, wait)
-            .await
+        self.rest_of(&EntriesOfExchange { api, kinds: &kinds }, keep, wait).await
     }
 
-    async fn rest_by(
-        &mut self,
-        fetch: &impl AsyncFn(Paging, Duration) -> Result<EntryPage>,
-        keep: usize,
-        wait: Duration,
-    ) -> Result<ReadEntries> {
+    async fn rest_of(&mut self, source: &impl EntrySource, keep: usize, wait: Duration) -> Result<ReadEntries> {
         let before = (self.cursor.clone(), self.seen);
-        let read = self.read_to_the_end(fetch, keep, wait).await;
+        let read = self.read_to_the_end(source, keep, wait).await;
         if read.is_err() {
             // INVARIANT: the reader is never past entries that nobody was given.
             (self.cursor, self.seen) = before;
@@ -168,13 +181,13 @@ impl LogReader {
 
     async fn read_to_the_end(
         &mut self,
-        fetch: &impl AsyncFn(Paging, Duration) -> Result<EntryPage>,
+        source: &impl EntrySource,
         keep: usize,
         mut wait: Duration,
     ) -> Result<ReadEntries> {
         let (mut read, mut pages) = (ReadEntries::default(), Pages::default());
         loop {
-            let page = fetch(Paging { cursor: self.cursor.clone(), limit: Some(MAX_PAGE) }, wait).await?;
+            let page = source.page(Paging { cursor: self.cursor.clone(), limit: Some(MAX_PAGE) }, wait).await?;
             let mut is_past = false;
             for entry in page.items {
                 if entry.seq <= self.seen {
@@ -237,6 +250,10 @@ pub fn write_bookmark(path: &Path, bookmark: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
 
     fn entry(seq: u64) -> Entry {
         serde_json::from_value(serde_json::json!({
@@ -250,59 +267,63 @@ mod tests {
         read.entries.iter().map(|entry| entry.seq).collect()
     }
 
-    /// Four entries on two pages, a bookmark, and nothing new.
-    async fn fetch(paging: Paging, _: Duration) -> Result<EntryPage> {
-        Ok(match paging.cursor.as_deref() {
-            None => EntryPage { items: vec![entry(1), entry(2)], next: Some("second".into()), bookmark: None },
-            Some("second") => EntryPage { items: vec![entry(4), entry(7)], next: None, bookmark: Some("end".into()) },
-            _ => EntryPage { items: vec![], next: None, bookmark: Some("later".into()) },
-        })
+    /// Four entries on two pages, a bookmark, and nothing new. The second page may break once.
+    #[derive(Default)]
+    struct TwoPages {
+        is_broken: AtomicBool,
+        waits: Mutex<Vec<u64>>,
+    }
+
+    impl EntrySource for TwoPages {
+        async fn page(&self, paging: Paging, wait: Duration) -> Result<EntryPage> {
+            self.waits.lock().unwrap().push(wait.as_secs());
+            if paging.cursor.is_some() && self.is_broken.swap(false, Ordering::Relaxed) {
+                return Err(ClientError::usage("the line broke", "try again"));
+            }
+            Ok(match paging.cursor.as_deref() {
+                None => EntryPage { items: vec![entry(1), entry(2)], next: Some("second".into()), bookmark: None },
+                Some("second") => {
+                    EntryPage { items: vec![entry(4), entry(7)], next: None, bookmark: Some("end".into()) }
+                }
+                _ => EntryPage { items: vec![], next: None, bookmark: Some("later".into()) },
+            })
+        }
     }
 
     #[tokio::test]
     async fn reader_that_met_a_failure_goes_on_where_it_was() {
-        let is_broken = std::cell::Cell::new(true);
-        let fetch_once_broken = async |paging: Paging, wait: Duration| {
-            if paging.cursor.is_some() && is_broken.replace(false) {
-                return Err(ClientError::usage("the line broke", "try again"));
-            }
-            fetch(paging, wait).await
-        };
+        let source = TwoPages { is_broken: true.into(), ..TwoPages::default() };
         let mut reader = LogReader::new(LogFilter::default(), None);
-        reader.rest_by(&fetch_once_broken, 9, Duration::ZERO).await.unwrap_err();
+        reader.rest_of(&source, 9, Duration::ZERO).await.unwrap_err();
         assert_eq!(reader.bookmark(), None);
-        assert_eq!(numbers(&reader.rest_by(&fetch_once_broken, 9, Duration::ZERO).await.unwrap()), [1, 2, 4, 7]);
+        assert_eq!(numbers(&reader.rest_of(&source, 9, Duration::ZERO).await.unwrap()), [1, 2, 4, 7]);
     }
 
     #[tokio::test]
     async fn reader_sees_each_entry_once_in_order_and_goes_on_from_the_bookmark() {
         let mut reader = LogReader::new(LogFilter::default(), None);
-        let read = reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap();
+        let read = reader.rest_of(&TwoPages::default(), 3, Duration::ZERO).await.unwrap();
         let left_out = EntriesLeftOut { count: 1, first: 1, since: entry(1).at.0, last: 1 };
         assert_eq!((numbers(&read), read.left_out, reader.bookmark()), (vec![2, 4, 7], Some(left_out), Some("end")));
-        assert!(reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap().entries.is_empty());
+        assert!(reader.rest_of(&TwoPages::default(), 3, Duration::ZERO).await.unwrap().entries.is_empty());
         assert_eq!(reader.bookmark(), Some("later"));
         let mut reader = LogReader::new(LogFilter::default(), None);
         let left_out = EntriesLeftOut { count: 3, first: 1, since: entry(1).at.0, last: 4 };
-        assert_eq!(reader.rest_by(&fetch, 1, Duration::ZERO).await.unwrap().left_out, Some(left_out));
+        assert_eq!(reader.rest_of(&TwoPages::default(), 1, Duration::ZERO).await.unwrap().left_out, Some(left_out));
         let mut reader = LogReader::new(LogFilter::default(), Some("second".into()));
-        assert_eq!(numbers(&reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap()), [4, 7]);
+        assert_eq!(numbers(&reader.rest_of(&TwoPages::default(), 3, Duration::ZERO).await.unwrap()), [4, 7]);
         let until = Some(entry(1).at.0);
         let mut reader = LogReader::new(LogFilter { until, ..LogFilter::default() }, None);
-        let read = reader.rest_by(&fetch, 3, Duration::ZERO).await.unwrap();
+        let read = reader.rest_of(&TwoPages::default(), 3, Duration::ZERO).await.unwrap();
         assert_eq!((numbers(&read), reader.bookmark()), (vec![1], Some("second")), "nothing later can be wanted");
     }
 
     #[tokio::test]
     async fn reader_waits_before_the_first_page_alone() {
-        let waits = std::cell::RefCell::new(Vec::new());
-        let fetch = async |paging: Paging, wait: Duration| {
-            waits.borrow_mut().push(wait.as_secs());
-            fetch(paging, wait).await
-        };
+        let source = TwoPages::default();
         let mut reader = LogReader::new(LogFilter::default(), None);
-        reader.rest_by(&fetch, 9, Duration::from_secs(30)).await.unwrap();
-        assert_eq!(*waits.borrow(), [30, 0]);
+        reader.rest_of(&source, 9, Duration::from_secs(30)).await.unwrap();
+        assert_eq!(*source.waits.lock().unwrap(), [30, 0]);
     }
 
     #[test]

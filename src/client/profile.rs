@@ -133,6 +133,7 @@ impl Home {
         if self.profile(Some(&profile.name)).is_ok_and(|earlier| earlier.member != profile.member) {
             self.forget_seen_end(&profile.name)?;
             self.forget_titles(&profile.name)?;
+            self.forget_news(&profile.name)?;
         }
         files::write(&path, text.as_bytes())?;
         if self.default_profile()?.is_none() {
@@ -160,6 +161,7 @@ impl Home {
         fs::remove_file(&path).map_err(|error| ClientError::io("remove", &path, &error))?;
         self.forget_seen_end(name)?;
         self.forget_titles(name)?;
+        self.forget_news(name)?;
         if self.default_profile()?.as_deref() == Some(name) {
             let marker = self.root.join("default-profile");
             fs::remove_file(&marker).map_err(|error| ClientError::io("remove", &marker, &error))?;

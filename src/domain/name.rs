@@ -81,6 +81,27 @@ pub fn directs(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a character could make a screen do or hide something: control characters, line and paragraph separators, and what Unicode calls
+/// `Bidi_Control`.
+#[must_use]
+pub fn misleads(c: char) -> bool {
+    directs(c) || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text of others with what [`misleads`] escaped, so that a reader sees that it is there.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut seen = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => seen.push(' '),
+            c if misleads(c) => seen.extend(c.escape_unicode()),
+            c => seen.push(c),
+        }
+    }
+    seen
+}
+
 /// Control characters, separators of lines, `Default_Ignorable_Code_Point` (soft hyphens, joiners, fillers, marks of direction, selectors,
 /// tags), what interlinear notes begin and end with, and the blank of Braille.
 fn is_unseen(c: char) -> bool {

@@ -44,6 +44,8 @@ mod connections;
 #[cfg(feature = "client")]
 mod consent;
 #[cfg(feature = "client")]
+mod console;
+#[cfg(feature = "client")]
 mod crash;
 mod csv_answers;
 #[cfg(feature = "client")]

@@ -5,7 +5,7 @@
 //! versions change.
 
 use crate::harness::{
-    loud::loud,
+    fetched::{Untried, copy, installed, place},
     process::ended,
     stage::{NATIONS, Stage, id, quiet, slug},
     world::{Store, TestWorld},
@@ -20,12 +20,14 @@ use entente::{
     sealing::{identity::new_identity, seal::seal_bytes},
 };
 use std::{
-    env,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Output,
 };
 use tokio::process::Command;
+
+/// Where what a registry has cannot be had.
+const NOT_TRIED: Untried =
+    Untried { required_by: "ENTENTE_REQUIRE_STOCK_CLIENTS", said: "THIS STOCK CLIENT IS NOT TRIED" };
 
 /// How the programs of a language are started, in a folder that has everything they need.
 struct StockClient {
@@ -165,7 +167,7 @@ async fn python() -> Option<StockClient> {
         &["python3", "-m", "venv", "--clear", &made],
         &[&pip, "install", "--quiet", "--require-hashes", "--requirement", "requirements.txt"],
     ];
-    installed(&folder, "requirements.txt", &steps).await?;
+    installed(&folder, "requirements.txt", &steps, NOT_TRIED).await?;
     let mut generate = Command::new(bin.join("openapi-python-client"));
     generate.args(["generate", "--meta", "none", "--overwrite", "--config", "generator.yaml", "--path"]);
     generate.arg(root().join("docs/openapi.json")).args(["--output-path", "exchange_client"]);
@@ -184,7 +186,7 @@ async fn typescript() -> Option<StockClient> {
     copy("tests/it/stock_clients", &folder, &["mjs"]);
     let steps: [&[&str]; 2] =
         [&["node", "--version"], &["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]];
-    installed(&folder, "package-lock.json", &steps).await?;
+    installed(&folder, "package-lock.json", &steps, NOT_TRIED).await?;
     let bin = folder.join("node_modules/.bin");
     let mut generate = Command::new(bin.join("openapi-typescript"));
     generate.arg(root().join("docs/openapi.json")).args(["--output", "src/schema.ts"]);
@@ -192,50 +194,6 @@ async fn typescript() -> Option<StockClient> {
     succeeded(Command::new(bin.join("tsc")), &folder).await;
     let (hand_in, nightly_sync, go_on) = ("dist/hand-in.js", "dist/nightly-sync.js", "go_on.mjs");
     Some(StockClient { folder, interpreter: "node".into(), hand_in, nightly_sync, go_on, _lock: lock })
-}
-
-/// A folder that stays from one run to the next, held until the lock is dropped.
-fn place(name: &str) -> (PathBuf, File) {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    (folder, lock)
-}
-
-/// Copies the files of a folder of the repository that have one of these endings.
-fn copy(from: &str, to: &Path, endings: &[&str]) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(root().join(from)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-}
-
-/// Does what has to be done once for these pinned versions. `None` where a step fails, which is a failure if the gate says so.
-async fn installed(folder: &Path, pinned: &str, steps: &[&[&str]]) -> Option<()> {
-    let (pinned, mark) = (fs::read(folder.join(pinned)).unwrap(), folder.join("installed"));
-    if fs::read(&mark).is_ok_and(|installed| installed == pinned) {
-        return Some(());
-    }
-    for words in steps {
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).current_dir(folder);
-        let fault = match command.kill_on_drop(true).output().await {
-            Ok(Output { status, .. }) if status.success() => continue,
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        let required = env::var_os("ENTENTE_REQUIRE_STOCK_CLIENTS").is_some();
-        assert!(!required, "`ENTENTE_REQUIRE_STOCK_CLIENTS` is set, and `{}` failed: {fault}", words.join(" "));
-        let last = fault.lines().last().unwrap_or_default();
-        loud(&format!("`{}` FAILED ({last}): THIS STOCK CLIENT IS NOT TRIED", words.join(" ")));
-        return None;
-    }
-    fs::write(mark, pinned).unwrap();
-    Some(())
 }
 
 /// What a command said that has to succeed.

@@ -2,12 +2,15 @@
 
 use super::super::{
     context::{Context, joined, whole},
-    error::{CliError, Result},
+    error::Result,
     output::{Screen, Style},
     table::Table,
 };
 use crate::{
-    client::naming::ProposalName,
+    client::{
+        explanations::{ExplainedAction, NO_ACT_WOULD},
+        naming::ProposalName,
+    },
     domain::id::{MemberId, PartnerCode},
     wire::explanation::{ExplainedSide, Explanation, Reader},
 };
@@ -22,8 +25,8 @@ pub struct Explain {
     #[arg(long)]
     member: Option<MemberId>,
     /// What they would do
-    #[arg(long, value_enum, default_value_t = ExplainedAction::Read)]
-    action: ExplainedAction,
+    #[arg(long, value_enum, default_value_t = ActionArgument::Read)]
+    action: ActionArgument,
     /// With `read-restricted`: the party whose restricted slots are meant
     #[arg(long, value_name = "PARTNER", required_if_eq("action", "read-restricted"))]
     owner: Option<PartnerCode>,
@@ -34,7 +37,7 @@ pub struct Explain {
 
 /// What a member may be let at.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum ExplainedAction {
+pub(super) enum ActionArgument {
     /// Know that the proposal exists
     View,
     /// Read its documents
@@ -45,13 +48,13 @@ pub(super) enum ExplainedAction {
     ReadReviews,
 }
 
-impl ExplainedAction {
-    fn name(self) -> &'static str {
-        match self {
-            Self::View => "View",
-            Self::Read => "Read",
-            Self::ReadRestricted => "ReadStaff",
-            Self::ReadReviews => "ViewDeliberation",
+impl From<ActionArgument> for ExplainedAction {
+    fn from(argument: ActionArgument) -> Self {
+        match argument {
+            ActionArgument::View => Self::View,
+            ActionArgument::Read => Self::Read,
+            ActionArgument::ReadRestricted => Self::ReadRestricted,
+            ActionArgument::ReadReviews => Self::ReadReviews,
         }
     }
 }
@@ -60,15 +63,7 @@ impl ExplainedAction {
 pub(super) async fn explain(args: &Explain, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let Explain { proposal, member, action, owner, brief } = args;
-    let proposal = client.find_proposal(proposal).await?.id;
-    let found = client.api().explanation(proposal, member.as_ref(), action.name(), owner.as_ref()).await;
-    let found = found.map_err(|error| {
-        let hidden = error.is_not_found();
-        let error = CliError::from(error);
-        let help = "you learn about yourself, about members of your nation as far as they may know of the proposal, and about \
-                    everybody on your nation's own proposals";
-        if hidden { error.help(help) } else { error }
-    })?;
+    let found = client.explain(proposal, member.as_ref(), (*action).into(), owner.as_ref()).await?;
     context.out.answer(&found, |screen| show(screen, &found, *brief))
 }
 
@@ -115,7 +110,7 @@ pub(in crate::cli) fn show(screen: &mut Screen, found: &Explanation, brief: bool
     if found.would_permit.is_empty() {
         if found.outcome != "permitted" {
             screen.gap();
-            screen.line("no act of the call would change that; another policy of the sides that said no would");
+            screen.line(NO_ACT_WOULD);
         }
         return;
     }

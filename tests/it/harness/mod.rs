@@ -5,7 +5,11 @@ pub(crate) mod bulk;
 #[cfg(feature = "client")]
 pub(crate) mod census;
 #[cfg(feature = "client")]
+pub(crate) mod console;
+#[cfg(feature = "client")]
 pub(crate) mod exchange;
+#[cfg(feature = "client")]
+pub(crate) mod fetched;
 #[cfg(feature = "client")]
 pub(crate) mod hostile;
 #[cfg(feature = "client")]
@@ -35,6 +39,8 @@ pub(crate) mod scratch;
 pub(crate) mod stage;
 #[cfg(feature = "client")]
 pub(crate) mod tus;
+#[cfg(feature = "client")]
+pub(crate) mod webdriver;
 #[cfg(feature = "client")]
 pub(crate) mod wire;
 #[cfg(feature = "client")]

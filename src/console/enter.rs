@@ -1,0 +1,83 @@
+//! `/enter`: where an address of the console arrives. The page shows whose console it is; its button lets the browser in.
+//!
+//! Nothing is used up by looking at the page, so that a program that looks at addresses takes nobody's.
+
+use super::{
+    answer::{page, plain, see},
+    frame::Frame,
+    guard::{LONGEST_FORM, cookie, fields},
+    secret::Secret,
+    sessions::Entered,
+    state::Console,
+};
+use askama::Template;
+use axum::{
+    body::{Body, to_bytes},
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+#[derive(Template)]
+#[template(path = "enter.html")]
+struct EnterPage {
+    frame: Frame,
+    word: String,
+}
+
+#[derive(Template)]
+#[template(path = "not_entered.html")]
+struct NotEnteredPage {
+    frame: Frame,
+    /// Whether another browser came by the address before.
+    is_used: bool,
+}
+
+/// Shows whose console it is.
+pub(super) async fn show(State(console): State<Console>, RawQuery(query): RawQuery) -> Response {
+    let word = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "word");
+    let frame = Frame::closed(&console, "Open the console", None);
+    let word = word.map(|(_, word)| word.to_string()).unwrap_or_default();
+    let mut response = page(StatusCode::OK, &EnterPage { frame, word });
+    // By it a button that is pressed twice is known.
+    set_cookie(&mut response, &visitor_cookie(&console), &Secret::new(&*console.ambient.rng));
+    response
+}
+
+/// Lets the browser in, once by each word.
+pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+    let Ok(form) = to_bytes(body, LONGEST_FORM).await else {
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is longer than 64 KiB.\n");
+    };
+    let word = fields(&form).into_iter().find(|(name, _)| name == "word").map(|(_, word)| word).unwrap_or_default();
+    let visitor = cookie(&headers, &visitor_cookie(&console)).unwrap_or_default();
+    let refused = |is_used| {
+        let frame = Frame::closed(&console, "Not open here", None);
+        page(StatusCode::FORBIDDEN, &NotEnteredPage { frame, is_used })
+    };
+    match console.sessions.enter(&word, &visitor, &*console.ambient.rng) {
+        Entered::In(cookie) => {
+            // Keys that no passphrase protects are open now; for others the next page asks.
+            let _ = console.open(Vec::new()).await;
+            let mut response = see("/");
+            set_cookie(&mut response, &console.cookie, &cookie);
+            response
+        }
+        Entered::Unknown => refused(false),
+        Entered::Twice => {
+            console.lock.lock();
+            refused(true)
+        }
+    }
+}
+
+/// The cookie of a browser at the door. Another one than that of a session, which a page at the door must not take away.
+fn visitor_cookie(console: &Console) -> String {
+    format!("{}-door", console.cookie)
+}
+
+fn set_cookie(response: &mut Response, name: &str, value: &Secret) {
+    let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/", value.expose());
+    let cookie = HeaderValue::from_str(&cookie).expect("its name and value are letters, digits and signs of base64url");
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+}

@@ -1,0 +1,151 @@
+//! `/search`: proposals by reference, title and organisation, searched on this machine. The exchange knows no title.
+
+use super::{
+    frame::{Frame, Section, Visit},
+    guard::fields,
+    words::When,
+};
+use crate::{
+    client::{
+        Result,
+        titles::{
+            Titles,
+            rows::{RowOrder, TitleSearch, Titled},
+        },
+        zone::Zone,
+    },
+    domain::{name::visible, text::counted},
+    wire::proposal::Proposal,
+};
+use askama::Template;
+use axum::{extract::RawQuery, response::Response};
+use jiff::Timestamp;
+
+/// The columns by which the table can be put in order.
+const ORDERS: [(&str, &str); 3] = [("reference", "Reference"), ("title", "Title"), ("deadline", "Deadline")];
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    frame: Frame,
+    words: String,
+    sort: String,
+    zone: String,
+    rows: Vec<SearchRow>,
+    /// How many there are in all.
+    all: usize,
+    /// How many are not searched by their title.
+    closed: String,
+    is_opening: bool,
+    /// What is wrong with the order that was asked for.
+    fault: Option<String>,
+}
+
+struct SearchRow {
+    reference: String,
+    title: String,
+    status: String,
+    parties: String,
+    organisations: Vec<String>,
+    deadline: When,
+    mine: String,
+}
+
+impl SearchPage {
+    fn orders(&self) -> [(&'static str, &'static str); 3] {
+        ORDERS
+    }
+
+    /// The order after another press on a column: the other way round where it is by that column already.
+    fn other_order(&self, name: &str) -> String {
+        if self.sort == name { format!("-{name}") } else { name.to_owned() }
+    }
+
+    fn direction(&self, name: &str) -> &'static str {
+        match self.sort.strip_prefix('-') {
+            Some(by) if by == name => "descending",
+            None if self.sort == name => "ascending",
+            _ => "none",
+        }
+    }
+
+    fn encoded(&self) -> String {
+        form_urlencoded::byte_serialize(self.words.as_bytes()).collect()
+    }
+
+    fn found(&self) -> String {
+        let all = counted(self.all, "proposal", "proposals");
+        if self.words.is_empty() { all } else { format!("{} of {all}", self.rows.len()) }
+    }
+}
+
+/// Finds proposals.
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let made = search(&visit, &query.unwrap_or_default()).await;
+    visit.answer(Section::Search, made).await
+}
+
+async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
+    let field = |wanted: &str| {
+        let mut fields = fields(query.as_bytes()).into_iter();
+        fields.find(|(name, _)| name == wanted).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let (words, sort) = (field("q"), field("sort"));
+    let sort = if sort.is_empty() { "reference".to_owned() } else { sort };
+    let client = &visit.unlocked.client;
+    let rows = client.api().all_proposals(None).await?;
+    client.saw_all(&rows)?;
+    let titles = client.known_titles(&rows).await;
+    let (all, closed) = (rows.len(), closed(&titles));
+    let mut rows = titles.joined(rows, |row| row.id);
+    if let Ok(search) = words.parse::<TitleSearch>() {
+        rows.retain(|row| search.finds(row));
+    }
+    let fault = match sort.parse::<RowOrder>() {
+        Ok(order) => {
+            order.sort(&mut rows);
+            None
+        }
+        Err(fault) => Some(fault),
+    };
+    let now = client.exchange_now();
+    Ok(SearchPage {
+        frame: visit.frame(Section::Search, "Search").await,
+        zone: visit.unlocked.zone.name().to_owned(),
+        rows: rows.iter().map(|row| shown(row, now, &visit.unlocked.zone)).collect(),
+        words,
+        sort,
+        all,
+        closed,
+        is_opening: visit.unlocked.is_opening_titles(),
+        fault,
+    })
+}
+
+/// That titles are missing, for a search that goes by them.
+fn closed(titles: &Titles) -> String {
+    match titles.closed() {
+        0 => String::new(),
+        closed => counted(closed, "title is not open on this machine", "titles are not open on this machine"),
+    }
+}
+
+fn shown(row: &Titled<Proposal>, now: Timestamp, zone: &Zone) -> SearchRow {
+    let proposal = &row.item;
+    let parties: Vec<String> = proposal.parties.keys().map(ToString::to_string).collect();
+    let mut organisations: Vec<String> = proposal.organisations.iter().chain(&row.organisations).cloned().collect();
+    organisations.sort();
+    organisations.dedup();
+    let mine = &proposal.mine;
+    let parts = [(mine.is_party, "party"), (mine.is_invited, "invited"), (mine.is_assigned, "assigned")];
+    let parts: Vec<&str> = parts.into_iter().filter_map(|(is_so, part)| is_so.then_some(part)).collect();
+    SearchRow {
+        reference: proposal.reference.to_string(),
+        title: row.title.as_deref().map(visible).unwrap_or_default(),
+        status: proposal.decided.as_ref().map_or_else(|| proposal.status.to_string(), ToString::to_string),
+        parties: parties.join(", "),
+        organisations: organisations.iter().map(|name| visible(name)).collect(),
+        deadline: When::new(proposal.deadline_at.0, now, zone),
+        mine: parts.join(", "),
+    }
+}

@@ -1,0 +1,170 @@
+//! `/why`: which side says no to something with a proposal, and what would change that.
+
+use super::{
+    frame::{Frame, Section, Visit},
+    guard::fields,
+    words::{Trouble, sentence, trouble},
+};
+use crate::{
+    client::{
+        Client, ClientError, Result,
+        explanations::{ExplainedAction, NO_ACT_WOULD},
+        naming::ProposalName,
+    },
+    domain::name::visible,
+    wire::explanation::Explanation,
+};
+use askama::Template;
+use axum::{extract::RawQuery, response::Response};
+
+/// What can be asked about, with its word in the form.
+const ACTIONS: [(&str, &str, ExplainedAction); 4] = [
+    ("view", "know that it exists", ExplainedAction::View),
+    ("read", "read its documents", ExplainedAction::Read),
+    ("restricted", "read the restricted documents of a party", ExplainedAction::ReadRestricted),
+    ("reviews", "read its reviews", ExplainedAction::ReadReviews),
+];
+
+#[derive(Template)]
+#[template(path = "why.html")]
+struct WhyPage {
+    frame: Frame,
+    asked: WhyQuery,
+    found: Option<ExplainedAccess>,
+    trouble: Option<Trouble>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+struct WhyQuery {
+    proposal: String,
+    member: String,
+    action: String,
+    owner: String,
+}
+
+impl WhyQuery {
+    fn read(query: &str) -> Self {
+        let mut asked = Self { action: "read".to_owned(), ..Self::default() };
+        for (name, value) in fields(query.as_bytes()) {
+            let field = match name.as_str() {
+                "proposal" => &mut asked.proposal,
+                "member" => &mut asked.member,
+                "action" => &mut asked.action,
+                "owner" => &mut asked.owner,
+                _ => continue,
+            };
+            value.trim().clone_into(field);
+        }
+        asked
+    }
+
+    fn actions(&self) -> Vec<(&'static str, &'static str, bool)> {
+        ACTIONS.iter().map(|(word, said, _)| (*word, *said, self.action == *word)).collect()
+    }
+}
+
+/// What the exchange says.
+struct ExplainedAccess {
+    member: String,
+    reference: String,
+    is_permitted: bool,
+    outcome: String,
+    steps: Vec<ExplainedAccessStep>,
+    would_permit: Vec<String>,
+    /// What is said where nothing would.
+    nothing_would: Option<String>,
+}
+
+struct ExplainedAccessStep {
+    action: String,
+    sides: Vec<ExplainedAccessSide>,
+}
+
+struct ExplainedAccessSide {
+    is_permitted: bool,
+    name: String,
+    reasons: Vec<ExplainedAccessReason>,
+}
+
+struct ExplainedAccessReason {
+    reason: String,
+    policy: String,
+    text: String,
+}
+
+/// Asks the exchange, once there is a proposal to ask about.
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let asked = WhyQuery::read(&query.unwrap_or_default());
+    let (found, trouble) = if asked.proposal.is_empty() {
+        (None, None)
+    } else {
+        match explain(&visit.unlocked.client, &asked).await {
+            Ok(found) => (Some(shown(&found)), None),
+            Err(error) => (None, Some(trouble(&error))),
+        }
+    };
+    let frame = visit.frame(Section::Why, "Why not").await;
+    visit.answer(Section::Why, Ok(WhyPage { frame, asked, found, trouble })).await
+}
+
+async fn explain(client: &Client, asked: &WhyQuery) -> Result<Explanation> {
+    let usage = |field: &str, help: &str| ClientError::usage(format!("`{field}` is not one"), help.to_owned());
+    let proposal: ProposalName =
+        asked.proposal.parse().map_err(|_| usage(&asked.proposal, "write the reference, such as `BIRD26-48179`"))?;
+    let member = (!asked.member.is_empty()).then(|| asked.member.parse()).transpose();
+    let member =
+        member.map_err(|_| usage(&asked.member, "write the member like `ISR:avi`, or leave it empty for you"))?;
+    let owner = (!asked.owner.is_empty()).then(|| asked.owner.parse()).transpose();
+    let owner = owner.map_err(|_| usage(&asked.owner, "write the code of a partner, such as `ISR`"))?;
+    let action = ACTIONS.iter().find(|(word, ..)| *word == asked.action).map(|(.., action)| *action);
+    let action = action.ok_or_else(|| usage(&asked.action, "choose one of the list"))?;
+    if action == ExplainedAction::ReadRestricted && owner.is_none() {
+        let what = "restricted documents are those of one party, and none is named";
+        return Err(ClientError::usage(what, "write the code of the party, such as `ISR`"));
+    }
+    client.explain(&proposal, member.as_ref(), action, owner.as_ref()).await
+}
+
+fn shown(found: &Explanation) -> ExplainedAccess {
+    let is_permitted = found.outcome == "permitted";
+    let steps = found.steps.iter().map(|step| ExplainedAccessStep {
+        action: visible(&step.action),
+        sides: step
+            .sides
+            .iter()
+            .map(|side| {
+                let whose = if side.side == "guardrails" { String::new() } else { format!(" of {}", side.owner) };
+                let version =
+                    side.version.map_or_else(|| "no policies".to_owned(), |version| format!("version {version}"));
+                ExplainedAccessSide {
+                    is_permitted: side.permitted,
+                    name: format!("{}{whose} ({version})", visible(&side.side)),
+                    reasons: side
+                        .reasons
+                        .iter()
+                        .map(|reason| ExplainedAccessReason {
+                            reason: sentence(&reason.reason),
+                            policy: reason.policy.as_deref().map(visible).unwrap_or_default(),
+                            text: reason.text.as_deref().map(lines).unwrap_or_default(),
+                        })
+                        .collect(),
+                }
+            })
+            .collect(),
+    });
+    ExplainedAccess {
+        member: found.member.to_string(),
+        reference: found.reference.to_string(),
+        is_permitted,
+        outcome: visible(&found.outcome),
+        steps: steps.collect(),
+        would_permit: found.would_permit.iter().map(|acts| sentence(&acts.join(", and "))).collect(),
+        nothing_would: (!is_permitted && found.would_permit.is_empty()).then(|| sentence(NO_ACT_WOULD)),
+    }
+}
+
+/// A text of several lines.
+fn lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
