@@ -89,11 +89,6 @@ impl Frame {
             is_open: false,
         }
     }
-
-    /// The bar, for the template.
-    pub(super) fn sections(&self) -> [(Section, &'static str, &'static str); 6] {
-        SECTIONS
-    }
 }
 
 #[derive(Template)]

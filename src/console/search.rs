@@ -52,10 +52,6 @@ struct SearchRow {
 }
 
 impl SearchPage {
-    fn orders(&self) -> [(&'static str, &'static str); 3] {
-        ORDERS
-    }
-
     /// The order after another press on a column: the other way round where it is by that column already.
     fn other_order(&self, name: &str) -> String {
         if self.sort == name { format!("-{name}") } else { name.to_owned() }

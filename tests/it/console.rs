@@ -269,7 +269,10 @@ async fn every_answer_forbids_what_a_page_must_not_do() {
             assert_eq!(header("cross-origin-resource-policy"), "same-origin", "{path}");
             assert_eq!(header("x-frame-options"), "DENY", "{path}");
             let kept = header("cache-control");
-            assert!(kept == "no-store" || (path.ends_with(".css") && kept.contains("immutable")), "{path}: {kept}");
+            assert!(
+                kept == "no-store" || (path.starts_with("/assets/console-") && kept.contains("immutable")),
+                "{path}: {kept}"
+            );
         }
     }
     console.stop().await;
