@@ -25,10 +25,10 @@ use std::{io::BufRead, time::Duration};
   entente --profile officer console --no-open
   entente --json console --no-open   prints {\"address\": …}
 
-It prints an address that is good once, for one browser, and opens it. Press Enter for another one. The pages ask for your \
+It prints an address that works once, in one browser, and opens it. Press Enter for another one. The pages ask for your \
 passphrase; your keys are forgotten after 15 minutes without use, by a button, and when the command ends. What \
-`entente unlock` holds is not used. Other accounts of this machine are not answered on Linux, and nowhere without the \
-address; SECURITY.md says what that protects from. One console is for one member: start another one with `--profile`.")]
+`entente unlock` holds is not used. On Linux, other accounts of this machine get no answer; on other systems they need the \
+address. SECURITY.md says what that protects from. One console is for one member: start another one with `--profile`.")]
 pub struct ConsoleArgs {
     /// Print the address alone: no browser is opened
     #[arg(long)]
@@ -36,7 +36,7 @@ pub struct ConsoleArgs {
     /// Forget the keys after this time without use, such as `5m`; `8h` at most [default: 15m]
     #[arg(long, value_name = "TIME", value_parser = idle_argument)]
     idle: Option<Duration>,
-    /// Listen at this port of loopback [default: a free one]
+    /// Listen on this loopback port [default: a free one]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 }
@@ -63,7 +63,7 @@ pub(super) async fn run(args: ConsoleArgs, context: &Context) -> Result<()> {
             context.out.note(&format!("no browser could be opened ({error}); open the address yourself"));
         }
     } else if !args.no_open {
-        context.out.note("there is no screen here to open a browser on; open the address in one of this machine");
+        context.out.note("there is no screen here to open a browser on; open the address in a browser on this machine");
     }
     if is_attended() {
         context.out.note("press Enter for another address, Ctrl-C to end the console");

@@ -113,8 +113,7 @@ impl NewKeyCard {
 /// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
 pub fn typed_fingerprint(text: &str) -> Result<Sha256, &'static str> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
-    let wrong =
-        "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";
+    let wrong = "a fingerprint has 64 digits, 0 to 9 and a to f; blanks, colons, hyphens and capitals do not matter";
     digits.to_ascii_lowercase().parse().map_err(|_| wrong)
 }
 

@@ -9,6 +9,7 @@ use crate::{
         expiry::{FIRST_DAYS, horizon},
         id::{MemberId, ProposalId},
         inbox::ItemKind,
+        text::counted,
     },
     wire::{
         Time,
@@ -150,6 +151,35 @@ fn what(item: &InboxItem) -> String {
         ItemKind::ApprovePolicy => "approve".into(),
         ItemKind::CardExpiring => "renew keys".into(),
         ItemKind::RenewMembers => item.members.map_or_else(|| "renew".into(), |members| format!("renew {members}")),
+    }
+}
+
+/// What is to be done, for who does not know the commands.
+#[must_use]
+pub fn in_a_sentence(item: &InboxItem) -> String {
+    match item.kind {
+        ItemKind::Invited => "Join the party that invites you".into(),
+        ItemKind::Void => "Sign again: the call was amended".into(),
+        ItemKind::Sign => "Sign the version that waits".into(),
+        ItemKind::BytesMissing => "Send the files that are missing".into(),
+        ItemKind::DeadlineNear => "Hand in before the deadline".into(),
+        ItemKind::SignLabel => "Sign the label that waits".into(),
+        ItemKind::ReadLetter => "Read the letter".into(),
+        ItemKind::Declare => "Say whether you have a conflict of interest".into(),
+        ItemKind::PassKeys => "Pass keys to members who lack them".into(),
+        ItemKind::Declined => "Assign another reviewer".into(),
+        ItemKind::Read => "Read the proposal".into(),
+        ItemKind::Review => "Write the review".into(),
+        ItemKind::SignDecision => "Sign the decision".into(),
+        ItemKind::ApprovePolicy => {
+            let owner = item.owner.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("Approve version {} of the policies of {owner}", item.version.unwrap_or_default())
+        }
+        ItemKind::CardExpiring => "Renew your keys".into(),
+        ItemKind::RenewMembers => {
+            let members = u64::from(item.members.unwrap_or_default());
+            format!("Renew the key cards of {}", counted(members, "member", "members"))
+        }
     }
 }
 

@@ -36,8 +36,11 @@ struct NotEnteredPage {
 /// Shows whose console it is.
 pub(super) async fn show(State(console): State<Console>, RawQuery(query): RawQuery) -> Response {
     let word = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "word");
-    let frame = Frame::closed(&console, "Open the console", None);
     let word = word.map(|(_, word)| word.to_string()).unwrap_or_default();
+    if !console.sessions.knows(&word) {
+        return not_entered(&console, false);
+    }
+    let frame = Frame::closed(&console, "Open the console", None);
     let mut response = page(StatusCode::OK, &EnterPage { frame, word });
     // By it a button that is pressed twice is known.
     set_cookie(&mut response, &visitor_cookie(&console), &Secret::new(&*console.ambient.rng));
@@ -51,10 +54,6 @@ pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, bo
     };
     let word = fields(&form).into_iter().find(|(name, _)| name == "word").map(|(_, word)| word).unwrap_or_default();
     let visitor = cookie(&headers, &visitor_cookie(&console)).unwrap_or_default();
-    let refused = |is_used| {
-        let frame = Frame::closed(&console, "Not open here", None);
-        page(StatusCode::FORBIDDEN, &NotEnteredPage { frame, is_used })
-    };
     match console.sessions.enter(&word, &visitor, &*console.ambient.rng) {
         Entered::In(cookie) => {
             // Keys that no passphrase protects are open now; for others the next page asks.
@@ -63,12 +62,17 @@ pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, bo
             set_cookie(&mut response, &console.cookie, &cookie);
             response
         }
-        Entered::Unknown => refused(false),
+        Entered::Unknown => not_entered(&console, false),
         Entered::Twice => {
             console.lock.lock();
-            refused(true)
+            not_entered(&console, true)
         }
     }
+}
+
+fn not_entered(console: &Console, is_used: bool) -> Response {
+    let frame = Frame::anonymous(console, "Not open here");
+    page(StatusCode::FORBIDDEN, &NotEnteredPage { frame, is_used })
 }
 
 /// The cookie of a browser at the door. Another one than that of a session, which a page at the door must not take away.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     client::{ClientError, ExitClass, Result},
-    domain::name::visible,
+    domain::{name::visible, text::counted},
 };
 use askama::Template;
 use axum::{
@@ -74,19 +74,36 @@ pub(super) struct Frame {
     pub(super) warnings: Vec<String>,
     /// Whether there is a way to other pages.
     pub(super) is_open: bool,
+    /// After so long without another page what is shown goes with the keys.
+    pub(super) idle_seconds: i64,
+    /// Whether single keys of the keyboard do something.
+    pub(super) has_shortcuts: bool,
 }
 
 impl Frame {
+    /// How long the keys are held without use, in words.
+    pub(super) fn idle(&self) -> String {
+        let minutes = u64::try_from(self.idle_seconds / 60).unwrap_or_default();
+        counted(minutes, "minute", "minutes")
+    }
+
+    /// The frame of a page for a browser that is not in: it says nothing of whose console it is.
+    pub(super) fn anonymous(console: &Console, title: &str) -> Self {
+        Self { who: Who::nobody(), ..Self::closed(console, title, None) }
+    }
+
     /// The frame of a page that is shown while the keys are forgotten, with the form's word if somebody is in.
     pub(super) fn closed(console: &Console, title: &str, session: Option<&BrowserSession>) -> Self {
         Self {
             title: title.to_owned(),
             section: Section::Other,
-            who: Who::of_profile(&console.profile),
+            who: console.who.clone(),
             csrf: session.map(|session| session.csrf.expose().to_owned()).unwrap_or_default(),
             assets: console.assets.clone(),
             warnings: Vec::new(),
             is_open: false,
+            idle_seconds: console.lock.idle().as_secs(),
+            has_shortcuts: session.is_none_or(|session| session.has_shortcuts),
         }
     }
 }
@@ -109,6 +126,8 @@ impl Visit {
             assets: self.console.assets.clone(),
             warnings: self.unlocked.warnings().iter().map(|sentence| visible(sentence)).collect(),
             is_open: true,
+            idle_seconds: self.console.lock.idle().as_secs(),
+            has_shortcuts: self.session.has_shortcuts,
         }
     }
 

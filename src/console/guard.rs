@@ -190,7 +190,7 @@ struct StrangerPage {
 
 /// A browser that did not come by an address of this console.
 fn stranger(console: &Console) -> Response {
-    let frame = Frame::closed(console, "Not open here", None);
+    let frame = Frame::anonymous(console, "Not open here");
     page(StatusCode::UNAUTHORIZED, &StrangerPage { frame })
 }
 

@@ -6,13 +6,13 @@ use super::{
     answer::see,
     frame::{Frame, Section, Visit},
     guard::{LONGEST_FORM, fields},
-    words::{PagePart, When, part, sentence},
+    words::{PagePart, SentencePiece, When, part, pieces},
 };
 use crate::{
     client::{
         Client, Result,
         deadlines::{DeadlineOf, deadlines},
-        inbox::{Todo, TodoItem},
+        inbox::{Todo, TodoItem, in_a_sentence},
         log::{
             names::{ProgramNames, ReaderNames},
             words::sentence as log_sentence,
@@ -20,7 +20,7 @@ use crate::{
         own_standing::StandingNote,
         zone::Zone,
     },
-    domain::{inbox::ItemKind, name::visible, text::counted},
+    domain::{name::visible, text::counted},
     wire::entry::Entry,
 };
 use askama::Template;
@@ -38,7 +38,7 @@ const NEWS: usize = 12;
 struct HomePage {
     frame: Frame,
     zone: String,
-    notices: Vec<String>,
+    notices: Vec<Vec<SentencePiece>>,
     waiting: PagePart<WaitingItems>,
     deadlines: PagePart<Vec<DeadlineRow>>,
     news: PagePart<ShownNews>,
@@ -57,8 +57,6 @@ struct WaitingItem {
     reference: String,
     title: String,
     command: String,
-    /// Where it is begun to be done in the console, if there is such a page.
-    page: Option<&'static str>,
 }
 
 struct DeadlineRow {
@@ -82,12 +80,17 @@ struct ShownNews {
 pub(super) struct NewsRow {
     pub(super) number: u64,
     pub(super) when: When,
-    pub(super) said: String,
+    pub(super) said: Vec<SentencePiece>,
 }
 
 impl ShownNews {
     fn earlier_said(&self) -> String {
-        counted(self.earlier, "earlier entry is", "earlier entries are")
+        counted(self.earlier, "earlier entry", "earlier entries")
+    }
+
+    /// How many the button marks.
+    fn all_said(&self) -> String {
+        counted(self.earlier + self.entries.len() as u64, "entry", "entries")
     }
 }
 
@@ -105,7 +108,7 @@ pub(super) async fn show(visit: Visit) -> Response {
     let now = client.exchange_now();
     let mut notices = exchange_notices(client).await;
     if let Ok(Some(StandingNote::Warning(note) | StandingNote::Hint(note))) = standing.map(|standing| standing.note) {
-        notices.insert(0, sentence(&note));
+        notices.insert(0, pieces(&note));
     }
     let deadlines = calls.map(|calls| {
         let coming = deadlines(&calls, now).into_iter().map(|deadline| DeadlineRow {
@@ -143,36 +146,27 @@ pub(super) async fn seen(visit: Visit, body: Body) -> Response {
 }
 
 /// Clocks that are apart, and an exchange that shows an older state than this machine has seen.
-async fn exchange_notices(client: &Client) -> Vec<String> {
+async fn exchange_notices(client: &Client) -> Vec<Vec<SentencePiece>> {
     let mut notices = Vec::new();
-    notices.extend(client.api().transport().clock().apart().as_deref().map(sentence));
+    notices.extend(client.api().transport().clock().apart().as_deref().map(pieces));
     match client.older_states().await {
-        Ok(older) => notices.extend(older.into_iter().map(|older| sentence(&older.notice))),
-        Err(error) => notices.push(sentence(&error.to_string())),
+        Ok(older) => notices.extend(older.into_iter().map(|older| pieces(&older.notice))),
+        Err(error) => notices.push(pieces(&error.to_string())),
     }
     notices
 }
 
 fn items(todo: Todo, zone: &Zone) -> WaitingItems {
     let now = todo.now.0;
-    let shown = |TodoItem { item, what, command, title }: TodoItem| WaitingItem {
+    let shown = |TodoItem { item, command, title, .. }: TodoItem| WaitingItem {
         due: item.due_at.map(|due| When::new(due.0, now, zone)),
-        page: page_of(item.kind),
-        what,
+        what: in_a_sentence(&item),
         call: item.code.as_ref().map(ToString::to_string).unwrap_or_default(),
         reference: item.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: title.as_deref().map(visible).unwrap_or_default(),
         command,
     };
     WaitingItems { more: todo.more, items: todo.items.into_iter().map(shown).collect() }
-}
-
-/// The page on which something is done.
-fn page_of(kind: ItemKind) -> Option<&'static str> {
-    match kind {
-        ItemKind::CardExpiring => Some("/me"),
-        _ => None,
-    }
 }
 
 async fn news(visit: &Visit) -> Result<ShownNews> {
@@ -199,5 +193,5 @@ async fn news(visit: &Visit) -> Result<ShownNews> {
 /// An entry for a reader.
 pub(super) fn row(entry: &Entry, programs: &ProgramNames, now: Timestamp, zone: &Zone) -> NewsRow {
     let said = log_sentence(entry, &ReaderNames { instant: &|at| zone.here(at), programs });
-    NewsRow { number: entry.seq, when: When::new(entry.at.0, now, zone), said: sentence(&said) }
+    NewsRow { number: entry.seq, when: When::new(entry.at.0, now, zone), said: pieces(&said) }
 }

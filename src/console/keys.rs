@@ -51,7 +51,7 @@ impl Unlocked {
     /// Who acts; the exchange is asked until it has answered once.
     pub(super) async fn who(&self) -> Who {
         let asked = self.who.get_or_try_init(|| Who::ask(&self.client)).await;
-        asked.cloned().unwrap_or_else(|_| Who::of_profile(&self.client.profile().name))
+        asked.cloned().unwrap_or_else(|_| Who::of_profile(self.client.profile()))
     }
 
     /// What the client warned of since the keys were opened.
@@ -117,6 +117,11 @@ pub(super) enum Unlocking {
 }
 
 impl Lock {
+    /// How long the keys are held without use.
+    pub(super) fn idle(&self) -> SignedDuration {
+        self.idle
+    }
+
     pub(super) fn new(idle: SignedDuration) -> Self {
         Self { idle, state: Mutex::default(), trying: AsyncMutex::default() }
     }

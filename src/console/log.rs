@@ -4,6 +4,7 @@ use super::{
     frame::{Frame, Section, Visit},
     guard::fields,
     home::{NewsRow, row},
+    words::{self, Trouble},
 };
 use crate::{
     client::{
@@ -33,6 +34,8 @@ struct LogPage {
     /// What is left out.
     earlier: Option<String>,
     is_reading: bool,
+    /// What is wrong with what was asked for.
+    trouble: Option<Trouble>,
 }
 
 /// What is asked for.
@@ -71,18 +74,25 @@ pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
 
 async fn log(visit: &Visit, asked: LogQuery) -> Result<LogPage> {
     let unlocked = &visit.unlocked;
-    let (entries, left_out, is_reading) = if asked.is_all() {
+    let (mut trouble, mut is_reading) = (None, false);
+    let (entries, left_out) = if asked.is_all() {
         match unlocked.log.try_lock() {
             Ok(mut reader) => {
                 reader.read_on(&unlocked.client).await?;
                 let latest = reader.latest(SHOWN);
-                (latest.entries, latest.earlier, false)
+                (latest.entries, latest.earlier)
             }
-            Err(_) => (Vec::new(), 0, true),
+            Err(_) => {
+                is_reading = true;
+                (Vec::new(), 0)
+            }
         }
     } else {
-        let (entries, left_out) = filtered(visit, &asked).await?;
-        (entries, left_out, false)
+        // What was typed stays in the form, with what is wrong with it.
+        filtered(visit, &asked).await.unwrap_or_else(|error| {
+            trouble = Some(words::trouble(&error));
+            (Vec::new(), 0)
+        })
     };
     let programs = unlocked.client.programs_of(&entries).await;
     let now = unlocked.client.exchange_now();
@@ -97,6 +107,7 @@ async fn log(visit: &Visit, asked: LogQuery) -> Result<LogPage> {
         about: asked.about,
         with_keys: asked.with_keys,
         is_reading,
+        trouble,
     })
 }
 
@@ -107,7 +118,7 @@ async fn filtered(visit: &Visit, asked: &LogQuery) -> Result<(Vec<Entry>, u64)> 
     if !asked.kind.is_empty() {
         let kinds = EntryKind::named(&asked.kind);
         if kinds.is_empty() {
-            let what = format!("the log has no entries of a kind `{}`", asked.kind);
+            let what = format!("the log has no entries of a kind “{}”", asked.kind);
             return Err(ClientError::usage(what, "choose one of the list"));
         }
         filter.kinds = kinds.into_iter().collect();
@@ -119,7 +130,7 @@ async fn filtered(visit: &Visit, asked: &LogQuery) -> Result<(Vec<Entry>, u64)> 
             _ => {
                 let name: ProposalName = asked.about.parse().map_err(|_| {
                     ClientError::usage(
-                        format!("`{}` is neither a reference nor the code of a call", asked.about),
+                        format!("“{}” is neither a reference nor the code of a call", asked.about),
                         "write it like `BIRD26-48179` or `BIRD26`",
                     )
                 })?;

@@ -2,7 +2,7 @@
 
 use super::{
     frame::{Frame, Section, Visit},
-    words::{When, grouped, sentence},
+    words::{SentencePiece, When, grouped, pieces},
 };
 use crate::{
     client::{Result, own_standing::StandingNote},
@@ -24,7 +24,7 @@ struct MePage {
     host: String,
     certificate: Vec<String>,
     exchange_time: When,
-    note: Option<String>,
+    note: Option<Vec<SentencePiece>>,
     key_card_ends: Option<When>,
     certificate_ends: Option<When>,
     recipients: Vec<String>,
@@ -57,7 +57,7 @@ async fn me(visit: &Visit) -> Result<MePage> {
         certificate: grouped(&me.certificate),
         exchange_time: when(me.now.0),
         note: standing.note.map(|note| match note {
-            StandingNote::Warning(note) | StandingNote::Hint(note) => sentence(&note),
+            StandingNote::Warning(note) | StandingNote::Hint(note) => pieces(&note),
         }),
         key_card_ends: ends.as_ref().map(|ends| when(ends.key_card)),
         certificate_ends: ends.as_ref().map(|ends| when(ends.certificate)),

@@ -45,6 +45,7 @@ use sessions::Sessions;
 use state::{Console, ConsoleParts};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
+use who::Who;
 
 /// The keys are forgotten after so long without use, if nothing else is said.
 pub const USUAL_IDLE: Duration = Duration::from_mins(15);
@@ -92,7 +93,7 @@ impl RunningConsole {
     pub async fn start(options: ConsoleOptions) -> Result<Self> {
         let ConsoleOptions { home, profile, ambient, port, idle } = options;
         // What is wrong with it is said now, and not in a browser.
-        home.profile(Some(&profile))?;
+        let who = Who::of_profile(&home.profile(Some(&profile))?);
         let (listener, address) = AccountListener::bind(port).await.map_err(|error| {
             ClientError::local(
                 format!("cannot listen on loopback: {error}"),
@@ -104,6 +105,7 @@ impl RunningConsole {
         let console = Console::new(ConsoleParts {
             home,
             profile,
+            who,
             ambient,
             address,
             cookie,
@@ -161,7 +163,7 @@ fn router(console: &Console) -> Router {
         .route("/why", get(why::show))
         .route("/trust", get(trust::show).post(trust::pin))
         .route("/me", get(me::show))
-        .route("/help", get(help::show))
+        .route("/help", get(help::show).post(help::turn))
         .fallback(asset_or_nothing)
         .layer(middleware::from_fn_with_state(console.clone(), guard::guard))
         .with_state(console.clone())

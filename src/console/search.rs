@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     client::{
-        Result,
+        ClientError, Result,
         titles::{
             Titles,
             rows::{RowOrder, TitleSearch, Titled},
@@ -20,6 +20,7 @@ use crate::{
 use askama::Template;
 use axum::{extract::RawQuery, response::Response};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// The columns by which the table can be put in order.
 const ORDERS: [(&str, &str); 3] = [("reference", "Reference"), ("title", "Title"), ("deadline", "Deadline")];
@@ -31,14 +32,17 @@ struct SearchPage {
     words: String,
     sort: String,
     zone: String,
+    /// The calls and the statuses to choose from, with whether each is chosen.
+    calls: Vec<(String, bool)>,
+    statuses: Vec<(String, bool)>,
     rows: Vec<SearchRow>,
     /// How many there are in all.
     all: usize,
     /// How many are not searched by their title.
     closed: String,
     is_opening: bool,
-    /// What is wrong with the order that was asked for.
-    fault: Option<String>,
+    /// Whether there is no such order as was asked for.
+    is_unordered: bool,
 }
 
 struct SearchRow {
@@ -65,13 +69,29 @@ impl SearchPage {
         }
     }
 
-    fn encoded(&self) -> String {
-        form_urlencoded::byte_serialize(self.words.as_bytes()).collect()
+    /// Where a press on a column leads.
+    fn column(&self, name: &str) -> String {
+        self.ordered(&self.other_order(name))
+    }
+
+    fn again(&self) -> String {
+        self.ordered(&self.sort)
+    }
+
+    /// The address of the same table in an order.
+    fn ordered(&self, sort: &str) -> String {
+        let chosen = |among: &[(String, bool)]| {
+            among.iter().find(|(_, is_chosen)| *is_chosen).map(|(name, _)| name.clone()).unwrap_or_default()
+        };
+        let (call, status) = (chosen(&self.calls), chosen(&self.statuses));
+        let pairs = [("q", self.words.as_str()), ("call", &call), ("status", &status), ("sort", sort)];
+        let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        format!("/search?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
     }
 
     fn found(&self) -> String {
         let all = counted(self.all, "proposal", "proposals");
-        if self.words.is_empty() { all } else { format!("{} of {all}", self.rows.len()) }
+        format!("{} of {all}", self.rows.len())
     }
 }
 
@@ -86,24 +106,26 @@ async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
         let mut fields = fields(query.as_bytes()).into_iter();
         fields.find(|(name, _)| name == wanted).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
-    let (words, sort) = (field("q"), field("sort"));
+    let (words, sort, call, status) = (field("q"), field("sort"), field("call"), field("status"));
     let sort = if sort.is_empty() { "reference".to_owned() } else { sort };
     let client = &visit.unlocked.client;
     let rows = client.api().all_proposals(None).await?;
     client.saw_all(&rows)?;
     let titles = client.known_titles(&rows).await;
     let (all, closed) = (rows.len(), closed(&titles));
+    let calls = choices(rows.iter().map(|row| row.reference.code().to_string()), &call);
+    let statuses = choices(rows.iter().map(stands), &status);
     let mut rows = titles.joined(rows, |row| row.id);
+    rows.retain(|row| call.is_empty() || row.item.reference.code().to_string() == call);
+    rows.retain(|row| status.is_empty() || stands(&row.item) == status);
     if let Ok(search) = words.parse::<TitleSearch>() {
         rows.retain(|row| search.finds(row));
     }
-    let fault = match sort.parse::<RowOrder>() {
-        Ok(order) => {
-            order.sort(&mut rows);
-            None
-        }
-        Err(fault) => Some(fault),
+    let (order, is_unknown) = match sort.parse::<RowOrder>() {
+        Ok(order) => (order, false),
+        Err(_) => ("reference".parse().map_err(|fault| ClientError::usage(fault, "choose a column"))?, true),
     };
+    order.sort(&mut rows);
     let now = client.exchange_now();
     Ok(SearchPage {
         frame: visit.frame(Section::Search, "Search").await,
@@ -114,8 +136,21 @@ async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
         all,
         closed,
         is_opening: visit.unlocked.is_opening_titles(),
-        fault,
+        is_unordered: is_unknown,
+        calls,
+        statuses,
     })
+}
+
+/// Where a proposal stands, in a word.
+fn stands(proposal: &Proposal) -> String {
+    proposal.decided.as_ref().map_or_else(|| proposal.status.to_string(), ToString::to_string)
+}
+
+/// The different values of a column, with whether each is the chosen one.
+fn choices(values: impl Iterator<Item = String>, chosen: &str) -> Vec<(String, bool)> {
+    let values: BTreeSet<String> = values.collect();
+    values.into_iter().map(|value| (value.clone(), value == chosen)).collect()
 }
 
 /// That titles are missing, for a search that goes by them.
@@ -138,7 +173,7 @@ fn shown(row: &Titled<Proposal>, now: Timestamp, zone: &Zone) -> SearchRow {
     SearchRow {
         reference: proposal.reference.to_string(),
         title: row.title.as_deref().map(visible).unwrap_or_default(),
-        status: proposal.decided.as_ref().map_or_else(|| proposal.status.to_string(), ToString::to_string),
+        status: stands(proposal),
         parties: parties.join(", "),
         organisations: organisations.iter().map(|name| visible(name)).collect(),
         deadline: When::new(proposal.deadline_at.0, now, zone),

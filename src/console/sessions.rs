@@ -19,6 +19,8 @@ pub(super) struct BrowserSession {
     cookie: Secret,
     /// What each of its forms sends back.
     pub(super) csrf: Secret,
+    /// Whether single keys of the keyboard do something in its pages.
+    pub(super) has_shortcuts: bool,
 }
 
 /// What came of a word.
@@ -63,6 +65,11 @@ impl Sessions {
         word
     }
 
+    /// Whether there is such a word, used or not.
+    pub(super) fn knows(&self, word: &str) -> bool {
+        self.state().words.iter().any(|known| known.word.is(word))
+    }
+
     /// Lets a browser in by a word. `visitor` is the cookie with which the page was shown on which the word was sent.
     pub(super) fn enter(&self, word: &str, visitor: &str, rng: &dyn Rng) -> Entered {
         let mut state = self.state();
@@ -75,7 +82,7 @@ impl Sessions {
             }
             None => {}
         }
-        let session = BrowserSession { cookie: Secret::new(rng), csrf: Secret::new(rng) };
+        let session = BrowserSession { cookie: Secret::new(rng), csrf: Secret::new(rng), has_shortcuts: true };
         found.used = Some((visitor.to_owned(), session.cookie.clone()));
         if state.browsers.len() >= BROWSERS {
             state.browsers.remove(0);
@@ -88,6 +95,15 @@ impl Sessions {
     /// The browser with this cookie, if it is in.
     pub(super) fn find(&self, cookie: &str) -> Option<BrowserSession> {
         self.state().browsers.iter().find(|session| session.cookie.is(cookie)).cloned()
+    }
+
+    /// Turns what single keys do on or off for a browser.
+    pub(super) fn turn_shortcuts(&self, browser: &BrowserSession, are_on: bool) {
+        let mut state = self.state();
+        let mut browsers = state.browsers.iter_mut();
+        if let Some(found) = browsers.find(|known| known.cookie.is(browser.cookie.expose())) {
+            found.has_shortcuts = are_on;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

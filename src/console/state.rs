@@ -5,6 +5,7 @@ use super::{
     assets::Assets,
     keys::{Lock, Unlocking},
     sessions::Sessions,
+    who::Who,
 };
 use crate::{
     client::{Ambient, Home, Result},
@@ -20,6 +21,8 @@ pub(super) struct ConsoleParts {
     pub(super) home: Home,
     /// The name of the profile, by which its member acts.
     pub(super) profile: String,
+    /// Who that is, as far as this machine knows.
+    pub(super) who: Who,
     pub(super) ambient: Ambient,
     pub(super) address: Address,
     /// The name of the cookie, another one each time that a console starts.

@@ -13,11 +13,12 @@ use crate::{
         ClientError, Result,
         directory::{ListedPartner, typed_fingerprint},
     },
-    domain::{id::PartnerCode, name::visible},
+    domain::{id::PartnerCode, name::visible, text::counted},
 };
 use askama::Template;
 use axum::{
     body::{Body, to_bytes},
+    extract::RawQuery,
     http::StatusCode,
     response::Response,
 };
@@ -27,8 +28,11 @@ use axum::{
 struct TrustPage {
     frame: Frame,
     partners: PagePart<Vec<TrustRow>>,
-    /// What was wrong with what was typed, and for which partner.
-    refused: Option<(String, Trouble)>,
+    /// What was wrong with a form that is of no partner of the list.
+    refused: Option<Trouble>,
+    /// The partner whose card was just pinned.
+    pinned: Option<String>,
+    count: String,
 }
 
 struct TrustRow {
@@ -39,21 +43,32 @@ struct TrustRow {
     state: PinState,
     /// Of the pinned card.
     fingerprint: Vec<String>,
-    /// What was wrong with what was typed for it.
-    refused: Option<Trouble>,
+    /// What was typed for it, and what was wrong with that.
+    refused: Option<(String, Trouble)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is to be done comes before what is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum PinState {
-    Pinned,
     /// The exchange holds another card than the pinned one.
     Differs,
     NotPinned,
+    Pinned,
+}
+
+/// What was typed into the form of a partner, and what is wrong with it.
+struct RefusedPin {
+    partner: String,
+    typed: String,
+    trouble: Trouble,
 }
 
 /// Shows partners and pins.
-pub(super) async fn show(visit: Visit) -> Response {
-    let page = trust_page(&visit, None).await;
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let mut page = trust_page(&visit, None).await;
+    let pinned = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "pinned");
+    let pinned = pinned.map(|(_, code)| code.to_string());
+    page.pinned = pinned.filter(|code| page.partners.iter().flatten().any(|row| row.is_pinned(code)));
     visit.answer(Section::Trust, Ok(page)).await
 }
 
@@ -69,9 +84,9 @@ pub(super) async fn pin(visit: Visit, body: Body) -> Response {
         }
     }
     match pin_typed(&visit, &partner, &typed).await {
-        Ok(code) => see(&format!("/trust#{code}")),
+        Ok(code) => see(&format!("/trust?pinned={code}#{code}")),
         Err(error) => {
-            let refused = trust_page(&visit, Some((partner, trouble(&error)))).await;
+            let refused = trust_page(&visit, Some(RefusedPin { partner, typed, trouble: trouble(&error) })).await;
             page(StatusCode::UNPROCESSABLE_ENTITY, &refused)
         }
     }
@@ -87,16 +102,38 @@ async fn pin_typed(visit: &Visit, partner: &str, typed: &str) -> Result<PartnerC
     Ok(code)
 }
 
-async fn trust_page(visit: &Visit, refused: Option<(String, Trouble)>) -> TrustPage {
+async fn trust_page(visit: &Visit, refused: Option<RefusedPin>) -> TrustPage {
     let listed = visit.unlocked.client.list_partners().await;
-    let of = |code: &str| refused.as_ref().filter(|(partner, _)| partner == code).map(|(_, trouble)| trouble.clone());
-    let rows = listed.map(|listed| listed.iter().map(|line| row(line, of(line.partner.code.as_str()))).collect());
+    let mut refused = refused;
+    let mut of = |code: &str| {
+        let found = refused.take_if(|refused| refused.partner == code)?;
+        Some((visible(&found.typed), found.trouble))
+    };
+    let rows = listed.map(|listed| {
+        let mut rows: Vec<_> = listed.iter().map(|line| row(line, of(line.partner.code.as_str()))).collect();
+        // What has to be done comes first.
+        rows.sort_by_key(|row| row.state);
+        rows
+    });
     let partners: PagePart<Vec<TrustRow>> = part(rows);
-    let is_in_a_row = partners.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.refused.is_some()));
-    TrustPage { frame: visit.frame(Section::Trust, "Trust").await, refused: refused.filter(|_| !is_in_a_row), partners }
+    let all = partners.as_ref().map(Vec::len).unwrap_or_default();
+    let pinned = partners.iter().flatten().filter(|row| row.state == PinState::Pinned).count();
+    TrustPage {
+        frame: visit.frame(Section::Trust, "Trust").await,
+        refused: refused.map(|refused| refused.trouble),
+        partners,
+        pinned: None,
+        count: format!("{pinned} of {} pinned", counted(all as u64, "card is", "cards are")),
+    }
 }
 
-fn row(line: &ListedPartner, refused: Option<Trouble>) -> TrustRow {
+impl TrustRow {
+    fn is_pinned(&self, code: &str) -> bool {
+        self.code == code && self.state == PinState::Pinned
+    }
+}
+
+fn row(line: &ListedPartner, refused: Option<(String, Trouble)>) -> TrustRow {
     let ListedPartner { partner, pinned, is_verified } = line;
     TrustRow {
         code: partner.code.to_string(),
@@ -104,8 +141,8 @@ fn row(line: &ListedPartner, refused: Option<Trouble>) -> TrustRow {
         zone: visible(&partner.zone),
         takes_part: match (partner.is_host, partner.suspended.is_some()) {
             (_, true) => "suspended",
-            (true, false) => "as host",
-            (false, false) => "yes",
+            (true, false) => "host",
+            (false, false) => "takes part",
         },
         state: match (pinned, is_verified) {
             (None, _) => PinState::NotPinned,

@@ -7,7 +7,7 @@ use super::{
     keys::Unlocking,
     sessions::BrowserSession,
     state::Console,
-    words::{Trouble, sentence, trouble},
+    words::{SentencePiece, Trouble, pieces, trouble},
 };
 use crate::sealing::identity::SecretText;
 use askama::Template;
@@ -28,8 +28,8 @@ struct UnlockPage {
     frame: Frame,
     /// Where to go on.
     next: String,
-    /// What none of the passphrases opens.
-    closed: Option<String>,
+    /// What is not open yet, and why.
+    closed: Option<Vec<SentencePiece>>,
     trouble: Option<Trouble>,
 }
 
@@ -59,10 +59,13 @@ pub(super) async fn unlock(
     let fields = fields(&form);
     let next = place(fields.iter().find(|(name, _)| name == "next"));
     let typed = fields.iter().filter(|(name, value)| name == "passphrase" && !value.is_empty());
-    let typed = typed.take(FIELDS).map(|(_, passphrase)| SecretText::from(passphrase.to_string())).collect();
+    let typed: Vec<SecretText> =
+        typed.take(FIELDS).map(|(_, passphrase)| SecretText::from(passphrase.to_string())).collect();
+    let is_empty = typed.is_empty();
     let (closed, trouble) = match console.open(typed).await {
         Ok(Unlocking::Open) => return see(&next),
-        Ok(Unlocking::Closed(file)) => (Some(sentence(&format!("nothing that you typed is the {file}"))), None),
+        Ok(Unlocking::Closed(file)) if is_empty => (Some(pieces(&format!("type the {file}"))), None),
+        Ok(Unlocking::Closed(file)) => (Some(pieces(&format!("nothing that you typed is the {file}"))), None),
         Err(error) => (None, Some(trouble(&error))),
     };
     let frame = Frame::closed(&console, "Unlock", Some(&session));

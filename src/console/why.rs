@@ -12,7 +12,7 @@ use crate::{
         naming::ProposalName,
     },
     domain::name::visible,
-    wire::explanation::Explanation,
+    wire::explanation::{ExplainedSide, Explanation},
 };
 use askama::Template;
 use axum::{extract::RawQuery, response::Response};
@@ -66,8 +66,8 @@ impl WhyQuery {
 
 /// What the exchange says.
 struct ExplainedAccess {
-    member: String,
-    reference: String,
+    /// Who may or may not do what.
+    said: String,
     is_permitted: bool,
     outcome: String,
     steps: Vec<ExplainedAccessStep>,
@@ -78,11 +78,12 @@ struct ExplainedAccess {
 
 struct ExplainedAccessStep {
     action: String,
-    sides: Vec<ExplainedAccessSide>,
+    /// The sides that say no.
+    denying: Vec<ExplainedAccessSide>,
+    permitting: Vec<ExplainedAccessSide>,
 }
 
 struct ExplainedAccessSide {
-    is_permitted: bool,
     name: String,
     reasons: Vec<ExplainedAccessReason>,
 }
@@ -109,16 +110,21 @@ pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn explain(client: &Client, asked: &WhyQuery) -> Result<Explanation> {
-    let usage = |field: &str, help: &str| ClientError::usage(format!("`{field}` is not one"), help.to_owned());
-    let proposal: ProposalName =
-        asked.proposal.parse().map_err(|_| usage(&asked.proposal, "write the reference, such as `BIRD26-48179`"))?;
+    let usage =
+        |field: &str, what: &str, help: &str| ClientError::usage(format!("“{field}” is not {what}"), help.to_owned());
+    let proposal: ProposalName = asked
+        .proposal
+        .parse()
+        .map_err(|_| usage(&asked.proposal, "a reference", "write the reference, such as `BIRD26-48179`"))?;
     let member = (!asked.member.is_empty()).then(|| asked.member.parse()).transpose();
-    let member =
-        member.map_err(|_| usage(&asked.member, "write the member like `ISR:avi`, or leave it empty for you"))?;
+    let member = member
+        .map_err(|_| usage(&asked.member, "a member", "write the member like `ISR:avi`, or leave it empty for you"))?;
     let owner = (!asked.owner.is_empty()).then(|| asked.owner.parse()).transpose();
-    let owner = owner.map_err(|_| usage(&asked.owner, "write the code of a partner, such as `ISR`"))?;
+    let owner = owner
+        .map_err(|_| usage(&asked.owner, "the code of a partner", "write the code of a partner, such as `ISR`"))?;
     let action = ACTIONS.iter().find(|(word, ..)| *word == asked.action).map(|(.., action)| *action);
-    let action = action.ok_or_else(|| usage(&asked.action, "choose one of the list"))?;
+    let action =
+        action.ok_or_else(|| usage(&asked.action, "something that is asked about", "choose one of the list"))?;
     if action == ExplainedAction::ReadRestricted && owner.is_none() {
         let what = "restricted documents are those of one party, and none is named";
         return Err(ClientError::usage(what, "write the code of the party, such as `ISR`"));
@@ -128,40 +134,51 @@ async fn explain(client: &Client, asked: &WhyQuery) -> Result<Explanation> {
 
 fn shown(found: &Explanation) -> ExplainedAccess {
     let is_permitted = found.outcome == "permitted";
-    let steps = found.steps.iter().map(|step| ExplainedAccessStep {
-        action: visible(&step.action),
-        sides: step
-            .sides
-            .iter()
-            .map(|side| {
-                let whose = if side.side == "guardrails" { String::new() } else { format!(" of {}", side.owner) };
-                let version =
-                    side.version.map_or_else(|| "no policies".to_owned(), |version| format!("version {version}"));
-                ExplainedAccessSide {
-                    is_permitted: side.permitted,
-                    name: format!("{}{whose} ({version})", visible(&side.side)),
-                    reasons: side
-                        .reasons
-                        .iter()
-                        .map(|reason| ExplainedAccessReason {
-                            reason: sentence(&reason.reason),
-                            policy: reason.policy.as_deref().map(visible).unwrap_or_default(),
-                            text: reason.text.as_deref().map(lines).unwrap_or_default(),
-                        })
-                        .collect(),
-                }
-            })
-            .collect(),
+    let steps = found.steps.iter().map(|step| {
+        let (permitting, denying): (Vec<_>, Vec<_>) = step.sides.iter().partition(|side| side.permitted);
+        let shown = |sides: Vec<&ExplainedSide>| sides.into_iter().map(shown_side).collect();
+        ExplainedAccessStep {
+            action: action_said(&step.action),
+            denying: shown(denying),
+            permitting: shown(permitting),
+        }
     });
+    let may = if is_permitted { "may" } else { "may not" };
+    let action = action_said(&found.action);
     ExplainedAccess {
-        member: found.member.to_string(),
-        reference: found.reference.to_string(),
+        said: format!("{} {may} {action}: {}", found.member, found.reference),
         is_permitted,
         outcome: visible(&found.outcome),
         steps: steps.collect(),
         would_permit: found.would_permit.iter().map(|acts| sentence(&acts.join(", and "))).collect(),
         nothing_would: (!is_permitted && found.would_permit.is_empty()).then(|| sentence(NO_ACT_WOULD)),
     }
+}
+
+/// What is asked about, in the words of the form.
+fn action_said(action: &str) -> String {
+    let found = ACTIONS.iter().find(|(.., known)| known.as_str() == action);
+    found.map_or_else(|| visible(action), |(_, said, _)| (*said).to_owned())
+}
+
+fn shown_side(side: &ExplainedSide) -> ExplainedAccessSide {
+    let who = match side.side.as_str() {
+        "guardrails" => "The rules of the exchange".to_owned(),
+        "release" => format!("{}, who releases it", side.owner),
+        "reader" => format!("{}, the reader's own nation", side.owner),
+        other => visible(other),
+    };
+    let version = match side.version {
+        Some(0) => String::new(),
+        Some(version) => format!(" (policies, version {version})"),
+        None => " (no policies)".to_owned(),
+    };
+    let reasons = side.reasons.iter().map(|reason| ExplainedAccessReason {
+        reason: sentence(&reason.reason),
+        policy: reason.policy.as_deref().map(visible).unwrap_or_default(),
+        text: reason.text.as_deref().map(lines).unwrap_or_default(),
+    });
+    ExplainedAccessSide { name: format!("{who}{version}"), reasons: reasons.collect() }
 }
 
 /// A text of several lines.

@@ -10,9 +10,14 @@ use super::{
     story::{self, Outcomes},
     world::{DemoWorld, Error},
 };
-use crate::{domain::reference::CallCode, wire::call::Call};
+use crate::{
+    client::{Ambient, Home},
+    console::{ConsoleOptions, RunningConsole, USUAL_IDLE},
+    domain::reference::CallCode,
+    wire::call::Call,
+};
 use jiff::SignedDuration;
-use std::path::Path;
+use std::{future::pending, path::Path};
 
 /// Officers publish a third call, now, that stays open for a month.
 pub(super) async fn open_call(world: &DemoWorld, outcomes: &Outcomes) -> Result<Call, Error> {
@@ -59,13 +64,43 @@ Hand in a joint proposal yourself, as a company of each nation:
 as the officer who runs the call, before its deadline (refused):
   as USA.dana proposal open $ref work-plan --output early.pdf
 and as a stranger to it, for whom it does not exist (refused):
-  as KOR.jiwoo proposal show $ref
-
-Ctrl-C ends it."
+  as KOR.jiwoo proposal show $ref"
     );
     for line in lines.lines() {
         // Commands are copied as they are.
         if line.starts_with("  ") { narrator::line(line) } else { narrator::text(line) }
+    }
+    consoles(world).await?;
+    narrator::text("\nCtrl-C ends it.");
+    Ok(())
+}
+
+/// Who is shown in a browser, and as what.
+const IN_A_BROWSER: [(&str, &str); 5] = [
+    ("ISR:avi", "a submitter"),
+    ("USA:carol", "a reviewer"),
+    ("USA:dana", "the officer"),
+    ("USA:frank", "a decider"),
+    ("KOR:jiwoo", "a submitter of another nation"),
+];
+
+/// Starts a console for each of some members, and prints its address.
+async fn consoles(world: &DemoWorld) -> Result<(), Error> {
+    narrator::text("\nOr look at it in your browser; each address is good once, for one browser:");
+    for (member, part) in IN_A_BROWSER {
+        let home = Home::locate(Some(&world.home(&member.parse()?)))?;
+        let console = RunningConsole::start(ConsoleOptions {
+            profile: home.profile_name(None)?,
+            home,
+            ambient: Ambient { clock: world.clock.clone(), rng: world.rng.clone() },
+            port: None,
+            idle: USUAL_IDLE,
+        })
+        .await?;
+        narrator::text(&format!("as {member}, {part}:"));
+        narrator::line(&console.doorkeeper().new_address());
+        // It ends with the demonstration.
+        tokio::spawn(console.run(pending()));
     }
     Ok(())
 }

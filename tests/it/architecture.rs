@@ -52,7 +52,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("client", &["domain", "reading", "platform", "remembered", "wire", "policy", "sealing"]),
     ("console", &["domain", "platform", "sealing", "client", "wire"]),
     ("dev_pki", &["domain", "platform", "sealing"]),
-    ("demo", &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "dev_pki"]),
+    ("demo", &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "console", "dev_pki"]),
     (
         "cli",
         &[

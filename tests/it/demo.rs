@@ -1,6 +1,7 @@
 //! The demonstration, as somebody runs it who has just got the program.
 
 use crate::harness::{
+    console::plain_http,
     process::{PATIENCE, ended, entente, signal},
     scratch::scratch,
 };
@@ -68,6 +69,11 @@ async fn demonstration_plays_its_cycle_and_what_it_prints_to_try_works() {
         let line = table.lines().find(|line| line.trim_start().starts_with(member)).unwrap();
         assert_eq!(line.split_whitespace().nth(1), Some(lodestone), "{said}");
     }
+
+    let addresses: Vec<&str> = said.lines().filter(|line| line.starts_with("http://127.0.0.1:")).collect();
+    assert_eq!(addresses.len(), 5, "{said}");
+    let page = plain_http().get(addresses[0]).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("Open the console"), "{page}");
 
     let printed = Printed::read(&said);
     let wide: Vec<&str> = said

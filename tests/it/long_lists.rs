@@ -5,6 +5,7 @@
 //! the client's process. The time that passed is printed.
 
 use crate::harness::{
+    console::{Browser, ConsoleProgram},
     many::{self, Rows},
     process::{PATIENCE, Server, Site},
     stage::{NATIONS, code, id, text},
@@ -168,6 +169,28 @@ fn title(number: u64) -> String {
     format!("part {number:04} of finding the way{how}")
 }
 
+/// The first page and the table of all, in a console. Its times are printed: nothing optimises it here.
+async fn show_in_a_console(home: &Path) {
+    let began = Instant::now();
+    let console = ConsoleProgram::start(home).await;
+    println!("`entente console` listens after {:.0?}", began.elapsed());
+    let mut browser = Browser::of(&console.address);
+    assert_eq!(browser.enter(&console.address).await.status, 303);
+    for (path, wanted) in [("/", 100), ("/", 100), ("/search", TITLED), ("/search?q=starlight", 1), ("/log", 1)] {
+        let began = Instant::now();
+        let page = browser.get(path).await;
+        println!("`{path}`: {:.0?}, {} KiB", began.elapsed(), page.text.len() >> 10);
+        let rows = page.text.matches("<tr>").count() as u64;
+        let entries = page.text.matches("<li value=").count() as u64;
+        assert!(page.status == 200 && (rows + entries) > wanted, "{path}: {} {rows} {entries}", page.status);
+    }
+    if let Some(memory) = console.memory() {
+        println!("the console has {} MiB", memory >> 10);
+        assert!(memory >> 10 <= 96, "the console has {} MiB", memory >> 10);
+    }
+    assert!(console.stop().await.success());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
@@ -231,6 +254,7 @@ async fn what_waits_and_a_thousand_titles_that_are_known_take_a_moment() {
         }
         assert_eq!(found.said.contains(&part), number == SOUGHT, "{part}");
     }
+    show_in_a_console(&home).await;
     // Who the call waits for, with a key and without: of a thousand proposals as much as of ten.
     let dana = site.point_home("USA:dana", &server);
     let chase = measure(&server, &dana, &["call", "chase", &call.to_string()]).await;

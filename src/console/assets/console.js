@@ -3,14 +3,15 @@
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const single = document.body.dataset.keys !== "off";
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
-  if (!typing && event.key === "/") {
+  if (single && !typing && event.key === "/") {
     const find = document.getElementById("find");
     if (find) {
       event.preventDefault();
       find.focus();
     }
-  } else if (!typing && event.key === "?" && document.getElementById("find")) {
+  } else if (single && !typing && event.key === "?" && document.getElementById("find")) {
     event.preventDefault();
     window.location.assign("/help");
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -37,6 +38,24 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     form.dataset.sent = "yes";
   });
 }
-window.addEventListener("pageshow", () => {
+// What a page shows goes with the keys.
+let timer;
+const watch = () => {
+  const seconds = Number(document.body.dataset.idle);
+  if (!seconds) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const link = document.createElement("a");
+    link.href = "/unlock?next=" + encodeURIComponent(location.pathname + location.search);
+    link.textContent = "The console is locked. Unlock";
+    document.title = "Locked";
+    document.body.replaceChildren(link);
+  }, seconds * 1000);
+};
+
+window.addEventListener("pageshow", (event) => {
+  // A page from the browser's memory may be older than the lock.
+  if (event.persisted) location.reload();
+  watch();
   for (const form of document.querySelectorAll("form[method=post]")) delete form.dataset.sent;
 });

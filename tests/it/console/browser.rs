@@ -4,18 +4,22 @@ use super::{PAGES, console, protected};
 use crate::harness::{
     console::TestConsole,
     fetched::{Untried, copy, installed, place},
-    process::until,
+    process::{ended, until},
     stage::{Stage, id, quiet, summary},
     webdriver::{DOWN, ENTER, Scripts, Window, window},
 };
 use serde_json::{Value, json};
 use std::fs;
+use tokio::process::Command;
 
 /// Where what Node's registry has cannot be had.
 const NOT_JUDGED: Untried = Untried {
     required_by: "ENTENTE_REQUIRE_CHROMIUM",
     said: "NO RULE OF ACCESSIBILITY IS TRIED ON THE CONSOLE'S PAGES",
 };
+
+/// What fetches it.
+const STEPS: [&[&str]; 1] = [&["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]];
 
 /// Comes by an address and presses the button.
 async fn come_in(window: &Window, console: &TestConsole) {
@@ -116,8 +120,7 @@ async fn axe_finds_nothing_on_any_page() {
     let Some(window) = window(Scripts::Run).await else { return };
     let (folder, _lock) = place("console");
     copy("scripts/console", &folder, &["json"]);
-    let steps: [&[&str]; 1] = [&["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]];
-    if installed(&folder, "package-lock.json", &steps, NOT_JUDGED).await.is_none() {
+    if installed(&folder, "package-lock.json", &STEPS, NOT_JUDGED).await.is_none() {
         return;
     }
     let axe = fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).unwrap();
@@ -138,6 +141,7 @@ async fn axe_finds_nothing_on_any_page() {
         let name = path.trim_start_matches('/').replace(['?', '=', '&'], "-").replace(&reference, "found");
         judge(&window, &axe, &format!("{origin}{path}"), if name.is_empty() { "home" } else { &name }).await;
     }
+    judge_colours(&window, &axe, &format!("{origin}/help")).await;
     window.load(&origin).await;
     window.click("header form[action='/lock'] button").await;
     window.comes_to("/unlock").await;
@@ -145,6 +149,49 @@ async fn axe_finds_nothing_on_any_page() {
     window.close(&origin).await;
     console.stop().await;
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn evaluator_of_content_policies_finds_nothing_that_could_be_left_out() {
+    let (folder, _lock) = place("console");
+    copy("scripts/console", &folder, &["json"]);
+    if installed(&folder, "package-lock.json", &STEPS, NOT_JUDGED).await.is_none() {
+        return;
+    }
+    let stage = Stage::open().await;
+    let console = console(&stage, "ISR:avi").await;
+    let page = console.browser().get("/enter").await;
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    let script = "const { CspEvaluator } = require('csp_evaluator/dist/evaluator.js'); \
+                  const { CspParser } = require('csp_evaluator/dist/parser.js'); \
+                  console.log(JSON.stringify(new CspEvaluator(new CspParser(process.argv[1]).csp).evaluate()))";
+    let mut node = Command::new("node");
+    node.args(["-e", script, policy]).current_dir(&folder);
+    let output = ended(node).await;
+    let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<&str> = found.iter().map(|finding| finding["description"].as_str().unwrap()).collect();
+    // The console serves nothing of others from its own address.
+    assert_eq!(found, ["'self' can be problematic if you host JSONP, AngularJS or user uploaded files."]);
+    console.stop().await;
+    stage.stop().await;
+}
+
+/// Asserts that each partner's colour can be read on a page with links and buttons, light and dark.
+async fn judge_colours(window: &Window, axe: &str, address: &str) {
+    for is_dark in [false, true] {
+        window.looks(1280, is_dark).await;
+        window.load(address).await;
+        window.script(axe).await;
+        let run = "const done = arguments[arguments.length - 1]; \
+                   (async () => { const found = []; \
+                     for (let hue = 0; hue < 36; hue++) { \
+                       document.documentElement.className = 'hue-' + hue; \
+                       const { violations } = await axe.run(document, arguments[0]); \
+                       if (violations.length) found.push(hue + ': ' + violations[0].nodes[0].failureSummary); \
+                     } done(found); })();";
+        let found = window.waiting_script(run, json!({ "runOnly": ["color-contrast"] })).await;
+        assert_eq!(found, json!([]), "dark: {is_dark}");
+    }
 }
 
 /// Asserts that axe has nothing to say about a page, wide and narrow, light and dark, and takes pictures of it.

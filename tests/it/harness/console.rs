@@ -1,6 +1,6 @@
 //! A console in this process, and browsers that ask it: what they send besides what a browser sends is up to the test.
 
-use super::process::tls;
+use super::process::{PATIENCE, entente, signal, tls};
 use entente::{
     client::{Ambient, Home},
     console::{ConsoleOptions, Doorkeeper, RunningConsole, USUAL_IDLE},
@@ -8,14 +8,55 @@ use entente::{
 };
 use reqwest::{Method, RequestBuilder, Response, redirect::Policy};
 use rustls::RootCertStore;
-use std::{path::Path, sync::Arc};
-use tokio::{sync::oneshot, task::JoinHandle};
+use std::{
+    path::Path,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// A console of one member.
 pub(crate) struct TestConsole {
     pub(crate) doorkeeper: Doorkeeper,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+}
+
+/// `entente console`, as a program of its own.
+pub(crate) struct ConsoleProgram {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl ConsoleProgram {
+    /// The console of the member whose home this is.
+    pub(crate) async fn start(home: &Path) -> Self {
+        let home = home.display().to_string();
+        let mut command = entente(&["--home", &home, "--json", "console", "--no-open"]);
+        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        Self { child, address: said["address"].as_str().unwrap().to_owned() }
+    }
+
+    /// How much of the machine's memory the process has, in KiB; none where the system does not say.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
+    /// Ends it as somebody at its terminal does.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        signal(&self.child, "INT").await;
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+    }
 }
 
 /// A browser, as far as the console sees one.
@@ -55,10 +96,7 @@ impl TestConsole {
 
     /// A browser that has not come yet.
     pub(crate) fn browser(&self) -> Browser {
-        let address = self.doorkeeper.new_address();
-        let (origin, _) = address.split_once("/enter").unwrap();
-        let http = plain_http();
-        Browser { http, origin: origin.to_owned(), cookies: Vec::new(), csrf: String::new() }
+        Browser::of(&self.doorkeeper.new_address())
     }
 
     /// A browser that came by an address and pressed the button.
@@ -76,6 +114,12 @@ impl TestConsole {
 }
 
 impl Browser {
+    /// One that has not come yet, of the console with this address.
+    pub(crate) fn of(address: &str) -> Self {
+        let (origin, _) = address.split_once("/enter").unwrap();
+        Self { http: plain_http(), origin: origin.to_owned(), cookies: Vec::new(), csrf: String::new() }
+    }
+
     /// Comes by an address and presses the button.
     pub(crate) async fn enter(&mut self, address: &str) -> Page {
         let (_, word) = address.split_once("word=").unwrap();

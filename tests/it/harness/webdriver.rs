@@ -3,6 +3,7 @@
 
 use super::{console::plain_http, process::until, programs::has_all};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use std::{
     env,
@@ -35,7 +36,16 @@ pub(crate) struct Window {
     http: reqwest::Client,
     session: String,
     profile: TempDir,
-    _driver: Child,
+    driver: Child,
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // A test that fails closes no window: Chromium would stay.
+        if let Some(group) = self.driver.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 /// A window, or none where there is no Chromium; with `ENTENTE_REQUIRE_CHROMIUM` that is a failure.
@@ -50,6 +60,7 @@ pub(crate) async fn window(scripts: Scripts) -> Option<Window> {
         .env("HOME", profile.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .unwrap();
@@ -82,7 +93,7 @@ pub(crate) async fn window(scripts: Scripts) -> Option<Window> {
     let base = format!("http://127.0.0.1:{port}/session");
     let made = http.post(&base).json(&capabilities).send().await.unwrap().json::<Value>().await.unwrap();
     let Some(id) = made["value"]["sessionId"].as_str() else { panic!("Chromium did not start: {made}") };
-    Some(Window { http, session: format!("{base}/{id}"), profile, _driver: driver })
+    Some(Window { http, session: format!("{base}/{id}"), profile, driver })
 }
 
 impl Window {
