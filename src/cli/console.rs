@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     client::unlock,
-    console::{ConsoleOptions, Doorkeeper, LONGEST_IDLE, RunningConsole, USUAL_IDLE},
+    console::{ConsoleName, ConsoleOptions, Doorkeeper, LONGEST_IDLE, RunningConsole, USUAL_IDLE},
     platform::browser::{has_screen, open_in_browser},
     process::{ServiceState, tell_manager},
 };
@@ -39,6 +39,9 @@ pub struct ConsoleArgs {
     /// Listen on this loopback port [default: a free one]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// Use the address 127.0.0.1, for a browser that does not find names below `localhost`
+    #[arg(long)]
+    numeric: bool,
 }
 
 /// Runs the command until a signal ends it.
@@ -52,6 +55,7 @@ pub(super) async fn run(args: ConsoleArgs, context: &Context) -> Result<()> {
         profile: profile.clone(),
         ambient: context.ambient.clone(),
         port: args.port,
+        name: if args.numeric { ConsoleName::Number } else { ConsoleName::Random },
         idle: args.idle.unwrap_or(USUAL_IDLE),
     })
     .await?;

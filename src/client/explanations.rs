@@ -3,7 +3,7 @@
 use super::{Client, ClientError, Result, naming::ProposalName};
 use crate::{
     domain::id::{MemberId, PartnerCode},
-    wire::explanation::Explanation,
+    wire::{explanation::Explanation, problem::Kind},
 };
 
 /// What is said where nothing in the call would make it permitted.
@@ -47,7 +47,7 @@ impl Client {
         let proposal = self.find_proposal(proposal).await?.id;
         let found = self.api().explanation(proposal, member, action.as_str(), owner).await;
         found.map_err(|error| match error {
-            ClientError::Problem { mut problem, request_id } if problem.status == 404 => {
+            ClientError::Problem { mut problem, request_id } if problem.slug() == Kind::NotFound.slug() => {
                 "you learn about yourself, about members of your nation as far as they may know of the proposal, and about everybody on your \
                  nation's own proposals"
                     .clone_into(&mut problem.remedy);

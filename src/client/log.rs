@@ -169,31 +169,18 @@ impl LogReader {
         self.rest_of(&EntriesOfExchange { api, kinds: &kinds }, keep, wait).await
     }
 
-    async fn rest_of(&mut self, source: &impl EntrySource, keep: usize, wait: Duration) -> Result<ReadEntries> {
-        let before = (self.cursor.clone(), self.seen);
-        let read = self.read_to_the_end(source, keep, wait).await;
-        if read.is_err() {
-            // INVARIANT: the reader is never past entries that nobody was given.
-            (self.cursor, self.seen) = before;
-        }
-        read
-    }
-
-    async fn read_to_the_end(
-        &mut self,
-        source: &impl EntrySource,
-        keep: usize,
-        mut wait: Duration,
-    ) -> Result<ReadEntries> {
+    async fn rest_of(&mut self, source: &impl EntrySource, keep: usize, mut wait: Duration) -> Result<ReadEntries> {
         let (mut read, mut pages) = (ReadEntries::default(), Pages::default());
+        // INVARIANT: the reader is never past entries that nobody was given, also when this is given up on the way.
+        let (mut cursor, mut seen) = (self.cursor.clone(), self.seen);
         loop {
-            let page = source.page(Paging { cursor: self.cursor.clone(), limit: Some(MAX_PAGE) }, wait).await?;
+            let page = source.page(Paging { cursor: cursor.clone(), limit: Some(MAX_PAGE) }, wait).await?;
             let mut is_past = false;
             for entry in page.items {
-                if entry.seq <= self.seen {
+                if entry.seq <= seen {
                     continue;
                 }
-                self.seen = entry.seq;
+                seen = entry.seq;
                 is_past |= self.filter.is_past(&entry);
                 if self.filter.takes(&entry) {
                     read.entries.push_back(entry);
@@ -202,11 +189,14 @@ impl LogReader {
             read.keep(keep);
             // What is there is shown before anything is waited for.
             wait = Duration::ZERO;
-            match (pages.follow(page.next)?, page.bookmark) {
-                (Some(next), _) => self.cursor = Some(next),
+            let is_last = match (pages.follow(page.next)?, page.bookmark) {
+                (Some(next), _) => {
+                    cursor = Some(next);
+                    false
+                }
                 (None, Some(bookmark)) => {
-                    self.cursor = Some(bookmark);
-                    return Ok(read);
+                    cursor = Some(bookmark);
+                    true
                 }
                 (None, None) => {
                     let what = "the exchange gives no bookmark with the last page of the log";
@@ -215,8 +205,9 @@ impl LogReader {
                         "its version may be older than this client's; tell the host's operator",
                     ));
                 }
-            }
-            if is_past {
+            };
+            if is_last || is_past {
+                (self.cursor, self.seen) = (cursor, seen);
                 return Ok(read);
             }
         }

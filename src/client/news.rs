@@ -36,6 +36,10 @@ pub struct NewsReader {
     latest: VecDeque<Entry>,
     /// How many came before the latest and are not kept.
     earlier: u64,
+    /// The last entry that was read, kept or not.
+    last: Option<u64>,
+    /// Whose acts are no news, and are not kept.
+    me: Option<MemberId>,
 }
 
 /// What happened, newest first.
@@ -71,41 +75,48 @@ impl NewsReader {
 
     fn at(bookmark: Option<String>, seen: Option<u64>) -> Self {
         let reader = LogReader::new(LogFilter::default(), bookmark);
-        Self { reader, seen, latest: VecDeque::new(), earlier: 0 }
+        Self { reader, seen, latest: VecDeque::new(), earlier: 0, last: None, me: None }
+    }
+
+    /// What this member does is no news from here on.
+    pub fn leave_out(&mut self, me: MemberId) {
+        self.me = Some(me);
     }
 
     /// Reads to the end of the log. A mark that the exchange does not take, since it was restored or knows the caller as somebody else, is
     /// given up.
     pub async fn read_on(&mut self, client: &Client) -> Result<()> {
-        let read = match self.reader.rest(client.api(), KEPT, Duration::ZERO).await {
+        let read = match self.reader.rest(client.api(), KEPT * 4, Duration::ZERO).await {
             Err(error) if error.slug() == Some(Kind::BadCursor.slug()) => {
-                *self = Self::whole();
-                self.reader.rest(client.api(), KEPT, Duration::ZERO).await
+                *self = Self { me: self.me.take(), ..Self::whole() };
+                self.reader.rest(client.api(), KEPT * 4, Duration::ZERO).await
             }
             read => read,
         }?;
         self.earlier += read.left_out.map_or(0, |left_out| left_out.count);
-        self.latest.extend(read.entries);
-        while self.latest.len() > KEPT {
-            self.latest.pop_front();
-            self.earlier += 1;
-        }
+        self.take(read.entries);
         Ok(())
     }
 
-    /// The latest entries since the mark, `most` at most, newest first. What the member did is no news to them.
+    fn take(&mut self, entries: VecDeque<Entry>) {
+        self.last = entries.back().map(|entry| entry.seq).or(self.last);
+        let is_mine = |entry: &Entry| self.me.is_some() && entry.actor == self.me;
+        self.latest.extend(entries.into_iter().filter(|entry| !is_mine(entry)));
+        while self.latest.len() > KEPT {
+            let is_new = self.latest.pop_front().is_some_and(|entry| self.seen.is_none_or(|seen| entry.seq > seen));
+            self.earlier += u64::from(is_new);
+        }
+    }
+
+    /// The latest entries since the mark, `most` at most, newest first.
     #[must_use]
-    pub fn news(&self, me: Option<&MemberId>, most: usize) -> News {
+    pub fn news(&self, most: usize) -> News {
         let seen = self.seen.unwrap_or_default();
-        let is_new = |entry: &&Entry| entry.seq > seen;
-        let is_all_new = self.latest.iter().all(|entry| is_new(&entry));
-        let earlier = if is_all_new { self.earlier } else { 0 };
-        let new = self.latest.iter().rev().filter(is_new).filter(|entry| me.is_none() || entry.actor.as_ref() != me);
-        let new: Vec<Entry> = new.cloned().collect();
+        let new: Vec<Entry> = self.latest.iter().rev().filter(|entry| entry.seq > seen).cloned().collect();
         let left_out = u64::try_from(new.len().saturating_sub(most)).unwrap_or(u64::MAX);
         let entries = new.into_iter().take(most).collect();
-        let last = self.latest.back().map(|entry| entry.seq).filter(|last| *last > seen);
-        News { entries, earlier: earlier + left_out, is_since_mark: self.seen.is_some(), last }
+        let last = self.last.filter(|last| *last > seen);
+        News { entries, earlier: self.earlier + left_out, is_since_mark: self.seen.is_some(), last }
     }
 
     /// The latest entries that were read, seen or not, `most` at most, newest first.
@@ -121,7 +132,7 @@ impl NewsReader {
     /// # Errors
     /// When the mark cannot be kept.
     pub fn mark(&mut self, client: &Client, last: u64) -> Result<bool> {
-        let is_last = self.latest.back().is_some_and(|entry| entry.seq == last);
+        let is_last = self.last == Some(last);
         let Some(bookmark) = self.reader.bookmark().filter(|_| is_last).map(str::to_owned) else { return Ok(false) };
         write_record(&client.home().news_path(&client.profile().name), &SeenMark { bookmark, seq: last })?;
         (self.seen, self.earlier) = (Some(last), 0);
@@ -153,7 +164,9 @@ mod tests {
     }
 
     fn reader(seen: Option<u64>, entries: impl IntoIterator<Item = u64>) -> NewsReader {
-        NewsReader { latest: entries.into_iter().map(entry).collect(), ..NewsReader::at(None, seen) }
+        let mut reader = NewsReader::at(None, seen);
+        reader.take(entries.into_iter().map(entry).collect());
+        reader
     }
 
     fn numbers(news: &News) -> Vec<u64> {
@@ -162,23 +175,31 @@ mod tests {
 
     #[test]
     fn news_are_the_entries_after_the_mark_newest_first() {
-        let all = reader(None, [3, 5, 9]).news(None, 2);
+        let all = reader(None, [3, 5, 9]).news(2);
         assert_eq!((numbers(&all), all.earlier, all.is_since_mark), (vec![9, 5], 1, false));
-        let new = reader(Some(5), [3, 5, 9]).news(None, 20);
+        let new = reader(Some(5), [3, 5, 9]).news(20);
         assert_eq!((numbers(&new), new.earlier, new.last), (vec![9], 0, Some(9)));
-        let none = reader(Some(9), [3, 5, 9]).news(None, 20);
+        let none = reader(Some(9), [3, 5, 9]).news(20);
         assert_eq!((none.entries.len(), none.last), (0, None));
-        let many = NewsReader { earlier: 40, ..reader(Some(1), [3, 5, 9]) };
-        assert_eq!(many.news(None, 20).earlier, 40, "those that are not kept are new as well");
-        let seen = NewsReader { earlier: 40, ..reader(Some(3), [3, 5, 9]) };
-        assert_eq!(seen.news(None, 20).earlier, 0);
     }
 
     #[test]
-    fn what_the_member_did_is_no_news_and_is_marked_with_the_rest() {
-        let mut read = reader(Some(3), [5, 9]);
-        read.latest[1].actor = Some("ISR:avi".parse().unwrap());
-        let news = read.news(Some(&"ISR:avi".parse().unwrap()), 20);
-        assert_eq!((numbers(&news), news.last), (vec![5], Some(9)));
+    fn entries_that_are_not_kept_are_counted_if_they_are_new() {
+        let many = reader(Some(10), 1..=KEPT as u64 + 20).news(5);
+        assert_eq!((many.entries.len(), many.earlier), (5, KEPT as u64 + 5));
+        let mut marked = reader(None, 1..=KEPT as u64);
+        marked.seen = Some(KEPT as u64);
+        marked.take((1..=KEPT as u64).map(|more| entry(KEPT as u64 + more)).collect());
+        assert_eq!(marked.news(KEPT).earlier, 0, "those that went were seen");
+    }
+
+    #[test]
+    fn what_the_member_did_is_no_news_keeps_none_away_and_is_marked_with_the_rest() {
+        let mut read = NewsReader::at(None, Some(3));
+        read.leave_out("ISR:avi".parse().unwrap());
+        let mine = |seq: u64| Entry { actor: Some("ISR:avi".parse().unwrap()), ..entry(seq) };
+        read.take([entry(5)].into_iter().chain((6..=500).map(mine)).collect());
+        let news = read.news(20);
+        assert_eq!((numbers(&news), news.earlier, news.last), (vec![5], 0, Some(500)));
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Decides who may connect, by what the system says of the other side. What a request says of itself is judged by the guard.
 
-use crate::platform::loopback::{LoopbackPeer, peer};
+use crate::{
+    domain::ambient::Rng,
+    platform::loopback::{LoopbackPeer, peer, says_whose},
+};
 use axum::serve::Listener;
 use std::{
     future::pending,
@@ -17,15 +20,27 @@ use tokio::{
 
 /// So often another port is tried, where one is free by one protocol alone.
 const TRIES: u32 = 16;
+/// So often the system is asked whose a connection is.
+const LOOKS: u32 = 5;
 /// The wait after the system could not give a connection.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// By which name the console is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConsoleName {
+    /// A new one below `localhost` each time: no other program of the machine has its cookies, or can have left anything under it.
+    #[default]
+    Random,
+    /// 127.0.0.1, for browsers that know no names below `localhost`.
+    Number,
+}
 
 /// The address of the pages, as the browser has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
-    /// `127.0.0.1:50000`: the only `Host` that is answered.
+    /// `a1b2c3d4e5f6.localhost:50000`: the only `Host` that is answered.
     pub(super) host: String,
-    /// `http://127.0.0.1:50000`: the only origin whose pages may act.
+    /// `http://a1b2c3d4e5f6.localhost:50000`: the only origin whose pages may act.
     pub(super) origin: String,
 }
 
@@ -35,11 +50,13 @@ pub(super) struct AccountListener {
     v4: TcpListener,
     /// Where the machine has IPv6: no other program is to have the port there.
     v6: Option<TcpListener>,
+    /// Whether the system says whose connections are.
+    says_whose: bool,
 }
 
 impl AccountListener {
     /// Listens at a free port, or at the one that was asked for.
-    pub(super) async fn bind(port: Option<u16>) -> io::Result<(Self, Address)> {
+    pub(super) async fn bind(port: Option<u16>, name: ConsoleName, rng: &dyn Rng) -> io::Result<(Self, Address)> {
         for _ in 0..TRIES {
             let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await?;
             let bound = v4.local_addr()?;
@@ -49,9 +66,14 @@ impl AccountListener {
                 Err(error) if port.is_some() => return Err(error),
                 Err(_) => continue,
             };
-            let host = bound.to_string();
+            let name = match name {
+                ConsoleName::Random => format!("{}.localhost", label(rng)),
+                ConsoleName::Number => bound.ip().to_string(),
+            };
+            // A browser leaves the usual port out.
+            let host = if bound.port() == 80 { name } else { format!("{name}:{}", bound.port()) };
             let address = Address { origin: format!("http://{host}"), host };
-            return Ok((Self { v4, v6 }, address));
+            return Ok((Self { v4, v6, says_whose: says_whose(bound) }, address));
         }
         Err(io::Error::new(io::ErrorKind::AddrInUse, "no port of loopback is free by both protocols"))
     }
@@ -68,6 +90,28 @@ impl AccountListener {
             accepted = v6 => accepted,
         }
     }
+
+    /// Whether a connection is this account's. Where the system says whose connections are, it has to say so of this one.
+    async fn is_own(&self, here: SocketAddr, there: SocketAddr) -> bool {
+        for _ in 0..LOOKS {
+            let found = tokio::task::spawn_blocking(move || peer(here, there)).await;
+            match found.unwrap_or(LoopbackPeer::OtherAccount) {
+                LoopbackPeer::OwnAccount => return true,
+                LoopbackPeer::OtherAccount => return false,
+                LoopbackPeer::Unknown if !self.says_whose => return true,
+                // The list changed while it was read.
+                LoopbackPeer::Unknown => {}
+            }
+        }
+        false
+    }
+}
+
+/// A label of a name that nobody can know before.
+fn label(rng: &dyn Rng) -> String {
+    let mut bytes = [0; 6];
+    rng.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Listener for AccountListener {
@@ -81,7 +125,8 @@ impl Listener for AccountListener {
                 continue;
             };
             // Somebody else's connection is closed without a word.
-            if stream.local_addr().is_ok_and(|here| peer(here, there) != LoopbackPeer::OtherAccount) {
+            let Ok(here) = stream.local_addr() else { continue };
+            if self.is_own(here, there).await {
                 return (stream, there);
             }
         }

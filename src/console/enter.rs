@@ -5,7 +5,7 @@
 use super::{
     answer::{page, plain, see},
     frame::Frame,
-    guard::{LONGEST_FORM, cookie, fields},
+    guard::{LONGEST_FORM, cookies, fields},
     secret::Secret,
     sessions::Entered,
     state::Console,
@@ -34,7 +34,11 @@ struct NotEnteredPage {
 }
 
 /// Shows whose console it is.
-pub(super) async fn show(State(console): State<Console>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(State(console): State<Console>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    // A browser that is in came back to its address.
+    if cookies(&headers, &console.cookie).any(|cookie| console.sessions.find(cookie).is_some()) {
+        return see("/");
+    }
     let word = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "word");
     let word = word.map(|(_, word)| word.to_string()).unwrap_or_default();
     if !console.sessions.knows(&word) {
@@ -43,7 +47,10 @@ pub(super) async fn show(State(console): State<Console>, RawQuery(query): RawQue
     let frame = Frame::closed(&console, "Open the console", None);
     let mut response = page(StatusCode::OK, &EnterPage { frame, word });
     // By it a button that is pressed twice is known.
-    set_cookie(&mut response, &visitor_cookie(&console), &Secret::new(&*console.ambient.rng));
+    let name = visitor_cookie(&console);
+    if cookies(&headers, &name).next().is_none() {
+        set_cookie(&mut response, &name, &Secret::new(&*console.ambient.rng));
+    }
     response
 }
 
@@ -53,8 +60,9 @@ pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, bo
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is longer than 64 KiB.\n");
     };
     let word = fields(&form).into_iter().find(|(name, _)| name == "word").map(|(_, word)| word).unwrap_or_default();
-    let visitor = cookie(&headers, &visitor_cookie(&console)).unwrap_or_default();
-    match console.sessions.enter(&word, &visitor, &*console.ambient.rng) {
+    let name = visitor_cookie(&console);
+    let visitor = cookies(&headers, &name).next().unwrap_or_default();
+    match console.sessions.enter(&word, visitor, &*console.ambient.rng) {
         Entered::In(cookie) => {
             // Keys that no passphrase protects are open now; for others the next page asks.
             let _ = console.open(Vec::new()).await;

@@ -157,6 +157,8 @@ impl Visit {
 /// The status of a page about a failure: what a browser and a test see of it.
 fn status_of(error: &ClientError) -> StatusCode {
     let refused = error.problem().and_then(|problem| StatusCode::from_u16(problem.status).ok());
+    // A refusal is one, whatever the exchange calls it.
+    let refused = refused.filter(|status| status.is_client_error() || status.is_server_error());
     refused.unwrap_or(match error.class() {
         ExitClass::Usage | ExitClass::Refused => StatusCode::UNPROCESSABLE_ENTITY,
         ExitClass::Unverified | ExitClass::Unreachable => StatusCode::BAD_GATEWAY,

@@ -73,7 +73,7 @@ impl Room {
 /// Every request comes through here.
 pub(super) async fn guard(State(console): State<Console>, request: Request, next: Next) -> Response {
     let mut response = match admit(&console, request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => run(&console, request, next).await,
         Err(refusal) => *refusal,
     };
     let headers = response.headers_mut();
@@ -84,6 +84,19 @@ pub(super) async fn guard(State(console): State<Console>, request: Request, next
     response
 }
 
+/// The page, unless the keys are forgotten before it is made: then nothing of it is shown.
+async fn run(console: &Console, request: Request, next: Next) -> Response {
+    let Some(visit) = request.extensions().get::<Visit>().cloned() else { return next.run(request).await };
+    let acts = request.method() == Method::POST;
+    tokio::select! {
+        biased;
+        () = visit.unlocked.ended() => {
+            if acts { under_way(console, &visit.session) } else { see("/unlock") }
+        }
+        response = next.run(request) => response,
+    }
+}
+
 /// The request with what its page needs, or why there is no page for it.
 async fn admit(console: &Console, request: Request) -> Result<Request, Box<Response>> {
     let (mut parts, mut body) = request.into_parts();
@@ -92,7 +105,7 @@ async fn admit(console: &Console, request: Request) -> Result<Request, Box<Respo
         return Err(Box::new(plain(status, words)));
     }
     let acts = parts.method == Method::POST;
-    let session = cookie(&parts.headers, &console.cookie).and_then(|cookie| console.sessions.find(&cookie));
+    let session = cookies(&parts.headers, &console.cookie).find_map(|cookie| console.sessions.find(cookie));
     if acts && room != Room::Door {
         let Some(session) = &session else { return Err(Box::new(stranger(console))) };
         body = with_word(body, session).await?;
@@ -154,14 +167,13 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     }
 }
 
-/// The cookie of that name. Other programs of this machine may have set some of their own.
-pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut values = cookies.flat_map(|line| line.split(';')).filter_map(|pair| {
+/// The cookies of that name. Other programs of this machine may have set some of their own.
+pub(super) fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(';')).filter_map(move |pair| {
         let (found, value) = pair.trim().split_once('=')?;
-        (found == name).then(|| value.to_owned())
-    });
-    values.next()
+        (found == name).then_some(value)
+    })
 }
 
 /// The body of a form, read, once it has the session's word.
@@ -192,6 +204,18 @@ struct StrangerPage {
 fn stranger(console: &Console) -> Response {
     let frame = Frame::anonymous(console, "Not open here");
     page(StatusCode::UNAUTHORIZED, &StrangerPage { frame })
+}
+
+#[derive(Template)]
+#[template(path = "cut.html")]
+struct CutPage {
+    frame: Frame,
+}
+
+/// The keys were forgotten while an act was under way.
+fn under_way(console: &Console, session: &BrowserSession) -> Response {
+    let frame = Frame::closed(console, "Locked", Some(session));
+    page(StatusCode::CONFLICT, &CutPage { frame })
 }
 
 #[derive(Template)]

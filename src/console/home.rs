@@ -175,9 +175,11 @@ async fn news(visit: &Visit) -> Result<ShownNews> {
     let Ok(mut reader) = unlocked.news.try_lock() else {
         return Ok(ShownNews { entries: Vec::new(), earlier: 0, is_since_mark: false, last: None, is_reading: true });
     };
+    if let Ok(me) = unlocked.client.member_id().await {
+        reader.leave_out(me);
+    }
     reader.read_on(&unlocked.client).await?;
-    let me = unlocked.client.member_id().await.ok();
-    let news = reader.news(me.as_ref(), NEWS);
+    let news = reader.news(NEWS);
     drop(reader);
     let programs = unlocked.client.programs_of(&news.entries).await;
     let now = unlocked.client.exchange_now();

@@ -21,11 +21,16 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{Mutex as AsyncMutex, OnceCell},
     task::AbortHandle,
 };
+use tokio_util::sync::CancellationToken;
+
+/// Titles that could not be opened are tried again after so long.
+const TITLES_AGAIN: Duration = Duration::from_mins(1);
 
 /// What is there while the console is unlocked.
 pub(super) struct Unlocked {
@@ -40,11 +45,15 @@ pub(super) struct Unlocked {
     warnings: Arc<Mutex<Vec<String>>>,
     /// Whether titles are being opened, so that searches find more by and by.
     is_opening_titles: AtomicBool,
+    /// When titles were last begun to be opened.
+    titles_at: Mutex<Option<Instant>>,
+    /// Pages and acts that are under way end by it.
+    ended: CancellationToken,
     /// What goes on beside the pages. Each holds this, so it is ended and not waited for.
     beside: Mutex<Vec<AbortHandle>>,
 }
 
-/// So many warnings are kept, each once.
+/// So many warnings are kept, the latest, each once.
 const WARNINGS: usize = 20;
 
 impl Unlocked {
@@ -67,12 +76,27 @@ impl Unlocked {
     /// Begins what goes on beside the pages until the keys are forgotten: the log is read for the first time, and titles are opened. What
     /// does not succeed is tried again by the page that wants it.
     fn begin(self: &Arc<Self>) {
-        let (reader, opener) = (self.clone(), self.clone());
+        let reader = self.clone();
         let reading = tokio::spawn(async move {
             let mut news = reader.news.lock().await;
+            if let Ok(me) = reader.client.member_id().await {
+                news.leave_out(me);
+            }
             let _ = news.read_on(&reader.client).await;
         });
+        held(&self.beside).push(reading.abort_handle());
+        self.open_titles();
+    }
+
+    /// Opens titles beside the pages, unless that is under way or was begun a moment ago.
+    pub(super) fn open_titles(self: &Arc<Self>) {
+        let mut begun_at = held(&self.titles_at);
+        if self.is_opening_titles() || begun_at.is_some_and(|begun_at| begun_at.elapsed() < TITLES_AGAIN) {
+            return;
+        }
+        *begun_at = Some(Instant::now());
         self.is_opening_titles.store(true, Ordering::Relaxed);
+        let opener = self.clone();
         let opening = tokio::spawn(async move {
             let client = &opener.client;
             if let Ok(rows) = client.api().all_proposals(None).await {
@@ -80,12 +104,20 @@ impl Unlocked {
             }
             opener.is_opening_titles.store(false, Ordering::Relaxed);
         });
-        held(&self.beside).extend([reading.abort_handle(), opening.abort_handle()]);
+        let mut beside = held(&self.beside);
+        beside.retain(|task| !task.is_finished());
+        beside.push(opening.abort_handle());
+    }
+
+    /// Completes once the keys are forgotten.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }
 
 impl Unlocked {
     fn end(&self) {
+        self.ended.cancel();
         for task in held(&self.beside).drain(..) {
             task.abort();
         }
@@ -104,8 +136,10 @@ pub(super) struct Lock {
 #[derive(Default)]
 struct LockState {
     unlocked: Option<Arc<Unlocked>>,
-    /// When a page was last asked for.
-    used_at: Option<Timestamp>,
+    /// When a page was last asked for, by the clock and by one that nobody sets.
+    used_at: Option<(Timestamp, Instant)>,
+    /// How often the keys were forgotten.
+    locks: u64,
 }
 
 /// What came of trying to open the keys.
@@ -131,7 +165,7 @@ impl Lock {
         // Nobody looked while the machine slept.
         self.lock_if_idle(now);
         let mut state = held(&self.state);
-        state.used_at = Some(now);
+        state.used_at = Some((now, Instant::now()));
         state.unlocked.clone()
     }
 
@@ -142,14 +176,21 @@ impl Lock {
 
     /// Forgets the keys. What is under way with them ends.
     pub(super) fn lock(&self) {
-        if let Some(unlocked) = held(&self.state).unlocked.take() {
+        let mut state = held(&self.state);
+        // Keys that are being opened meanwhile are not kept, either.
+        state.locks += 1;
+        if let Some(unlocked) = state.unlocked.take() {
             unlocked.end();
         }
     }
 
     /// Forgets the keys if nothing used them for too long.
     pub(super) fn lock_if_idle(&self, now: Timestamp) {
-        let is_idle = held(&self.state).used_at.is_some_and(|used_at| now.duration_since(used_at) >= self.idle);
+        let is_idle = held(&self.state).used_at.is_some_and(|(used_at, at)| {
+            let steady = SignedDuration::try_from(at.elapsed()).unwrap_or(SignedDuration::MAX);
+            // A clock that was set back says nothing of how long it was.
+            now.duration_since(used_at) >= self.idle || steady >= self.idle || now < used_at
+        });
         if is_idle {
             self.lock();
         }
@@ -171,19 +212,26 @@ impl Lock {
         if self.is_open() {
             return Ok(Unlocking::Open);
         }
+        let locks = held(&self.state).locks;
         let prompt = Typed { state: Arc::new(Mutex::new(TypedState { passphrases: typed, missing: None })) };
         let opened = open_client(home, profile, ambient, prompt.clone()).await;
         let TypedState { missing, .. } = mem::take(&mut *held(&prompt.state));
         match (opened, missing) {
             (Ok(unlocked), _) => {
                 let unlocked = Arc::new(unlocked);
-                unlocked.begin();
                 let mut state = held(&self.state);
-                (state.unlocked, state.used_at) = (Some(unlocked), Some(now));
+                if state.locks != locks {
+                    let what = "the console was locked while the keys were being opened";
+                    return Err(ClientError::usage(what, "unlock it again"));
+                }
+                (state.unlocked, state.used_at) = (Some(unlocked.clone()), Some((now, Instant::now())));
+                drop(state);
+                unlocked.begin();
                 Ok(Unlocking::Open)
             }
-            (Err(_), Some(missing)) => Ok(Unlocking::Closed(missing)),
-            (Err(error), None) => Err(error),
+            // What was asked for was not had. Another fault of a file is said as what it is.
+            (Err(error), Some(missing)) if is_about_passphrase(&error) => Ok(Unlocking::Closed(missing)),
+            (Err(error), _) => Err(error),
         }
     }
 }
@@ -199,23 +247,33 @@ async fn open_client(home: Home, profile: Profile, ambient: Ambient, prompt: Typ
     let heard = warnings.clone();
     let client = client.on_warning(move |sentence| {
         let mut heard = held(&heard);
-        if heard.len() < WARNINGS && !heard.iter().any(|known| known == sentence) {
-            heard.push(sentence.to_owned());
+        heard.retain(|known| known != sentence);
+        heard.push(sentence.to_owned());
+        if heard.len() > WARNINGS {
+            heard.remove(0);
         }
     });
     if has_identities {
         client.keyring().await?;
     }
     Ok(Unlocked {
-        news: AsyncMutex::new(NewsReader::open(&client)?),
+        // A mark that cannot be read is no reason to show nothing.
+        news: AsyncMutex::new(NewsReader::open(&client).unwrap_or_else(|_| NewsReader::whole())),
         log: AsyncMutex::new(NewsReader::whole()),
         client,
         zone,
         who: OnceCell::new(),
         warnings,
         is_opening_titles: AtomicBool::new(false),
+        titles_at: Mutex::default(),
+        ended: CancellationToken::new(),
         beside: Mutex::default(),
     })
+}
+
+/// Whether an error says that a passphrase is wrong or missing, and not that a file is something else.
+fn is_about_passphrase(error: &ClientError) -> bool {
+    error.to_string().contains("passphrase")
 }
 
 /// What was typed into the page, for all files of the profile: one passphrase often protects two.

@@ -25,6 +25,8 @@ mod who;
 mod why;
 mod words;
 
+pub use address::ConsoleName;
+
 use crate::{
     client::{Ambient, ClientError, Home, Result},
     domain::id::Sha256,
@@ -63,6 +65,7 @@ pub struct ConsoleOptions {
     pub ambient: Ambient,
     /// A free one if none is named.
     pub port: Option<u16>,
+    pub name: ConsoleName,
     /// The keys are forgotten after so long without use.
     pub idle: Duration,
 }
@@ -91,10 +94,10 @@ impl RunningConsole {
     /// # Errors
     /// When there is no such profile, or the port is not free.
     pub async fn start(options: ConsoleOptions) -> Result<Self> {
-        let ConsoleOptions { home, profile, ambient, port, idle } = options;
+        let ConsoleOptions { home, profile, ambient, port, name, idle } = options;
         // What is wrong with it is said now, and not in a browser.
         let who = Who::of_profile(&home.profile(Some(&profile))?);
-        let (listener, address) = AccountListener::bind(port).await.map_err(|error| {
+        let (listener, address) = AccountListener::bind(port, name, &*ambient.rng).await.map_err(|error| {
             ClientError::local(
                 format!("cannot listen on loopback: {error}"),
                 "name another port with `--port`, or none",

@@ -22,6 +22,8 @@ use axum::{extract::RawQuery, response::Response};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
+/// So many rows are on a page.
+const SHOWN: usize = 1_000;
 /// The columns by which the table can be put in order.
 const ORDERS: [(&str, &str); 3] = [("reference", "Reference"), ("title", "Title"), ("deadline", "Deadline")];
 
@@ -36,7 +38,8 @@ struct SearchPage {
     calls: Vec<(String, bool)>,
     statuses: Vec<(String, bool)>,
     rows: Vec<SearchRow>,
-    /// How many there are in all.
+    /// How many were found, and how many there are in all.
+    found: usize,
     all: usize,
     /// How many are not searched by their title.
     closed: String,
@@ -91,7 +94,8 @@ impl SearchPage {
 
     fn found(&self) -> String {
         let all = counted(self.all, "proposal", "proposals");
-        format!("{} of {all}", self.rows.len())
+        let shown = if self.found > SHOWN { format!("; the first {SHOWN} are shown") } else { String::new() };
+        format!("{} of {all}{shown}", self.found)
     }
 }
 
@@ -112,6 +116,9 @@ async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
     let rows = client.api().all_proposals(None).await?;
     client.saw_all(&rows)?;
     let titles = client.known_titles(&rows).await;
+    if titles.closed() > 0 {
+        visit.unlocked.open_titles();
+    }
     let (all, closed) = (rows.len(), closed(&titles));
     let calls = choices(rows.iter().map(|row| row.reference.code().to_string()), &call);
     let statuses = choices(rows.iter().map(stands), &status);
@@ -126,6 +133,8 @@ async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
         Err(_) => ("reference".parse().map_err(|fault| ClientError::usage(fault, "choose a column"))?, true),
     };
     order.sort(&mut rows);
+    let found = rows.len();
+    rows.truncate(SHOWN);
     let now = client.exchange_now();
     Ok(SearchPage {
         frame: visit.frame(Section::Search, "Search").await,
@@ -134,6 +143,7 @@ async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
         words,
         sort,
         all,
+        found,
         closed,
         is_opening: visit.unlocked.is_opening_titles(),
         is_unordered: is_unknown,

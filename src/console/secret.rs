@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::fmt;
 
 /// How many bytes of randomness are in one.
-const BYTES: usize = 32;
+const BYTES: usize = 18;
 
 /// A word that is given to one reader and compared with what comes back.
 #[derive(Clone)]

@@ -56,9 +56,13 @@ impl Sessions {
     /// A word for another address.
     pub(super) fn new_word(&self, rng: &dyn Rng) -> Secret {
         let mut state = self.state();
+        let State { words, browsers } = &mut *state;
         // Words that were used stay known while their browser is in, so that their second use is seen.
-        if state.words.len() >= WORDS + BROWSERS {
-            state.words.remove(0);
+        let is_in = |cookie: &Secret| browsers.iter().any(|browser| browser.cookie.is(cookie.expose()));
+        words.retain(|word| word.used.as_ref().is_none_or(|(_, cookie)| is_in(cookie)));
+        while words.iter().filter(|word| word.used.is_none()).count() >= WORDS {
+            let Some(oldest) = words.iter().position(|word| word.used.is_none()) else { break };
+            words.remove(oldest);
         }
         let word = Secret::new(rng);
         state.words.push(Word { word: word.clone(), used: None });
@@ -137,6 +141,17 @@ mod tests {
             assert!(sessions.find(cookie.expose()).is_none());
             assert!(matches!(sessions.enter(unused.expose(), "", &SystemRng), Entered::Unknown));
         }
+    }
+
+    #[test]
+    fn few_words_are_good_and_used_ones_stay_known() {
+        let sessions = Sessions::default();
+        let used = sessions.new_word(&SystemRng);
+        assert!(matches!(sessions.enter(used.expose(), "v", &SystemRng), Entered::In(_)));
+        let first = sessions.new_word(&SystemRng);
+        let others: Vec<Secret> = (0..WORDS).map(|_| sessions.new_word(&SystemRng)).collect();
+        assert!(!sessions.knows(first.expose()) && others.iter().all(|word| sessions.knows(word.expose())));
+        assert!(matches!(sessions.enter(used.expose(), "other", &SystemRng), Entered::Twice));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::{Ambient, Home},
-    console::{ConsoleOptions, RunningConsole, USUAL_IDLE},
+    console::{ConsoleName, ConsoleOptions, RunningConsole, USUAL_IDLE},
     domain::reference::CallCode,
     wire::call::Call,
 };
@@ -94,6 +94,7 @@ async fn consoles(world: &DemoWorld) -> Result<(), Error> {
             home,
             ambient: Ambient { clock: world.clock.clone(), rng: world.rng.clone() },
             port: None,
+            name: ConsoleName::Random,
             idle: USUAL_IDLE,
         })
         .await?;

@@ -21,6 +21,21 @@ pub(crate) fn peer(here: SocketAddr, there: SocketAddr) -> LoopbackPeer {
     judged(&[table("tcp"), table("tcp6")].concat(), here, there, rustix::process::geteuid().as_raw())
 }
 
+/// Whether the system lists the socket that listens at an address, and so every connection to it.
+#[cfg(target_os = "linux")]
+pub(crate) fn says_whose(listening: SocketAddr) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table
+        .lines()
+        .any(|line| line.split_whitespace().nth(1).is_some_and(|local| written(listening).contains(&local.to_owned())))
+}
+
+/// It does not.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn says_whose(_listening: SocketAddr) -> bool {
+    false
+}
+
 /// Nobody is asked.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn peer(_here: SocketAddr, _there: SocketAddr) -> LoopbackPeer {
@@ -101,7 +116,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, there) = listener.accept().unwrap();
-        assert_ne!(peer(server.local_addr().unwrap(), there), LoopbackPeer::OtherAccount);
+        let found = peer(server.local_addr().unwrap(), there);
+        assert_ne!(found, LoopbackPeer::OtherAccount);
+        assert!(!says_whose(listener.local_addr().unwrap()) || found == LoopbackPeer::OwnAccount);
         drop(client);
     }
 }

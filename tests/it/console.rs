@@ -103,7 +103,8 @@ async fn other_names_of_this_machine_are_not_answered() {
     let host = browser.origin.strip_prefix("http://").unwrap().to_owned();
     let port = host.rsplit(':').next().unwrap().to_owned();
     let wrong = [
-        format!("127.0.0.1.evil.example:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("{host}.evil.example"),
         format!("localhost:{port}"),
         format!("[::1]:{port}"),
         format!("127.1:{port}"),
@@ -133,7 +134,8 @@ async fn other_names_of_this_machine_are_not_answered() {
 
 /// The answer to bytes that no client would send.
 fn asked(host: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(host).unwrap();
+    let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -227,7 +229,10 @@ async fn address_that_two_browsers_use_ends_all_sessions_and_forgets_the_keys() 
     let address = console.doorkeeper.new_address();
     let mut browser = console.browser();
     assert_eq!(browser.enter(&address).await.status, 303);
-    // The same browser presses once more.
+    // The same browser presses once more, and comes back to the address later.
+    assert_eq!(browser.enter_again(&address).await, 303);
+    let path = address.splitn(4, '/').nth(3).unwrap();
+    assert_eq!(browser.get(&format!("/{path}")).await.place.as_deref(), Some("/"));
     assert_eq!(browser.enter_again(&address).await, 303);
     assert_eq!(browser.get("/me").await.status, 200);
     let mut other = console.browser();
@@ -431,7 +436,10 @@ async fn another_account_of_the_machine_is_not_answered() {
     let address = console.doorkeeper.new_address();
     let curl = |words: &[&str]| {
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).args(["curl", "--silent", "--noproxy", "*", "--max-time", "10", &address]);
+        let host = address.split('/').nth(2).unwrap();
+        let found = format!("{host}:127.0.0.1");
+        command.args(&words[1..]).args(["curl", "--silent", "--noproxy", "*", "--max-time", "10"]);
+        command.args(["--resolve", &found, &address]);
         async move { command.output().await.unwrap() }
     };
     let own = curl(&["env"]).await;

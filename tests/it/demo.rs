@@ -1,7 +1,7 @@
 //! The demonstration, as somebody runs it who has just got the program.
 
 use crate::harness::{
-    console::plain_http,
+    console::http_of,
     process::{PATIENCE, ended, entente, signal},
     scratch::scratch,
 };
@@ -70,9 +70,9 @@ async fn demonstration_plays_its_cycle_and_what_it_prints_to_try_works() {
         assert_eq!(line.split_whitespace().nth(1), Some(lodestone), "{said}");
     }
 
-    let addresses: Vec<&str> = said.lines().filter(|line| line.starts_with("http://127.0.0.1:")).collect();
+    let addresses: Vec<&str> = said.lines().filter(|line| line.contains(".localhost:")).collect();
     assert_eq!(addresses.len(), 5, "{said}");
-    let page = plain_http().get(addresses[0]).send().await.unwrap().text().await.unwrap();
+    let page = http_of(addresses[0]).get(addresses[0]).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Open the console"), "{page}");
 
     let printed = Printed::read(&said);

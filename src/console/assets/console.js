@@ -38,24 +38,24 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     form.dataset.sent = "yes";
   });
 }
-// What a page shows goes with the keys.
-let timer;
-const watch = () => {
+// What a page shows goes with the keys, also where the machine slept meanwhile.
+const shownAt = Date.now();
+const hide = () => {
   const seconds = Number(document.body.dataset.idle);
-  if (!seconds) return;
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    const link = document.createElement("a");
-    link.href = "/unlock?next=" + encodeURIComponent(location.pathname + location.search);
-    link.textContent = "The console is locked. Unlock";
-    document.title = "Locked";
-    document.body.replaceChildren(link);
-  }, seconds * 1000);
+  if (!seconds || Date.now() - shownAt < seconds * 1000) return;
+  const link = document.createElement("a");
+  link.href = "/unlock?next=" + encodeURIComponent(location.pathname + location.search);
+  link.textContent = "This page was not used for a while. Load it again";
+  document.title = "Locked";
+  document.body.removeAttribute("data-idle");
+  document.body.replaceChildren(link);
 };
+setInterval(hide, 5000);
+document.addEventListener("visibilitychange", hide);
 
 window.addEventListener("pageshow", (event) => {
   // A page from the browser's memory may be older than the lock.
   if (event.persisted) location.reload();
-  watch();
+  hide();
   for (const form of document.querySelectorAll("form[method=post]")) delete form.dataset.sent;
 });

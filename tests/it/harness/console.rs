@@ -3,12 +3,13 @@
 use super::process::{PATIENCE, entente, signal, tls};
 use entente::{
     client::{Ambient, Home},
-    console::{ConsoleOptions, Doorkeeper, RunningConsole, USUAL_IDLE},
+    console::{ConsoleName, ConsoleOptions, Doorkeeper, RunningConsole, USUAL_IDLE},
     domain::ambient::{Clock, SystemRng},
 };
 use reqwest::{Method, RequestBuilder, Response, redirect::Policy};
 use rustls::RootCertStore;
 use std::{
+    net::SocketAddr,
     path::Path,
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -63,7 +64,7 @@ impl ConsoleProgram {
 #[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) http: reqwest::Client,
-    /// `http://127.0.0.1:50000`.
+    /// `http://a1b2c3d4e5f6.localhost:50000`.
     pub(crate) origin: String,
     /// What it sends back, by name.
     pub(crate) cookies: Vec<(String, String)>,
@@ -86,7 +87,8 @@ impl TestConsole {
         let home = Home::locate(Some(home)).unwrap();
         let profile = home.profile_name(None).unwrap();
         let ambient = Ambient { clock, rng: Arc::new(SystemRng) };
-        let options = ConsoleOptions { home, profile, ambient, port: None, idle: USUAL_IDLE };
+        let options =
+            ConsoleOptions { home, profile, ambient, port: None, name: ConsoleName::Random, idle: USUAL_IDLE };
         let console = RunningConsole::start(options).await.unwrap();
         let doorkeeper = console.doorkeeper();
         let (stop, stopped) = oneshot::channel();
@@ -117,7 +119,7 @@ impl Browser {
     /// One that has not come yet, of the console with this address.
     pub(crate) fn of(address: &str) -> Self {
         let (origin, _) = address.split_once("/enter").unwrap();
-        Self { http: plain_http(), origin: origin.to_owned(), cookies: Vec::new(), csrf: String::new() }
+        Self { http: http_of(address), origin: origin.to_owned(), cookies: Vec::new(), csrf: String::new() }
     }
 
     /// Comes by an address and presses the button.
@@ -179,9 +181,19 @@ impl Browser {
 
 /// Asks without TLS, and follows nothing by itself.
 pub(crate) fn plain_http() -> reqwest::Client {
+    without_tls().build().unwrap()
+}
+
+fn without_tls() -> reqwest::ClientBuilder {
     let none = tls().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(none);
-    client.redirect(Policy::none()).no_proxy().build().unwrap()
+    reqwest::Client::builder().tls_backend_preconfigured(none).redirect(Policy::none()).no_proxy()
+}
+
+/// The same, of a console: a browser finds names below `localhost` by itself.
+pub(crate) fn http_of(address: &str) -> reqwest::Client {
+    let host = address.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let (name, port) = host.split_once(':').unwrap();
+    without_tls().resolve(name, SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()))).build().unwrap()
 }
 
 /// Fields as a browser sends them.
