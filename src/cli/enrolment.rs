@@ -335,7 +335,7 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
             Ok(request) if !members.insert(request.after.member.clone()) => {
                 faults.push((path, CliError::usage(format!("a second request of `{}`", request.after.member))));
             }
-            Ok(request) => match shared(&checked, &request) {
+            Ok(request) => match double_fault(&checked, &request) {
                 Some(fault) => faults.push((path, fault)),
                 None => checked.push(request),
             },
@@ -374,8 +374,8 @@ async fn check_all(client: &Client, args: &Approve, context: &Context) -> Result
     Err(CliError { message: lines.join("\n"), exit, help, problem: None })
 }
 
-/// Why a request cannot be approved beside those that were checked before: it would be refused once the first ones are done.
-fn shared(checked: &[CheckedRequest], request: &CheckedRequest) -> Option<CliError> {
+/// The fault of a request that names the key of an earlier one: it would be refused once the earlier one is done.
+fn double_fault(checked: &[CheckedRequest], request: &CheckedRequest) -> Option<CliError> {
     checked.iter().find_map(|other| {
         let (what, member) = (request.shared_with(other)?, &other.after.member);
         let fault = CliError::usage(format!("the {what} is that of `{member}` in another of these requests"));

@@ -87,12 +87,12 @@ pub(super) fn write_by(path: &Path, beginning: &str, content: &[u8]) -> Result<(
     write().map_err(|error| ClientError::io("write", path, &error))
 }
 
-/// Refuses a path that a profile cannot keep, which is text.
+/// Refuses a path that is not UTF-8: a profile is text and cannot keep it.
 pub(super) fn require_text(path: &Path) -> Result<()> {
     match path.to_str() {
         Some(_) => Ok(()),
         None => Err(ClientError::usage(
-            format!("`{}` is no UTF-8, and a profile is text", path.display()),
+            format!("`{}` is not UTF-8, and a profile is text", path.display()),
             "choose another path, or rename the folder",
         )),
     }

@@ -89,13 +89,13 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
-        // Found out with the first key that they are needed for; what cannot be found out stands in the way of each.
+        // Fetched with the first key that needs them. While that fails, each key that needs them is refused for the same reason.
         let facts = OnceCell::new();
         for key in missing {
             match self.wrap_one(&key, (&proposal, &call, &vaults), &facts, pass).await {
                 Ok(()) => wrapped.done.push(key),
                 Err(error) if error.ends_a_series() => return Err(error),
-                // One that cannot be wrapped is no reason to leave the others without.
+                // A key that cannot be wrapped keeps none of the others from being wrapped.
                 Err(error) => wrapped.refused.push((key, error)),
             }
         }

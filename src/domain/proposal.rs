@@ -170,8 +170,9 @@ impl PartyRule {
         }
         let count = parties.len();
         if count < self.at_least as usize || count > self.at_most as usize {
-            let most = counted(self.at_most, "party is", "parties are");
-            return fault(format!("{} to {most} asked for, here: {count}", self.at_least));
+            let most = counted(self.at_most, "party", "parties");
+            let asked = if self.at_least == self.at_most { most } else { format!("{} to {most}", self.at_least) };
+            return fault(format!("the call asks for {asked}, and the proposal has {count}"));
         }
         Ok(())
     }
@@ -305,5 +306,12 @@ mod tests {
         }
         let nobody_yet = Parties::from([(code("USA"), BTreeSet::new()), (code("ISR"), BTreeSet::new())]);
         assert!(rule.check_owners(&eligible, &nobody_yet).is_ok() && rule.check(&eligible, &nobody_yet).is_err());
+
+        let one = parties(&["USA:a"]);
+        for (at_most, said) in [(2, "asks for 2 parties, and the proposal has 1"), (3, "asks for 2 to 3 parties, and")]
+        {
+            let refused = PartyRule { at_most, ..rule.clone() }.check(&eligible, &one).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, assignments, calls, cancellation, extensions, panel, roles, vaults},
+    service::{Answer, Result, assignments, calls, cancellation, extensions, missing_keys, panel, roles, vaults},
     wire::{
         call::{
             Amended, Call, CallExtension, DraftCall, EditCall, ExtendCall, Extended, GrantRoles, Progress, PublishCall,
@@ -218,10 +218,16 @@ pub(super) async fn vault(State(api): State<Api>, LoggedRead(context): LoggedRea
 }
 
 /// The officers who lack a key to the call vault for a recipient of their key card in force: what you, who hold one, are to wrap.
-#[utoipa::path(get, path = "/v1/calls/{call}/missing-keys", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{call}/missing-keys", tag = "calls", params(Everything),
     responses((status = 200, body = Page<MissingKey>)))]
-pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::missing_of_call(&api, &caller, ids.id("call")?).await?))
+pub(super) async fn missing_keys(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &missing_keys::of_call(&api, &caller, ids.id("call")?, cursor, limit).await?))
 }
 
 /// Assigns reviewers to proposals of the call, all or none.

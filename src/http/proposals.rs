@@ -9,7 +9,9 @@ use super::{
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, labels, manifests, own_keys, parties, proposals, surplus_keys as surplus, vaults},
+    service::{
+        Answer, Result, labels, manifests, missing_keys, own_keys, parties, proposals, surplus_keys as surplus, vaults,
+    },
     wire::{
         page::Page,
         proposal::{
@@ -185,10 +187,18 @@ pub(super) async fn create_deliberation_vault(
 
 /// Who may read what a vault protects but lacks a key to it for a recipient of their key card in force: what you, who hold one, are
 /// to wrap.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/missing-keys", tag = "vaults",
+///
+/// A page can be short, or empty, and still have a `next`.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/missing-keys", tag = "vaults", params(Everything),
     responses((status = 200, body = Page<MissingKey>)))]
-pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::missing(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn missing_keys(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &missing_keys::of_proposal(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }
 
 /// Adds wrapped keys to a vault, all or none, beside those that are there.

@@ -76,8 +76,11 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
     }
     // Why another nation's member is kept out may be a conflict or that nation's own reasons: one learns that, not why.
     let is_of_another = subject.partner() != view.me.id.partner();
-    let (reference, policies) = (proposal.reference(), Arc::clone(&view.policies));
-    let (action, owner) = (request.action, request.owner.clone());
+    let versions = versions(&mut view, &proposal, &subject).await?;
+    let (reference, action, owner) = (proposal.reference(), request.action, request.owner.clone());
+    // A place at reading is not kept while a turn is waited for.
+    let View { tx, asker, policies, .. } = view;
+    drop(tx);
     // What would change a decision is found by many more, and what each costs is for the nations' policies to say.
     let decide = move || {
         let on = &proposal.facts;
@@ -89,10 +92,9 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
             if is_others_secret { Vec::new() } else { policies.what_would_permit(&facts, action, on, owner.as_ref()) };
         (decision, is_others_secret, would_permit)
     };
-    let (decision, is_others_secret, would_permit) =
-        evaluation::done(exchange, &view.me.id, usize::MAX, decide).await?;
-    let own = is_others_secret.then(|| view.me.id.partner().clone());
-    let steps = steps(&mut view, &decision, own.as_ref()).await?;
+    let (decision, is_others_secret, would_permit) = evaluation::done(exchange, &asker, usize::MAX, decide).await?;
+    let own = is_others_secret.then(|| asker.partner());
+    let steps = steps(&decision, own, &versions);
     Ok(Explanation {
         member: subject,
         proposal: request.proposal,
@@ -129,35 +131,35 @@ pub async fn readers(
     if let Some(after) = &after {
         rest.retain(|member, _| member > after);
     }
-    let (mut rest, proposal) = (rest.into_iter().peekable(), Arc::new(proposal));
+    let goes_on = rest.len() > EXAMINED;
+    let examined: Vec<MemberId> = rest.keys().take(EXAMINED).cloned().collect();
+    let mut facts = state::members(exchange, &mut view.tx, &examined, view.now).await?;
+    let known: Vec<_> = rest.into_iter().filter_map(|(member, parts)| Some((facts.remove(&member)?, parts))).collect();
+    // A place at reading is not kept while a turn is waited for.
+    let View { tx, asker, policies, .. } = view;
+    drop(tx);
+    let (mut known, proposal) = (known.into_iter(), Arc::new(proposal));
     let (mut items, mut room) = (Vec::new(), PageRoom::new(limit));
-    for _ in 0..EXAMINED / DECIDED_AT_ONCE {
-        let some: Vec<(MemberId, BTreeSet<String>)> = rest.by_ref().take(DECIDED_AT_ONCE).collect();
-        let ids: Vec<MemberId> = some.iter().map(|(member, _)| member.clone()).collect();
-        let mut facts = state::members(exchange, &mut view.tx, &ids, view.now).await?;
-        let known: Vec<_> =
-            some.into_iter().filter_map(|(member, parts)| Some((facts.remove(&member)?, parts))).collect();
-        let last = ids.last().or(after.as_ref()).cloned();
+    loop {
+        let some: Vec<(MemberFacts, BTreeSet<String>)> = known.by_ref().take(DECIDED_AT_ONCE).collect();
+        let Some(last) = some.last().map(|(facts, _)| facts.id.clone()) else { break };
         // What a decision costs is for the owners' policies to say.
-        let (policies, proposal) = (Arc::clone(&view.policies), Arc::clone(&proposal));
+        let (policies, proposal) = (Arc::clone(&policies), Arc::clone(&proposal));
         let decide = move || {
             let whole = Resource::Proposal(&proposal.facts);
-            let seen = known.into_iter().filter(|(facts, _)| policies.visible(facts, whole));
+            let seen = some.into_iter().filter(|(facts, _)| policies.visible(facts, whole));
             seen.map(|(facts, parts)| reader(&policies, &facts, parts, &proposal)).collect::<Vec<_>>()
         };
-        for item in evaluation::done(exchange, &view.me.id, usize::MAX, decide).await? {
+        for item in evaluation::done(exchange, &asker, usize::MAX, decide).await? {
             if !room.takes(&item) {
                 return Ok(Page { items, next: after.map(|after| cursors.seal(after)) });
             }
             after = Some(item.member.clone());
             items.push(item);
         }
-        after = last;
-        if rest.peek().is_none() {
-            return Ok(Page { items, next: None });
-        }
+        after = Some(last);
     }
-    Ok(Page { items, next: after.map(|after| cursors.seal(after)) })
+    Ok(Page { items, next: examined.last().filter(|_| goes_on).map(|last| cursors.seal(last)) })
 }
 
 /// Everybody who has a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
@@ -227,12 +229,28 @@ fn reader(policies: &Engine, facts: &MemberFacts, parts: BTreeSet<String>, propo
     }
 }
 
-/// The steps as they are shown; `own` leaves only the sides of that partner.
-async fn steps(
+/// The version in force of each text that has a say about a member and a proposal; none where its owner has none.
+async fn versions(
     view: &mut View<'_>,
+    proposal: &ProposalState,
+    member: &MemberId,
+) -> Result<BTreeMap<PolicyOwner, Option<u32>>> {
+    let partners = proposal.facts.parties.iter().chain([member.partner()]).cloned().map(PolicyOwner::Partner);
+    let mut versions = BTreeMap::new();
+    for owner in partners.chain([PolicyOwner::Guardrails]) {
+        let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
+        let version = in_force(&standing, view.now).map(|version| version.number);
+        versions.insert(owner, version);
+    }
+    Ok(versions)
+}
+
+/// The steps as they are shown; `own` leaves only the sides of that partner.
+fn steps(
     decision: &AuthorizationTrace,
     own: Option<&PartnerCode>,
-) -> Result<Vec<ExplainedStep>> {
+    versions: &BTreeMap<PolicyOwner, Option<u32>>,
+) -> Vec<ExplainedStep> {
     let mut steps = Vec::with_capacity(decision.steps.len());
     for step in &decision.steps {
         let mut sides = Vec::with_capacity(step.verdicts.len());
@@ -245,8 +263,7 @@ async fn steps(
             if own.is_some_and(|own| owner != PolicyOwner::Partner(own.clone())) {
                 continue;
             }
-            let standing = policies::standing(&mut view.tx, &owner, view.now).await?;
-            let version = in_force(&standing, view.now).map(|version| version.number);
+            let version = versions.get(&owner).copied().flatten();
             let version = version.or((owner == PolicyOwner::Guardrails).then_some(0));
             let reasons = verdict.reasons.iter().map(|reason| ExplainedReason {
                 policy: reason.policy.as_ref().map(|policy| policy.id.to_string()),
@@ -258,5 +275,5 @@ async fn steps(
         }
         steps.push(ExplainedStep { action: step.action.to_string(), sides });
     }
-    Ok(steps)
+    steps
 }

@@ -34,6 +34,7 @@ pub mod lists;
 pub mod manifests;
 pub mod marks;
 pub mod member_certificates;
+pub mod missing_keys;
 pub mod operator;
 mod outcome;
 pub mod own_keys;
@@ -134,6 +135,12 @@ impl LongWorkQueues {
         take(&self.uploads, who).await
     }
 
+    /// How many uploads wait to be looked through.
+    #[must_use]
+    pub fn uploads_waiting(&self) -> usize {
+        self.uploads.members()
+    }
+
     /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for
     /// others.
     pub async fn policy_text(&self, principal: &Principal) -> Result<Turn> {
@@ -143,6 +150,12 @@ impl LongWorkQueues {
     /// A turn at evaluating policies for a read of many things, which takes processor time that another nation's text decides.
     pub async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
         take(&self.evaluations, who).await
+    }
+
+    /// How many wait for a turn at evaluating.
+    #[must_use]
+    pub fn evaluations_waiting(&self) -> usize {
+        self.evaluations.members()
     }
 }
 

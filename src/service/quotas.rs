@@ -32,6 +32,11 @@ use serde::Deserialize;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
+/// What `bytes_per_partner` counts.
+const BYTES_OF_PARTNER: LimitNoun = LimitNoun::bytes(
+    "of all documents that one partner has uploaded or announces, replaced ones and those on their way included",
+);
+
 /// `[quotas]`. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -257,10 +262,7 @@ pub(super) async fn check_documents<T: Reads>(
     let AnnouncedBytes { here, elsewhere, .. } = announced::of_partner(&mut act.tx, member, *id).await?;
     let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
     let of_partner = [at_once, over_time, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
-    let what = LimitNoun::bytes(
-        "of all documents that one partner has uploaded or announces, replaced ones and those on their way included",
-    );
-    check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
+    check_bytes(of_partner, *size, quotas.bytes_per_partner, BYTES_OF_PARTNER)
 }
 
 /// Whether so much of one member may be on its way: nobody takes the room of colleagues by announcing what they send slowly or never.
@@ -309,10 +311,7 @@ pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64, by_member
     let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
     let open = uploads::bytes_of_partner(&mut act.tx, &party, None).await?;
     let present = kept.saturating_add(act.exchange.usage.coming_of(&party)).saturating_add(open);
-    let what = LimitNoun::bytes(
-        "of all documents that one partner has uploaded or announces, replaced ones and those on their way included",
-    );
-    check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, what)
+    check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, BYTES_OF_PARTNER)
 }
 
 /// Refuses what would be more than these bytes together with what there is.

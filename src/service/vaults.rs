@@ -3,12 +3,10 @@
 //! The server never sees an identity. It holds wrapped keys and hands each to its holder only; which ones it takes is said in `wraps`.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, evaluation,
-    state::{self, CallState, ProposalState},
-    unit::{Act, Subject, View, permit},
-    vault_access::{
-        may_name, may_wrap, opens_call_vault, reads, require_other_holder, said, wrap_action, wrap_refused,
-    },
+    Answer, Exchange, RequestContext, Result, ServiceError,
+    state::{CallState, ProposalState},
+    unit::{Act, Subject, permit},
+    vault_access::{may_wrap, reads, require_other_holder, said, wrap_action, wrap_refused},
     verified::Verified,
     wraps::{VaultSought, Wraps},
 };
@@ -17,22 +15,17 @@ use crate::{
         Refusal,
         call::LetterAudience,
         id::{CallId, MemberId, ProposalId, VaultId},
-        member::CallRole,
     },
-    policy::{Action, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Permit, Resource},
     sealing::statement::{Signed, VaultKind, VaultStatement},
-    storage::{
-        partners,
-        vaults::{self, VaultRow, WrappedKeyRow},
-    },
+    storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{
         entry::payloads::{KeyFetched, KeyRemoved, VaultCreated},
         page::Page,
-        proposal::{AddKeys, MissingKey, NewVault, Vault, WrappedKey},
+        proposal::{AddKeys, NewVault, Vault, WrappedKey},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::sync::Arc;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Page<Vault>> {
@@ -77,84 +70,6 @@ pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) 
     let keys = own_keys(&mut act, &vault).await?;
     act.log(Subject::call(&call), fetched(&vault, &keys)).await?;
     act.finish_read(answer(vault, keys)).await
-}
-
-/// The keys that the caller, who holds one, has to wrap: for each member who may read the content of a vault and lacks a key for a
-/// recipient of their key card in force. A party gets those of the parties only, or it would learn who reviews.
-pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
-    let mut view = View::open(exchange, principal).await?;
-    let proposal = view.proposal(id).await?;
-    let (proposal, vaults) = (Arc::new(proposal), vaults::of_proposal(&mut view.tx, id).await?);
-    let (who, policies, of) = (view.me.clone(), Arc::clone(&view.policies), Arc::clone(&proposal));
-    let wraps = move |vault: &VaultRow| may_wrap(&who, &policies, vault, &of);
-    let mut lacking = Vec::new();
-    for vault in those((exchange, &view.asker), vaults, wraps).await? {
-        let mut holders = candidates(&proposal);
-        holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
-        let vault = Arc::new(vault);
-        let lack = without_key(&mut view, vault.id, &holders).await?.into_iter();
-        lacking.extend(lack.map(|(holder, facts, recipients)| (Arc::clone(&vault), holder, facts, recipients)));
-    }
-    // A place at reading is not kept while a turn is waited for.
-    let View { tx, asker, policies, .. } = view;
-    drop(tx);
-    let read =
-        move |(vault, _, facts, _): &(Arc<VaultRow>, _, MemberFacts, _)| reads(facts, &policies, vault, &proposal);
-    let missing = those((exchange, &asker), lacking, read).await?.into_iter().map(|(vault, holder, _, recipients)| {
-        let (vault, kind) = (vault.id, vault.kind);
-        MissingKey { vault, kind, holder, recipients }
-    });
-    Ok(Page { items: missing.collect(), next: None })
-}
-
-/// Those for which a decision says so. What each costs is for the nations' policies to say.
-async fn those<A: Send + 'static>(
-    (exchange, who): (&Exchange, &MemberId),
-    all: Vec<A>,
-    is_one: impl Fn(&A) -> Result<bool> + Clone + Send + 'static,
-) -> Result<Vec<A>> {
-    let decide = move |some: Vec<A>| -> Vec<Result<Option<A>>> {
-        some.into_iter().map(|one| Ok(is_one(&one)?.then_some(one))).collect()
-    };
-    let decided = evaluation::decided(exchange, who, all, |_| usize::MAX, decide).await?;
-    decided.into_iter().filter_map(Result::transpose).collect()
-}
-
-/// The officers of a call who lack a key to its vault for a recipient of their key card in force; for officers.
-pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<MissingKey>> {
-    let mut view = View::open(exchange, principal).await?;
-    let call = view.call(id).await?;
-    view.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
-    let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
-    let officers: Vec<_> = call.facts.officers().iter().cloned().collect();
-    let mut items = Vec::new();
-    for (holder, facts, recipients) in without_key(&mut view, vault, &officers).await? {
-        if opens_call_vault(&facts, &view.policies, &call) {
-            items.push(MissingKey { vault, kind: VaultKind::Call, holder, recipients });
-        }
-    }
-    Ok(Page { items, next: None })
-}
-
-/// Those of these members with a key card in force who lack a key to a vault, and the recipients for which they do. Members of suspended
-/// partners are left out: for them no key is wrapped.
-async fn without_key(
-    view: &mut View<'_>,
-    vault: VaultId,
-    members: &[MemberId],
-) -> Result<Vec<(MemberId, MemberFacts, Vec<String>)>> {
-    let mut lacking = vaults::recipients_without_key(&mut view.tx, vault, members).await?;
-    if !lacking.is_empty() {
-        let suspended = partners::suspended(&mut view.tx).await?;
-        lacking.retain(|member, _| !suspended.contains(member.partner()));
-    }
-    let ids: Vec<MemberId> = lacking.keys().cloned().collect();
-    let mut facts = state::members(view.exchange, &mut view.tx, &ids, view.now).await?;
-    let in_force = lacking.into_iter().filter_map(|(member, recipients)| {
-        let facts = facts.remove(&member)?;
-        Some((member, facts, recipients))
-    });
-    Ok(in_force.collect())
 }
 
 /// Makes the deliberation vault of a proposal, to which its reviews will be sealed.
@@ -296,16 +211,6 @@ pub(super) async fn remove_held_keys(
 
 pub(super) fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
     KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None }
-}
-
-/// Everybody who could be permitted to read anything of a proposal.
-fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
-    let call = &proposal.call.facts;
-    let mut all: Vec<MemberId> = proposal.facts.party_members.iter().cloned().collect();
-    all.extend(call.officers().iter().chain(call.with(CallRole::Decider)).chain(&proposal.facts.assigned).cloned());
-    all.sort();
-    all.dedup();
-    all
 }
 
 /// Officers open proposals through the call vault; everybody else needs a key of their own.

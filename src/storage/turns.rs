@@ -152,7 +152,7 @@ impl<S> Queue<S> {
     }
 
     /// How much of members waits.
-    pub(super) fn members(&self) -> usize {
+    pub(crate) fn members(&self) -> usize {
         let state = self.state();
         let partners = state.partners.iter().filter(|partner| partner.name.is_some());
         let members = partners.flat_map(|partner| &partner.waiting);

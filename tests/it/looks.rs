@@ -19,6 +19,7 @@ use entente::{
         entry::{EntryKind, Readers},
         id::{CallId, DocumentId, ProposalId, Sha256},
     },
+    sealing::identity::new_identity,
     service::Principal,
     storage::{
         args,
@@ -342,6 +343,68 @@ async fn list_of_readers_ends_after_so_many_members_with_a_part() {
     }
 }
 
+/// Gives each of these members another recipient, for which nobody has wrapped a key.
+async fn add_recipients(stage: &Stage, members: &[&str]) {
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    for member in members {
+        let sql = "INSERT INTO member_recipients (member, recipient) VALUES ($1, $2)";
+        tx.execute(sql, args![member, new_identity().recipient()]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_missing_keys_ends_after_so_many_members_and_goes_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let (proposal, mut rows) = (stage.under_review().await, Rows::new());
+        add_recipients(&stage, &["ISR:avi", "USA:bob", "USA:carol", "ISR:maya", "USA:frank"]).await;
+        let path = format!("/v1/proposals/{proposal}/missing-keys");
+        let (before, pages) = listed(&stage, "USA:dana", &path).await;
+        assert_eq!(pages, 1);
+        for holder in ["ISR:avi", "USA:bob", "USA:carol", "ISR:maya", "USA:frank"] {
+            assert!(before.iter().any(|key| key["holder"] == holder), "{holder}: {before:?}");
+        }
+        // Who has not declared may read nothing, and is passed.
+        for number in 0..450 {
+            let member = id(&format!("ISR:d{number:04}"));
+            rows.member(&member, "Elsewhere", "");
+            rows.role(stage.call, &member, "decider");
+        }
+        rows.write(&stage.server.exchange.db).await;
+        let (found, pages) = listed(&stage, "USA:dana", &path).await;
+        assert_eq!(found, before);
+        assert!(pages >= 5, "{pages}: 400 are examined for each");
+        // A cursor of one list is none of another.
+        let first = get(&stage, "USA:dana", &format!("{path}?limit=1")).await;
+        let next = first["next"].as_str().unwrap();
+        assert!(!told(next).contains("vault"), "a position tells nothing");
+        let other = format!("/v1/calls/{}/missing-keys?cursor={next}", stage.call);
+        assert_eq!(status_of(&stage, "USA:dana", &other).await, 400);
+        assert_eq!(status_of(&stage, "ISR:noa", &format!("{path}?cursor={next}")).await, 400);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_officers_without_a_key_ends_after_so_many_of_them() {
+    for stage in stages().await {
+        let mut rows = Rows::new();
+        let path = format!("/v1/calls/{}/missing-keys", stage.call);
+        for number in 0..450 {
+            let member = id(&format!("ISR:o{number:04}"));
+            rows.member(&member, "Elsewhere", "");
+            rows.role(stage.call, &member, "officer");
+        }
+        rows.write(&stage.server.exchange.db).await;
+        // The last of them, too.
+        add_recipients(&stage, &["ISR:o0000", "USA:olivia"]).await;
+        let (found, pages) = listed(&stage, "USA:dana", &path).await;
+        let holders: Vec<_> = found.iter().map(|key| key["holder"].as_str().unwrap()).collect();
+        assert_eq!((&*holders, pages), (&["ISR:o0000", "USA:olivia"][..], 2), "400 are examined for each");
+        stage.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_cursor() {
     for stage in stages().await {
@@ -433,6 +496,7 @@ async fn lists_of_statements_hold_the_same_in_pages_of_any_size() {
             tx.execute(sql, args![letter, proposal, vec![0_u8; 10], withdrawn_at]).await.unwrap();
         }
         tx.commit().await.unwrap();
+        add_recipients(&stage, &["ISR:avi", "USA:bob", "USA:carol", "ISR:maya", "USA:olivia", "ISR:noa"]).await;
         let of = |list: &str| format!("/v1/proposals/{proposal}/{list}");
         for (member, path, count) in [
             ("ISR:avi", of("manifests"), 1),
@@ -445,6 +509,9 @@ async fn lists_of_statements_hold_the_same_in_pages_of_any_size() {
             ("USA:dana", of("assignments"), 2),
             ("USA:carol", of("assignments"), 1),
             ("ISR:drafter", of("readers"), 4),
+            ("USA:dana", of("missing-keys"), 6),
+            ("ISR:avi", of("missing-keys"), 4),
+            ("USA:dana", format!("/v1/calls/{}/missing-keys", stage.call), 2),
             ("USA:dana", format!("/v1/calls/{}/role-statements", stage.call), 9),
         ] {
             let whole = in_pages(&stage, member, &path, 200).await.concat();

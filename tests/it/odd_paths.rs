@@ -90,12 +90,12 @@ async fn invitations_and_welcomes_go_to_a_folder_of_any_name_and_a_home_that_no_
     let strange = odd(&site.path("."), "home");
     fs::create_dir(&strange).unwrap();
     let told = refused(&strange, &join, &[&invitation, &request]).await;
-    assert!(told.contains("is no UTF-8") && names(&strange).is_empty() && !request.exists(), "{told}");
+    assert!(told.contains("is not UTF-8") && names(&strange).is_empty() && !request.exists(), "{told}");
     let (home, identity) = (site.path("lior"), odd(&site.path("."), "identity.key"));
     fs::create_dir(&home).unwrap();
     answered(&home, "keys new --plain --output ?", &[&identity]).await;
     let told = refused(&home, &format!("{join} --identity ?"), &[&invitation, &request, &identity]).await;
-    assert!(told.contains("is no UTF-8") && names(&home).is_empty() && !request.exists(), "{told}");
+    assert!(told.contains("is not UTF-8") && names(&home).is_empty() && !request.exists(), "{told}");
 
     let joined = answered(&home, &join, &[&invitation, &request]).await;
     assert!(joined["request"].as_str().unwrap().ends_with("request.json"), "{joined}");

@@ -92,7 +92,7 @@ fn failing_case_is_told_in_one_line_with_what_decided_and_why() {
     ] {
         assert!(line.contains(word), "wanted `{word}`: {line}");
     }
-    assert!(said.err.contains("1 of 2 cases not as expected"), "{}", said.err);
+    assert!(said.err.contains("1 of 2 cases did not come out as expected"), "{}", said.err);
 }
 
 #[test]

@@ -2,19 +2,24 @@
 //! key card has ended.
 
 use crate::harness::{
+    exchange::Answered,
     process::{Site, ended, entente},
     stage::{Stage, id, run},
 };
 use entente::{
     client::{approval::NewInvitation, directory::NewKeyCard},
     demo::world::DemoWorld,
-    dev_pki::cast::{ISR, USA},
+    dev_pki::{
+        CertificateAndKey,
+        cast::{ISR, USA},
+    },
     domain::ambient::Clock,
     sealing::card::PartnerCard,
     service::operator,
 };
 use jiff::SignedDuration;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -227,5 +232,54 @@ async fn who_has_a_key_card_that_ended_is_told_so_and_the_registrar_how_to_invit
     let refused = registrar.invite_member(&new, &trust, false).await.unwrap_err();
     assert!(refused.to_string().contains("ended on") && refused.help().contains("member replace ISR:avi"), "{refused}");
     registrar.invite_member(&new, &trust, true).await.unwrap();
+    stage.stop().await;
+}
+
+/// Whom the exchange takes the holder of a certificate for, and whose key card that ended it says names it.
+async fn taken_for(stage: &Stage, certificate: &CertificateAndKey) -> (Value, Value) {
+    let asked = stage.raw(Some(certificate)).request(Method::GET, "/v1/me").send().await.unwrap();
+    let me = asked.expect_status(200).await;
+    (me["member"].clone(), me["ended"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_card_is_said_to_have_ended_only_while_it_is_the_newest_and_its_time_is_over() {
+    let stage = Stage::open().await;
+    let (registrar, avi) = (stage.again("ISR:registrar"), id("ISR:avi"));
+    let (former, next) = (stage.credential("ISR:avi").clone(), stage.next_credential("ISR:avi"));
+    let card = registrar.issued_member(&avi).await.unwrap().card.clone();
+    let (hour, second) = (SignedDuration::from_hours(1), SignedDuration::from_secs(1));
+    let (nobody, member) = ((Value::Null, Value::Null), (json!("ISR:avi"), Value::Null));
+
+    // Not yet valid: it has not ended, and nobody is to ask for another one.
+    let (begins, ends) = (stage.clock.now() + hour, stage.clock.now() + hour * 2);
+    let later = NewKeyCard { valid_from: Some(begins), valid_until: ends, ..NewKeyCard::like(card.clone()) };
+    registrar.issue_key_card(&later).await.unwrap();
+    assert_eq!(taken_for(&stage, &former).await, nobody, "it begins in an hour");
+    for within in [begins, ends] {
+        stage.clock.set(within);
+        assert_eq!(taken_for(&stage, &former).await, member, "{within}");
+    }
+    stage.clock.set(ends + second);
+    let ended = json!({ "member": "ISR:avi", "valid_until": ends });
+    assert_eq!(taken_for(&stage, &former).await, (Value::Null, ended));
+
+    // Replaced by one that names another certificate, while that is in force and when it has ended.
+    let ends = stage.clock.now() + hour;
+    let (certificates, shown) = (vec![next.spki], vec![next.certificate.clone()]);
+    let other = NewKeyCard { certificates, shown, valid_until: ends, ..NewKeyCard::like(card) };
+    registrar.issue_key_card(&other).await.unwrap();
+    assert_eq!(taken_for(&stage, &former).await, nobody, "whose certificate it was is nobody's business any more");
+    assert_eq!(taken_for(&stage, &next).await, member);
+    stage.clock.set(ends + second);
+    assert_eq!(taken_for(&stage, &former).await, nobody);
+    let ended = json!({ "member": "ISR:avi", "valid_until": ends });
+    assert_eq!(taken_for(&stage, &next).await, (Value::Null, ended));
+
+    // Revoked, also one whose time is over and that names the certificate for what it signed.
+    registrar.revoke_key_card(&avi, true).await.unwrap();
+    for certificate in [&former, &next] {
+        assert_eq!(taken_for(&stage, certificate).await, nobody);
+    }
     stage.stop().await;
 }

@@ -91,7 +91,8 @@ pub(super) fn run(args: &TestArgs, context: &Context) -> Result<()> {
         return Ok(());
     }
     let help = "correct the text, or the case if it asks for what is not meant";
-    Err(CliError::failed(format!("{failed} of {} not as expected", counted(cases.len(), "case", "cases"))).help(help))
+    let of = counted(cases.len(), "case", "cases");
+    Err(CliError::failed(format!("{failed} of {of} did not come out as expected")).help(help))
 }
 
 fn trial(args: &TestArgs) -> Result<Trial> {

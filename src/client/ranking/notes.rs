@@ -14,8 +14,25 @@ use zeroize::Zeroizing;
 /// The longest note, in characters: a line of a table, not a review.
 pub const MAX_NOTE: usize = 500;
 
-/// What stands in the place of a note that was removed begins so, and goes on with when. No sealed note does.
+/// With this begins what stands in the place of a note that was removed. No sealed note does.
 const REMOVED: &str = "removed ";
+
+/// What the file about a proposal holds.
+#[derive(Debug, PartialEq, Eq)]
+enum KeptNote {
+    Sealed(Vec<u8>),
+    /// When the note was removed, if the file says when.
+    Removed(Option<Timestamp>),
+}
+
+impl KeptNote {
+    fn of(content: Vec<u8>) -> Self {
+        match content.strip_prefix(REMOVED.as_bytes()) {
+            Some(at) => Self::Removed(str::from_utf8(at).ok().and_then(|at| at.parse().ok())),
+            None => Self::Sealed(content),
+        }
+    }
+}
 
 impl Client {
     /// Keeps a note on a proposal that the caller may know of, in the place of an earlier one.
@@ -29,17 +46,18 @@ impl Client {
     /// Removes the note on a proposal, and lets one that was sent with the ranking go when it is sent the next time; whether there was
     /// one on this machine.
     pub fn remove_note(&self, id: ProposalId) -> Result<bool> {
-        let path = self.home().note_path(&self.profile().name, id);
-        let had = files::read(&path)?.is_some_and(|note| !note.starts_with(REMOVED.as_bytes()));
-        files::write(&path, format!("{REMOVED}{}", self.exchange_now()).as_bytes())?;
-        Ok(had)
+        let kept = self.kept_note(id)?;
+        let removed = format!("{REMOVED}{}", self.exchange_now());
+        files::write(&self.home().note_path(&self.profile().name, id), removed.as_bytes())?;
+        Ok(matches!(kept, Some(KeptNote::Sealed(_))))
     }
 
     /// When the note on a proposal was removed on this machine, if it was: what others wrote since stays.
     pub(super) fn note_removed_at(&self, id: ProposalId) -> Result<Option<Timestamp>> {
-        let note = files::read(&self.home().note_path(&self.profile().name, id))?;
-        let text = note.as_deref().and_then(|note| str::from_utf8(note).ok());
-        Ok(text.and_then(|text| text.strip_prefix(REMOVED)?.parse().ok()))
+        Ok(match self.kept_note(id)? {
+            Some(KeptNote::Removed(at)) => at,
+            Some(KeptNote::Sealed(_)) | None => None,
+        })
     }
 
     /// The notes that are kept on this machine on any of these proposals.
@@ -49,8 +67,9 @@ impl Client {
     ) -> Result<BTreeMap<ProposalId, String>> {
         let mut sealed = Vec::new();
         for id in proposals {
-            let note = files::read(&self.home().note_path(&self.profile().name, *id))?;
-            sealed.extend(note.filter(|note| !note.starts_with(REMOVED.as_bytes())).map(|note| (*id, note)));
+            if let Some(KeptNote::Sealed(note)) = self.kept_note(*id)? {
+                sealed.push((*id, note));
+            }
         }
         if sealed.is_empty() {
             return Ok(BTreeMap::new());
@@ -70,6 +89,10 @@ impl Client {
         })
         .await
     }
+
+    fn kept_note(&self, id: ProposalId) -> Result<Option<KeptNote>> {
+        Ok(files::read(&self.home().note_path(&self.profile().name, id))?.map(KeptNote::of))
+    }
 }
 
 /// Refuses what is no line of a table.
@@ -87,6 +110,17 @@ pub(super) fn check_note(text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_is_a_sealed_note_or_says_when_one_was_removed() {
+        let sealed = b"age-encryption.org/v1\n-> X25519".to_vec();
+        assert_eq!(KeptNote::of(sealed.clone()), KeptNote::Sealed(sealed));
+        let at: Timestamp = "2026-05-01T09:30:00Z".parse().unwrap();
+        assert_eq!(KeptNote::of(format!("{REMOVED}{at}").into_bytes()), KeptNote::Removed(Some(at)));
+        for unclear in [&b"removed some day"[..], b"removed \xff", b"removed "] {
+            assert_eq!(KeptNote::of(unclear.to_vec()), KeptNote::Removed(None), "{unclear:?}");
+        }
+    }
 
     #[test]
     fn note_is_one_line_with_something_in_it() {

@@ -581,3 +581,10 @@ fn address_must_be_https_and_nothing_more() {
         assert_eq!(Transport::new(&profile(server), &[], Ambient::system()).unwrap_err().class().code(), 2, "{server}");
     }
 }
+
+#[cfg(feature = "server")]
+#[test]
+fn client_waits_longer_than_an_exchange_works_on_a_request() {
+    let work = crate::share_table::LONGEST_WORK;
+    assert!(PATIENCE > work, "given up after {PATIENCE:?}, worked on for {work:?}");
+}

@@ -90,7 +90,7 @@ pub enum CaseFault {
     NotAsked { why: String },
 }
 
-/// A policy of which the cases do not show everything.
+/// What the cases do not show of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UncoveredPolicy {
     /// No case is decided by it.

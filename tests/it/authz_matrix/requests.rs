@@ -328,6 +328,15 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .at("proposal", ids.decided)
             .at("letter", ids.letter)
             .under(SPENT),
+        get("/v1/proposals/{proposal}/letters/{letter}")
+            .note("for ISR alone")
+            .at("proposal", ids.decided)
+            .at("letter", ids.israel_letter),
+        delete("/v1/proposals/{proposal}/letters/{letter}")
+            .note("for ISR alone")
+            .at("proposal", ids.decided)
+            .at("letter", ids.israel_letter)
+            .under(SPENT),
         get("/v1/entries"),
     ];
     let documents =

@@ -26,6 +26,7 @@ use entente::{
         member::{CallRole, ConflictGround},
         vault::VaultKind,
     },
+    storage::args,
     wire::{
         Time,
         call::{CallText, ExtendCall},
@@ -86,6 +87,8 @@ pub(super) struct Ids {
     pub(super) deliberation: VaultId,
     pub(super) review: ReviewId,
     pub(super) letter: DocumentId,
+    /// About the same proposal, for the party of Israel alone.
+    pub(super) israel_letter: DocumentId,
     /// Begun by Avi for the proposal under review, before its deadline.
     pub(super) upload: UploadId,
     /// In force, of the date for reviews.
@@ -118,6 +121,7 @@ impl Ids {
             deliberation: vault(),
             review: ReviewId::new(clock, rng),
             letter: document(),
+            israel_letter: document(),
             upload: UploadId::new(clock, rng),
             review_extension: 98,
             proposal_extension: 99,
@@ -226,6 +230,7 @@ impl Setting {
             world.client(decider).sign_decision(decided, Outcome::Decline).await.unwrap();
         }
         let letter = dana.send_letter(decided, "It is not funded.").await.unwrap().id;
+        let israel_letter = one_for_israel(&world, letter).await;
         world.client("ISR:registrar").revoke_key_card(&id("ISR:lior"), false).await.unwrap();
 
         let documents = dana.api().documents(open).await.unwrap();
@@ -259,6 +264,7 @@ impl Setting {
             deliberation: vault(VaultKind::Deliberation, None),
             review,
             letter,
+            israel_letter,
             upload,
             review_extension,
             proposal_extension,
@@ -386,6 +392,18 @@ async fn begin_upload(world: &TestWorld, proposal: ProposalId) -> UploadId {
     let request = request.header("Idempotency-Key", SPENT).header("Tus-Resumable", "1.0.0");
     let begun = request.header("Upload-Length", 1000).header("Upload-Metadata", metadata).send().await.unwrap();
     begun.json::<ResumableUpload>().await.unwrap().id
+}
+
+/// A copy of a letter that is for the party of Israel alone. A call's text has letters for all parties or for one each, so that under one call
+/// there are no letters of both kinds: this one is written to the table.
+async fn one_for_israel(world: &TestWorld, letter: DocumentId) -> DocumentId {
+    let copy = DocumentId::new(&*world.clock, &SystemRng);
+    let sql = "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, party) \
+               SELECT $1, proposal_id, sent_by, sent_at, statement, ciphertext, 'ISR' FROM letters WHERE letter_id = $2";
+    let mut tx = world.server.exchange.db.write().await.unwrap();
+    assert_eq!(tx.execute(sql, args![copy, letter]).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    copy
 }
 
 fn text(schedule: &serde_json::Value) -> CallText {

@@ -5,6 +5,7 @@ use super::{arrivals::waiting, turns::greedy};
 use crate::harness::{
     bulk::{signing_key, wrap},
     innocent::innocent_acts_in_time,
+    process::until,
     stage::{Stage, id},
 };
 use entente::{
@@ -13,7 +14,7 @@ use entente::{
         vault::{VaultKind, WrapTarget},
     },
     sealing::identity::new_identity,
-    storage::args,
+    storage::{args, db::READERS},
     wire::proposal::AddKeys,
 };
 use reqwest::Method;
@@ -52,6 +53,35 @@ async fn explanation_missing_keys_log_and_manifest_are_decided_in_turns_at_evalu
     for (path, answer) in answers {
         let (status, body) = answer.await;
         assert_eq!(status, 200, "{path}: {body}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_turn_at_evaluating_keeps_no_place_at_reading() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    let (exchange, noa) = (&stage.server.exchange, id("ISR:noa"));
+    let turns = &exchange.long_work;
+    for (member, what) in [
+        ("ISR:drafter", "explanation?member=ISR:tamar&action=Read"),
+        ("ISR:drafter", "readers"),
+        ("ISR:avi", "missing-keys"),
+    ] {
+        let mut held = Vec::new();
+        let next = greedy(|| turns.evaluation(&noa), &mut held).await;
+        let raw = stage.raw(Some(stage.credential(member)));
+        let asked = raw.request(Method::GET, &format!("/v1/proposals/{proposal}/{what}"));
+        let asked = tokio::spawn(asked.send());
+        until("the turn is waited for", async || (turns.evaluations_waiting() == 2).then_some(())).await;
+        let mut reads = Vec::new();
+        for _ in 0..READERS {
+            reads.push(exchange.db.read().await.unwrap());
+        }
+        assert!(!asked.is_finished(), "{what}: nobody's turn has ended");
+        drop((reads, held, next));
+        assert_eq!(asked.await.unwrap().unwrap().status(), 200, "{what}");
     }
     stage.stop().await;
 }

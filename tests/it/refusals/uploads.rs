@@ -18,7 +18,10 @@ use entente::{
         id::{ProposalId, Sha256, UploadId},
     },
     service::upkeep,
-    storage::uploads::{self, UploadRow},
+    storage::{
+        Turn,
+        uploads::{self, UploadRow},
+    },
     wire::problem::Problem,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -150,24 +153,62 @@ async fn member_has_so_many_uploads_that_are_not_at_their_end() {
     member_has_so_many(Store::Postgres).await;
 }
 
-/// Sends an upload in two parts while a colleague's is looked through, so that no document is made of it, and breaks off.
+/// Sends an upload in two parts while a colleague's is looked through, and breaks off while it waits to be looked through itself: its request
+/// has gone then. With what is returned the wait ends.
+async fn gone_before_the_look(stage: &Stage, avi: &Sender, path: &str, (first, rest): (&[u8], &[u8])) -> Turn {
+    let exchange = &stage.server.exchange;
+    assert_eq!(avi.append(path, 0, first).await.status(), 204);
+    let turn = exchange.long_work.upload(&id("ISR:noa")).await.unwrap();
+    let sent = tokio::spawn(avi.appending(path, first.len()).body(rest.to_vec()).send());
+    until("the look", async || (exchange.long_work.uploads_waiting() == 1).then_some(())).await;
+    sent.abort();
+    assert!(sent.await.unwrap_err().is_cancelled());
+    // A request holds the file of its upload until it ends.
+    let UploadRow { blob, size, whole_at, .. } = row(stage, path).await;
+    assert!(whole_at.is_some());
+    drop(until("the end of the request", async || exchange.blobs.resume(&blob, size).await.unwrap()).await);
+    assert_eq!(exchange.long_work.uploads_waiting(), 1, "the look goes on waiting");
+    turn
+}
+
+/// Sends an upload in two parts of which no document is made, since its request has gone by the time at which it is looked through.
 async fn here_and_no_document(stage: &Stage, avi: &Sender, path: &str, bytes: &[u8]) {
-    let turn = stage.server.exchange.long_work.upload(&id("ISR:noa")).await.unwrap();
-    assert_eq!(avi.append(path, 0, &bytes[..500]).await.status(), 204);
-    let sent = tokio::spawn(avi.appending(path, 500).body(bytes[500..].to_vec()).send());
-    until("all bytes", async || row(stage, path).await.whole_at).await;
+    let turn = gone_before_the_look(stage, avi, path, bytes.split_at(500)).await;
     // Another nation's waits for neither.
     let (bob, also) = (Sender::new(stage, "USA:bob", avi.proposal), sealed(2000));
     let of_bob = bob.begin(also.len(), None).await;
     assert_eq!(bob.append(&of_bob, 0, &also[..500]).await.status(), 204);
     assert_eq!(bob.append(&of_bob, 500, &also[500..]).await.status(), 204);
-    sent.abort();
-    assert!(sent.await.unwrap_err().is_cancelled());
     drop(turn);
     // The look goes on without its request, so the next one has nothing to look through.
     let noted = until("the digest", async || row(stage, path).await.whole_sha256).await;
     assert_eq!(noted, Sha256::of(bytes));
     assert!(row(stage, path).await.document.is_none());
+}
+
+async fn is_settled_when_not_sealed(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let (avi, bytes) = (Sender::new(&stage, "ISR:avi", stage.begun().await), sealed(90_000));
+    let path = avi.begin(bytes.len(), None).await;
+    // The first line of an age file, and no such file after it.
+    let (first, rest) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1);
+    let turn = gone_before_the_look(&stage, &avi, &path, (first, vec![b'x'; rest.len()].as_slice())).await;
+    drop(turn);
+    until("the end of the look", async || row(&stage, &path).await.whole_at.is_none().then_some(())).await;
+    until("the bytes are gone", async || (kept(&stage) == 0).then_some(())).await;
+    let settled = row(&stage, &path).await;
+    assert_eq!((settled.whole_sha256, settled.document, avi.offset(&path).await), (None, None, 0));
+    // It is empty and stays its member's: what is sealed follows.
+    assert_eq!(avi.append(&path, 0, first).await.status(), 204);
+    assert_eq!(avi.append(&path, first.len(), rest).await.status(), 204);
+    assert_eq!(avi.shown(&path).await.document.unwrap().sha256, Sha256::of(&bytes));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn upload_that_is_not_sealed_is_thrown_away_though_its_request_has_gone() {
+    is_settled_when_not_sealed(Store::Sqlite).await;
+    is_settled_when_not_sealed(Store::Postgres).await;
 }
 
 /// Sends the last byte of an upload again: when the document arrived, or the problem.
