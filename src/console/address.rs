@@ -109,9 +109,9 @@ impl AccountListener {
 
 /// A label of a name that nobody can know before.
 fn label(rng: &dyn Rng) -> String {
-    let mut bytes = [0; 6];
-    rng.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut bytes = [0; 8];
+    rng.fill(&mut bytes[2..]);
+    format!("{:012x}", u64::from_be_bytes(bytes))
 }
 
 impl Listener for AccountListener {
