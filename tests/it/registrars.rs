@@ -235,7 +235,7 @@ async fn who_has_a_key_card_that_ended_is_told_so_and_the_registrar_how_to_invit
     stage.stop().await;
 }
 
-/// Whom the exchange takes the holder of a certificate for, and whose key card that ended it says names it.
+/// Which member the certificate belongs to, and whose key card that ended it names.
 async fn taken_for(stage: &Stage, certificate: &CertificateAndKey) -> (Value, Value) {
     let asked = stage.raw(Some(certificate)).request(Method::GET, "/v1/me").send().await.unwrap();
     let me = asked.expect_status(200).await;
