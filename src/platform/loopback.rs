@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 /// Who is on the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoopbackPeer {
+    #[cfg_attr(not(any(target_os = "linux", test)), expect(dead_code, reason = "Linux alone says so"))]
     OwnAccount,
     OtherAccount,
     /// The system does not say.
