@@ -38,8 +38,17 @@ pub struct NewsReader {
     earlier: u64,
     /// The last entry that was read, kept or not.
     last: Option<u64>,
-    /// Whose acts are no news, and are not kept.
-    me: Option<MemberId>,
+    /// Whose acts are not kept.
+    left_out: LeftOut,
+}
+
+/// Whose acts a reader leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LeftOut {
+    Nobody,
+    /// The member of the profile, who is not known yet.
+    Own,
+    Member(MemberId),
 }
 
 /// What happened, newest first.
@@ -62,33 +71,40 @@ impl NewsReader {
     pub fn open(client: &Client) -> Result<Self> {
         let mark: Option<SeenMark> = read_record(&client.home().news_path(&client.profile().name))?;
         Ok(match mark {
-            Some(SeenMark { bookmark, seq }) => Self::at(Some(bookmark), Some(seq)),
-            None => Self::whole(),
+            Some(SeenMark { bookmark, seq }) => Self::at(Some(bookmark), Some(seq), LeftOut::Own),
+            None => Self::unmarked(),
         })
     }
 
-    /// A reader of the whole log, marked or not.
+    /// One that begins with the log, as where nothing was marked.
+    #[must_use]
+    pub fn unmarked() -> Self {
+        Self::at(None, None, LeftOut::Own)
+    }
+
+    /// A reader of the whole log, marked or not, own acts included.
     #[must_use]
     pub fn whole() -> Self {
-        Self::at(None, None)
+        Self::at(None, None, LeftOut::Nobody)
     }
 
-    fn at(bookmark: Option<String>, seen: Option<u64>) -> Self {
+    fn at(bookmark: Option<String>, seen: Option<u64>, left_out: LeftOut) -> Self {
         let reader = LogReader::new(LogFilter::default(), bookmark);
-        Self { reader, seen, latest: VecDeque::new(), earlier: 0, last: None, me: None }
-    }
-
-    /// What this member does is no news from here on.
-    pub fn leave_out(&mut self, me: MemberId) {
-        self.me = Some(me);
+        Self { reader, seen, latest: VecDeque::new(), earlier: 0, last: None, left_out }
     }
 
     /// Reads to the end of the log. A mark that the exchange does not take, since it was restored or knows the caller as somebody else, is
     /// given up.
     pub async fn read_on(&mut self, client: &Client) -> Result<()> {
+        // Who has no key card yet has done nothing.
+        if self.left_out == LeftOut::Own
+            && let Ok(me) = client.member_id().await
+        {
+            self.left_out = LeftOut::Member(me);
+        }
         let read = match self.reader.rest(client.api(), KEPT * 4, Duration::ZERO).await {
             Err(error) if error.slug() == Some(Kind::BadCursor.slug()) => {
-                *self = Self { me: self.me.take(), ..Self::whole() };
+                *self = Self::at(None, None, self.left_out.clone());
                 self.reader.rest(client.api(), KEPT * 4, Duration::ZERO).await
             }
             read => read,
@@ -100,8 +116,9 @@ impl NewsReader {
 
     fn take(&mut self, entries: VecDeque<Entry>) {
         self.last = entries.back().map(|entry| entry.seq).or(self.last);
-        let is_mine = |entry: &Entry| self.me.is_some() && entry.actor == self.me;
-        self.latest.extend(entries.into_iter().filter(|entry| !is_mine(entry)));
+        let is_left_out =
+            |entry: &Entry| matches!(&self.left_out, LeftOut::Member(me) if entry.actor.as_ref() == Some(me));
+        self.latest.extend(entries.into_iter().filter(|entry| !is_left_out(entry)));
         while self.latest.len() > KEPT {
             let is_new = self.latest.pop_front().is_some_and(|entry| self.seen.is_none_or(|seen| entry.seq > seen));
             self.earlier += u64::from(is_new);
@@ -164,7 +181,7 @@ mod tests {
     }
 
     fn reader(seen: Option<u64>, entries: impl IntoIterator<Item = u64>) -> NewsReader {
-        let mut reader = NewsReader::at(None, seen);
+        let mut reader = NewsReader::at(None, seen, LeftOut::Nobody);
         reader.take(entries.into_iter().map(entry).collect());
         reader
     }
@@ -195,8 +212,7 @@ mod tests {
 
     #[test]
     fn what_the_member_did_is_no_news_keeps_none_away_and_is_marked_with_the_rest() {
-        let mut read = NewsReader::at(None, Some(3));
-        read.leave_out("ISR:avi".parse().unwrap());
+        let mut read = NewsReader::at(None, Some(3), LeftOut::Member("ISR:avi".parse().unwrap()));
         let mine = |seq: u64| Entry { actor: Some("ISR:avi".parse().unwrap()), ..entry(seq) };
         read.take([entry(5)].into_iter().chain((6..=500).map(mine)).collect());
         let news = read.news(20);

@@ -3,17 +3,17 @@
 //! Nothing is used up by looking at the page, so that a program that looks at addresses takes nobody's.
 
 use super::{
-    answer::{page, plain, see},
+    answer::{page, see},
+    fields::Fields,
     frame::Frame,
-    guard::{LONGEST_FORM, cookies, fields},
+    guard::cookies,
     secret::Secret,
     sessions::Entered,
     state::Console,
 };
 use askama::Template;
 use axum::{
-    body::{Body, to_bytes},
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -34,13 +34,12 @@ struct NotEnteredPage {
 }
 
 /// Shows whose console it is.
-pub(super) async fn show(State(console): State<Console>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(State(console): State<Console>, headers: HeaderMap, fields: Fields) -> Response {
     // A browser that is in came back to its address.
     if cookies(&headers, &console.cookie).any(|cookie| console.sessions.find(cookie).is_some()) {
         return see("/");
     }
-    let word = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "word");
-    let word = word.map(|(_, word)| word.to_string()).unwrap_or_default();
+    let word = fields.exact("word").to_owned();
     if !console.sessions.knows(&word) {
         return not_entered(&console, false);
     }
@@ -55,14 +54,10 @@ pub(super) async fn show(State(console): State<Console>, headers: HeaderMap, Raw
 }
 
 /// Lets the browser in, once by each word.
-pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
-    let Ok(form) = to_bytes(body, LONGEST_FORM).await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is longer than 64 KiB.\n");
-    };
-    let word = fields(&form).into_iter().find(|(name, _)| name == "word").map(|(_, word)| word).unwrap_or_default();
+pub(super) async fn enter(State(console): State<Console>, headers: HeaderMap, fields: Fields) -> Response {
     let name = visitor_cookie(&console);
     let visitor = cookies(&headers, &name).next().unwrap_or_default();
-    match console.sessions.enter(&word, visitor, &*console.ambient.rng) {
+    match console.sessions.enter(fields.exact("word"), visitor, &*console.ambient.rng) {
         Entered::In(cookie) => {
             // Keys that no passphrase protects are open now; for others the next page asks.
             let _ = console.open(Vec::new()).await;

@@ -19,7 +19,7 @@ use askama::Template;
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use std::sync::Arc;
 
@@ -149,7 +149,7 @@ impl Visit {
     pub(super) async fn acted(&self, section: Section, done: Result<Response>) -> Response {
         match done {
             Ok(response) => response,
-            Err(error) => self.refused(section, &error).await.into_response(),
+            Err(error) => self.refused(section, &error).await,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{
     answer::{page, plain, see},
+    fields::{Fields, LONGEST_FORM, too_long},
     frame::{Frame, Visit},
     sessions::BrowserSession,
     state::Console,
@@ -18,10 +19,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use zeroize::Zeroizing;
 
-/// The longest form, in bytes.
-pub(super) const LONGEST_FORM: usize = 64 << 10;
 /// The field of a form with the session's word.
 const WORD_FIELD: &str = "csrf";
 
@@ -179,14 +177,11 @@ pub(super) fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterato
 /// The body of a form, read, once it has the session's word.
 async fn with_word(body: Body, session: &BrowserSession) -> Result<Body, Box<Response>> {
     let Ok(bytes) = to_bytes(body, LONGEST_FORM).await else {
-        return Err(Box::new(plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "The form is longer than 64 KiB. Nothing was done.\n",
-        )));
+        return Err(Box::new(too_long()));
     };
-    let mut words = form_urlencoded::parse(&bytes).filter(|(name, _)| name == WORD_FIELD);
-    let is_there = words.next().is_some_and(|(_, word)| session.csrf.is(&word)) && words.next().is_none();
-    drop(words);
+    let fields = Fields::read(&bytes);
+    let mut words = fields.each(WORD_FIELD);
+    let is_there = words.next().is_some_and(|word| session.csrf.is(word)) && words.next().is_none();
     if !is_there {
         let said = "This form is not of this session. Nothing was done; load the page again.\n";
         return Err(Box::new(plain(StatusCode::FORBIDDEN, said)));
@@ -233,10 +228,4 @@ fn locked(console: &Console, parts: &Parts, acts: bool, session: &BrowserSession
     let place = parts.uri.path_and_query().map_or("/", |place| place.as_str());
     let next: String = form_urlencoded::byte_serialize(place.as_bytes()).collect();
     see(&format!("/unlock?next={next}"))
-}
-
-/// Fields of a form, without copies that stay in memory longer than their reader.
-pub(super) fn fields(form: &[u8]) -> Vec<(String, Zeroizing<String>)> {
-    let pairs = form_urlencoded::parse(form);
-    pairs.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect()
 }

@@ -2,14 +2,11 @@
 
 use super::{
     answer::see,
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::{LONGEST_FORM, fields},
 };
 use askama::Template;
-use axum::{
-    body::{Body, to_bytes},
-    response::Response,
-};
+use axum::response::Response;
 
 #[derive(Template)]
 #[template(path = "help.html")]
@@ -24,9 +21,7 @@ pub(super) async fn show(visit: Visit) -> Response {
 }
 
 /// Turns what single keys do on or off.
-pub(super) async fn turn(visit: Visit, body: Body) -> Response {
-    let form = to_bytes(body, LONGEST_FORM).await.unwrap_or_default();
-    let are_on = fields(&form).iter().any(|(name, value)| name == "shortcuts" && value.as_str() == "on");
-    visit.console.sessions.turn_shortcuts(&visit.session, are_on);
+pub(super) async fn turn(visit: Visit, fields: Fields) -> Response {
+    visit.console.sessions.turn_shortcuts(&visit.session, fields.get("shortcuts") == "on");
     see("/help")
 }

@@ -4,8 +4,8 @@
 
 use super::{
     answer::see,
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::{LONGEST_FORM, fields},
     words::{PagePart, SentencePiece, When, part, pieces},
 };
 use crate::{
@@ -24,10 +24,7 @@ use crate::{
     wire::entry::Entry,
 };
 use askama::Template;
-use axum::{
-    body::{Body, to_bytes},
-    response::Response,
-};
+use axum::response::Response;
 use jiff::Timestamp;
 
 /// So many entries of the log are on the page.
@@ -134,13 +131,11 @@ pub(super) async fn show(visit: Visit) -> Response {
 }
 
 /// Marks what the page shows of the log as seen.
-pub(super) async fn seen(visit: Visit, body: Body) -> Response {
-    let form = to_bytes(body, LONGEST_FORM).await.unwrap_or_default();
-    let last = fields(&form).into_iter().find(|(name, _)| name == "last").and_then(|(_, last)| last.parse().ok());
-    let done = match last {
+pub(super) async fn seen(visit: Visit, fields: Fields) -> Response {
+    let done = match fields.get("last").parse() {
         // What came since is shown first.
-        Some(last) => visit.unlocked.news.lock().await.mark(&visit.unlocked.client, last).map(drop),
-        None => Ok(()),
+        Ok(last) => visit.unlocked.news.lock().await.mark(&visit.unlocked.client, last).map(drop),
+        Err(_) => Ok(()),
     };
     visit.acted(Section::Home, done.map(|()| see("/#news"))).await
 }
@@ -175,9 +170,6 @@ async fn news(visit: &Visit) -> Result<ShownNews> {
     let Ok(mut reader) = unlocked.news.try_lock() else {
         return Ok(ShownNews { entries: Vec::new(), earlier: 0, is_since_mark: false, last: None, is_reading: true });
     };
-    if let Ok(me) = unlocked.client.member_id().await {
-        reader.leave_out(me);
-    }
     reader.read_on(&unlocked.client).await?;
     let news = reader.news(NEWS);
     drop(reader);

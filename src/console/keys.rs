@@ -79,9 +79,6 @@ impl Unlocked {
         let reader = self.clone();
         let reading = tokio::spawn(async move {
             let mut news = reader.news.lock().await;
-            if let Ok(me) = reader.client.member_id().await {
-                news.leave_out(me);
-            }
             let _ = news.read_on(&reader.client).await;
         });
         held(&self.beside).push(reading.abort_handle());
@@ -239,7 +236,7 @@ impl Lock {
 async fn open_client(home: Home, profile: Profile, ambient: Ambient, prompt: Typed) -> Result<Unlocked> {
     let zone = home.reader_zone(&profile)?;
     let has_identities = !profile.identities.is_empty();
-    // Unlocking a file takes its time on purpose.
+    // Opening a file takes its time on purpose.
     let client = tokio::task::spawn_blocking(move || Client::new(home, profile, prompt, ambient))
         .await
         .map_err(|error| ClientError::local(format!("a task ended early: {error}"), "try again"))??;
@@ -258,7 +255,7 @@ async fn open_client(home: Home, profile: Profile, ambient: Ambient, prompt: Typ
     }
     Ok(Unlocked {
         // A mark that cannot be read is no reason to show nothing.
-        news: AsyncMutex::new(NewsReader::open(&client).unwrap_or_else(|_| NewsReader::whole())),
+        news: AsyncMutex::new(NewsReader::open(&client).unwrap_or_else(|_| NewsReader::unmarked())),
         log: AsyncMutex::new(NewsReader::whole()),
         client,
         zone,

@@ -1,8 +1,8 @@
 //! `/log`: what happened, in sentences, as far as the member may know. The latest entries, or all of some kinds.
 
 use super::{
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::fields,
     home::{NewsRow, row},
     words::{self, Trouble},
 };
@@ -16,7 +16,7 @@ use crate::{
     wire::entry::Entry,
 };
 use askama::Template;
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 use std::time::Duration;
 
 /// So many entries are on a page.
@@ -39,7 +39,7 @@ struct LogPage {
 }
 
 /// What is asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LogQuery {
     kind: String,
     /// A proposal or a call.
@@ -48,17 +48,9 @@ struct LogQuery {
 }
 
 impl LogQuery {
-    fn read(query: &str) -> Self {
-        let mut asked = Self::default();
-        for (name, value) in fields(query.as_bytes()) {
-            match name.as_str() {
-                "kind" => value.trim().clone_into(&mut asked.kind),
-                "about" => value.trim().clone_into(&mut asked.about),
-                "keys" => asked.with_keys = true,
-                _ => {}
-            }
-        }
-        asked
+    fn read(fields: &Fields) -> Self {
+        let [kind, about] = ["kind", "about"].map(|name| fields.get(name).to_owned());
+        Self { kind, about, with_keys: !fields.get("keys").is_empty() }
     }
 
     fn is_all(&self) -> bool {
@@ -67,8 +59,8 @@ impl LogQuery {
 }
 
 /// Shows the log.
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let made = log(&visit, LogQuery::read(&query.unwrap_or_default())).await;
+pub(super) async fn show(visit: Visit, fields: Fields) -> Response {
+    let made = log(&visit, LogQuery::read(&fields)).await;
     visit.answer(Section::Log, made).await
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod answer;
 mod assets;
 mod enter;
+mod fields;
 mod frame;
 mod guard;
 mod help;

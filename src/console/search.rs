@@ -1,8 +1,8 @@
 //! `/search`: proposals by reference, title and organisation, searched on this machine. The exchange knows no title.
 
 use super::{
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::fields,
     words::When,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     wire::proposal::Proposal,
 };
 use askama::Template;
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -100,16 +100,13 @@ impl SearchPage {
 }
 
 /// Finds proposals.
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let made = search(&visit, &query.unwrap_or_default()).await;
+pub(super) async fn show(visit: Visit, fields: Fields) -> Response {
+    let made = search(&visit, &fields).await;
     visit.answer(Section::Search, made).await
 }
 
-async fn search(visit: &Visit, query: &str) -> Result<SearchPage> {
-    let field = |wanted: &str| {
-        let mut fields = fields(query.as_bytes()).into_iter();
-        fields.find(|(name, _)| name == wanted).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
+async fn search(visit: &Visit, fields: &Fields) -> Result<SearchPage> {
+    let field = |name: &str| fields.get(name).to_owned();
     let (words, sort, call, status) = (field("q"), field("sort"), field("call"), field("status"));
     let sort = if sort.is_empty() { "reference".to_owned() } else { sort };
     let client = &visit.unlocked.client;

@@ -4,8 +4,8 @@
 
 use super::{
     answer::{page, see},
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::{LONGEST_FORM, fields},
     words::{PagePart, Trouble, grouped, part, trouble},
 };
 use crate::{
@@ -16,12 +16,7 @@ use crate::{
     domain::{id::PartnerCode, name::visible, text::counted},
 };
 use askama::Template;
-use axum::{
-    body::{Body, to_bytes},
-    extract::RawQuery,
-    http::StatusCode,
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 
 #[derive(Template)]
 #[template(path = "trust.html")]
@@ -64,25 +59,16 @@ struct RefusedPin {
 }
 
 /// Shows partners and pins.
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(visit: Visit, fields: Fields) -> Response {
     let mut page = trust_page(&visit, None).await;
-    let pinned = fields(query.unwrap_or_default().as_bytes()).into_iter().find(|(name, _)| name == "pinned");
-    let pinned = pinned.map(|(_, code)| code.to_string());
-    page.pinned = pinned.filter(|code| page.partners.iter().flatten().any(|row| row.is_pinned(code)));
+    let pinned = page.partners.iter().flatten().find(|row| row.is_pinned(fields.get("pinned")));
+    page.pinned = pinned.map(|row| row.code.clone());
     visit.answer(Section::Trust, Ok(page)).await
 }
 
 /// Pins a card.
-pub(super) async fn pin(visit: Visit, body: Body) -> Response {
-    let form = to_bytes(body, LONGEST_FORM).await.unwrap_or_default();
-    let (mut partner, mut typed) = (String::new(), String::new());
-    for (name, value) in fields(&form) {
-        match name.as_str() {
-            "partner" => value.trim().clone_into(&mut partner),
-            "fingerprint" => value.trim().clone_into(&mut typed),
-            _ => {}
-        }
-    }
+pub(super) async fn pin(visit: Visit, fields: Fields) -> Response {
+    let (partner, typed) = (fields.get("partner").to_owned(), fields.get("fingerprint").to_owned());
     match pin_typed(&visit, &partner, &typed).await {
         Ok(code) => see(&format!("/trust?pinned={code}#{code}")),
         Err(error) => {

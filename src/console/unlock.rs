@@ -1,9 +1,9 @@
 //! `/unlock` and `/lock`: the passphrase opens the member's keys for this console, and a button forgets them.
 
 use super::{
-    answer::{page, plain, see},
+    answer::{page, see},
+    fields::Fields,
     frame::Frame,
-    guard::{LONGEST_FORM, fields},
     keys::Unlocking,
     sessions::BrowserSession,
     state::Console,
@@ -11,13 +11,7 @@ use super::{
 };
 use crate::sealing::identity::SecretText;
 use askama::Template;
-use axum::{
-    Extension,
-    body::{Body, to_bytes},
-    extract::{RawQuery, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 
 /// So many passphrases may be tried at once: a profile has two files, as a rule.
 const FIELDS: usize = 4;
@@ -37,9 +31,9 @@ struct UnlockPage {
 pub(super) async fn show(
     State(console): State<Console>,
     Extension(session): Extension<BrowserSession>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let next = place(fields(query.unwrap_or_default().as_bytes()).iter().find(|(name, _)| name == "next"));
+    let next = place(fields.exact("next"));
     if console.lock.is_open() {
         return see(&next);
     }
@@ -51,16 +45,11 @@ pub(super) async fn show(
 pub(super) async fn unlock(
     State(console): State<Console>,
     Extension(session): Extension<BrowserSession>,
-    body: Body,
+    fields: Fields,
 ) -> Response {
-    let Ok(form) = to_bytes(body, LONGEST_FORM).await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is longer than 64 KiB.\n");
-    };
-    let fields = fields(&form);
-    let next = place(fields.iter().find(|(name, _)| name == "next"));
-    let typed = fields.iter().filter(|(name, value)| name == "passphrase" && !value.is_empty());
-    let typed: Vec<SecretText> =
-        typed.take(FIELDS).map(|(_, passphrase)| SecretText::from(passphrase.to_string())).collect();
+    let next = place(fields.exact("next"));
+    let typed = fields.each("passphrase").filter(|passphrase| !passphrase.is_empty()).take(FIELDS);
+    let typed: Vec<SecretText> = typed.map(|passphrase| SecretText::from(passphrase.to_owned())).collect();
     let is_empty = typed.is_empty();
     let (closed, trouble) = match console.open(typed).await {
         Ok(Unlocking::Open) => return see(&next),
@@ -79,8 +68,7 @@ pub(super) async fn lock(State(console): State<Console>) -> Response {
 }
 
 /// A place within the console; anything else is its first page.
-fn place<V: AsRef<str>>(field: Option<&(String, V)>) -> String {
-    let place = field.map_or("/", |(_, value)| value.as_ref());
+fn place(place: &str) -> String {
     // `//other.example` and `/\other.example` are other places to a browser.
     let is_within = place.starts_with('/')
         && !place[1..].starts_with(['/', '\\'])
@@ -94,11 +82,9 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere_after_the_passphrase() {
-        let sent = |next: &str| place(Some(&("next".to_owned(), next)));
-        assert_eq!(sent("/search?q=a%20b"), "/search?q=a%20b");
+        assert_eq!(place("/search?q=a%20b"), "/search?q=a%20b");
         for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "", "javascript:a", "/a\r\nb"] {
-            assert_eq!(sent(elsewhere), "/", "{elsewhere}");
+            assert_eq!(place(elsewhere), "/", "{elsewhere}");
         }
-        assert_eq!(place::<&str>(None), "/");
     }
 }

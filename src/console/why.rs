@@ -1,8 +1,8 @@
 //! `/why`: which side says no to something with a proposal, and what would change that.
 
 use super::{
+    fields::Fields,
     frame::{Frame, Section, Visit},
-    guard::fields,
     words::{Trouble, sentence, trouble},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     wire::explanation::{ExplainedSide, Explanation},
 };
 use askama::Template;
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 
 /// What can be asked about, with its word in the form.
 const ACTIONS: [(&str, &str, ExplainedAction); 4] = [
@@ -35,7 +35,7 @@ struct WhyPage {
 }
 
 /// What is asked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct WhyQuery {
     proposal: String,
     member: String,
@@ -44,19 +44,10 @@ struct WhyQuery {
 }
 
 impl WhyQuery {
-    fn read(query: &str) -> Self {
-        let mut asked = Self { action: "read".to_owned(), ..Self::default() };
-        for (name, value) in fields(query.as_bytes()) {
-            let field = match name.as_str() {
-                "proposal" => &mut asked.proposal,
-                "member" => &mut asked.member,
-                "action" => &mut asked.action,
-                "owner" => &mut asked.owner,
-                _ => continue,
-            };
-            value.trim().clone_into(field);
-        }
-        asked
+    fn read(fields: &Fields) -> Self {
+        let [proposal, member, action, owner] =
+            ["proposal", "member", "action", "owner"].map(|name| fields.get(name).to_owned());
+        Self { proposal, member, action: if action.is_empty() { "read".to_owned() } else { action }, owner }
     }
 
     fn actions(&self) -> Vec<(&'static str, &'static str, bool)> {
@@ -95,8 +86,8 @@ struct ExplainedAccessReason {
 }
 
 /// Asks the exchange, once there is a proposal to ask about.
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let asked = WhyQuery::read(&query.unwrap_or_default());
+pub(super) async fn show(visit: Visit, fields: Fields) -> Response {
+    let asked = WhyQuery::read(&fields);
     let (found, trouble) = if asked.proposal.is_empty() {
         (None, None)
     } else {
